@@ -1,0 +1,186 @@
+package gate
+
+import (
+	"context"
+	"time"
+)
+
+// Source is one load of a gate module: its link, virtual host and cluster node.
+type Source struct {
+	Link   string
+	Domain string
+	Node   string
+}
+
+// Peer is how a session reached the server. Everything in it comes from the server or the client and is not to be trusted as text.
+type Peer struct {
+	IP        string
+	Secure    bool
+	Transport string // tcp, websocket, bosh
+	ClientID  string // SASL2 user-agent id
+	Client    string // software
+	Lang      string // BCP 47, may be empty
+}
+
+// Listed is a live session as the server sees it.
+type Listed struct {
+	SID      string
+	User     string // localpart; empty in an ask's list, where it is the asking account's
+	Resource string
+	State    string // active, hibernating
+	Age      time.Duration
+	Idle     time.Duration
+	Peer
+}
+
+// Ask is a server's question before a bind.
+type Ask struct {
+	Source
+	ID        string
+	Received  time.Time     // on this process's monotonic clock
+	Deadline  time.Duration // after Received
+	User      string
+	SID       string
+	Resource  string
+	Chosen    bool // the client named the resource
+	Takeover  string
+	Peer
+	Epoch    string
+	Seq      int64    // the last event before Sessions was made
+	Sessions []Listed // the account's live sessions on the server
+	More     bool     // Sessions is not all of them
+}
+
+// Kick names a session that has to go and what its client is told.
+type Kick struct {
+	User     string
+	SID      string
+	Resource string
+	Code     string // takeover, kick, rule, expired, blocked
+	Device   string // of who replaced it, may be empty
+	Platform string
+	At       time.Time
+	Text     string
+	Lang     string
+}
+
+// Outcome of an ask.
+type Outcome string
+
+// The outcomes of an ask. Undecided: the server's module applies its failure policy.
+const (
+	Allow     Outcome = "allow"
+	Deny      Outcome = "deny"
+	Undecided Outcome = "undecided"
+)
+
+// Answer to an Ask. Kicks belongs to Allow, Denial to Deny.
+type Answer struct {
+	AskID   string
+	Outcome Outcome
+	Kicks   []Kick
+	Denial  Denial
+}
+
+// Denial is what a denied client is told.
+type Denial struct {
+	Code       string // rules.Code
+	Type       string // cancel, wait (RFC 6120 §8.3.2)
+	Condition  string
+	Text       string
+	Lang       string
+	RetryAfter time.Duration // 0: not known
+	Hold       time.Duration
+}
+
+// EventKind is what happened to a session.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventBind      EventKind = "bind"
+	EventUnbind    EventKind = "unbind"
+	EventHibernate EventKind = "hibernate"
+	EventResume    EventKind = "resume"
+	EventGone      EventKind = "gone" // an asked session will not bind
+)
+
+// Event is a numbered report of a module.
+type Event struct {
+	Source
+	Epoch    string
+	Seq      int64
+	Kind     EventKind
+	User     string
+	SID      string
+	AskID    string
+	Resource string
+	Reason   string
+	Age      time.Duration
+	Idle     time.Duration
+	Peer
+}
+
+// Hello is what a module says about itself.
+type Hello struct {
+	Source
+	Epoch         string
+	Seq           int64
+	Version       string // of the protocol
+	Module        string
+	Server        string
+	ServerVersion string
+	Mode          string
+	OnFailure     string
+	Timeout       time.Duration
+	Sessions      int
+	Abilities     []string
+}
+
+// KickResult is what a server says to a kick.
+type KickResult string
+
+// The results of a kick.
+const (
+	KickDone    KickResult = "done"
+	KickPending KickResult = "pending"   // not bound yet; carried out when it binds
+	KickGone    KickResult = "not_found" // no such session
+)
+
+// Verdict of a probe: alive, silent, hibernating, gone.
+type Verdict string
+
+// The verdicts of a probe.
+const (
+	VerdictAlive       Verdict = "alive"
+	VerdictSilent      Verdict = "silent"
+	VerdictHibernating Verdict = "hibernating"
+	VerdictGone        Verdict = "gone"
+)
+
+// Part is a piece of a server's sessions: all of the buckets First … First+Count-1.
+type Part struct {
+	Source
+	First, Count int
+	Total        int // sessions of the host
+	Epoch        string
+	Seq          int64 // the last event before the part was made
+	Same         bool  // the digest fitted; Sessions is empty
+	Sessions     []Listed
+}
+
+// Buckets is the number of hash buckets of a snapshot.
+const Buckets = 4096
+
+// Link is a connected XMPP server. Its methods may be called from many goroutines; they fail at once when the connection is down
+// and end with ctx. xmppbridge implements it.
+type Link interface {
+	// Kick ends one session of the source's domain.
+	Kick(ctx context.Context, src Source, k Kick) (KickResult, error)
+	// Probe asks ≤ 50 sessions of one account whether their clients still answer; sids maps to verdicts.
+	Probe(ctx context.Context, src Source, user string, sids []string, timeout time.Duration) (map[string]Verdict, error)
+	// Snapshot fetches a part. An empty digest always gets sessions.
+	Snapshot(ctx context.Context, src Source, first, count int, digest string) (Part, error)
+	// SetMode sets enforce, observe or off.
+	SetMode(ctx context.Context, src Source, mode string) error
+}

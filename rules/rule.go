@@ -1,0 +1,88 @@
+// Package rules decides who may be logged in. It is pure: what it needs is in its arguments, what it finds is in its results.
+// No context, log, clock, database, XML or HTTP comes in here.
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Level is where a field of a rule was set.
+type Level string
+
+// The levels, strongest first.
+const (
+	LevelAccount Level = "account"
+	LevelGroup   Level = "group"
+	LevelDomain  Level = "domain"
+	LevelDefault Level = "default"
+)
+
+// Field is one field of a rule: unset, so that the next level speaks, or set, possibly to "no limit" (a nil pointer, null in JSON).
+type Field[T any] struct {
+	Set   bool
+	Value T
+}
+
+// Of returns a field that is set to v.
+func Of[T any](v T) Field[T] { return Field[T]{Set: true, Value: v} }
+
+// IsZero reports whether the field is unset; it makes the json tag omitzero leave it out.
+func (f Field[T]) IsZero() bool { return !f.Set }
+
+// MarshalJSON writes the value alone.
+func (f Field[T]) MarshalJSON() ([]byte, error) { return json.Marshal(f.Value) }
+
+// UnmarshalJSON reads the value and marks the field as set.
+func (f *Field[T]) UnmarshalJSON(b []byte) error {
+	f.Set = true
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	return dec.Decode(&f.Value)
+}
+
+// OnExcess says who goes when a login would exceed a limit.
+type OnExcess string
+
+// Who goes when a limit is reached.
+const (
+	EvictOldest OnExcess = "evict_oldest" // the lowest generation
+	EvictIdle   OnExcess = "evict_idle"   // the longest idle
+	Deny        OnExcess = "deny"         // the newcomer
+)
+
+// SameResource says who goes when a login wants a resource that is in use (RFC 3920 §7, RFC 6120 §7.7.2.2).
+type SameResource string
+
+// Who goes when a resource is taken.
+const (
+	Replace          SameResource = "replace" // the session that has it
+	DenySameResource SameResource = "deny"    // the newcomer
+)
+
+// Rule is what an operator sets at one level. Unset fields are inherited.
+type Rule struct {
+	MaxSessions       Field[*int]                         `json:"max_sessions,omitzero"`
+	MaxPerPlatform    Field[map[string]int]               `json:"max_per_platform,omitzero"`
+	OnExcess          Field[OnExcess]                     `json:"on_excess,omitzero"`
+	SameResource      Field[SameResource]                 `json:"same_resource,omitzero"`
+	GhostAfterSeconds Field[int]                          `json:"ghost_after_seconds,omitzero"`
+	Text              Field[map[string]map[string]string] `json:"text,omitzero"` // code → language → text
+	DenyCondition     Field[string]                       `json:"deny_condition,omitzero"`
+	Enforce           Field[bool]                         `json:"enforce,omitzero"`
+}
+
+// Effective is the rule of one account with every field known, and the level each came from.
+type Effective struct {
+	MaxSessions       *int                         `json:"max_sessions"`
+	MaxPerPlatform    map[string]int               `json:"max_per_platform"`
+	OnExcess          OnExcess                     `json:"on_excess"`
+	SameResource      SameResource                 `json:"same_resource"`
+	GhostAfterSeconds int                          `json:"ghost_after_seconds"`
+	Text              map[string]map[string]string `json:"text"`
+	DenyCondition     string                       `json:"deny_condition"`
+	Enforce           bool                         `json:"enforce"`
+
+	// Origin maps each field's JSON name to the level that set it; LevelDefault also when nobody did.
+	Origin map[string]Level `json:"-"`
+}
