@@ -36,14 +36,14 @@ type Listed struct {
 // Ask is a server's question before a bind.
 type Ask struct {
 	Source
-	ID        string
-	Received  time.Time     // on this process's monotonic clock
-	Deadline  time.Duration // after Received
-	User      string
-	SID       string
-	Resource  string
-	Chosen    bool // the client named the resource
-	Takeover  string
+	ID       string
+	Received time.Time     // on this process's monotonic clock
+	Deadline time.Duration // after Received
+	User     string
+	SID      string
+	Resource string
+	Chosen   bool // the client named the resource
+	Takeover string
 	Peer
 	Epoch    string
 	Seq      int64    // the last event before Sessions was made

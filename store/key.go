@@ -1,0 +1,104 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Key is an account's key in the record: the first 16 bytes of SHA-256 of its bare JID as the server has it.
+// It needs no look-up and spreads evenly; its first 12 bits are the account's bucket in the gate protocol.
+type Key [16]byte
+
+// KeyOf returns the key of a bare JID.
+func KeyOf(bareJID string) Key {
+	sum := sha256.Sum256([]byte(bareJID))
+	return Key(sum[:16])
+}
+
+// Bucket returns the key's hash bucket, 0 … 4095.
+func (k Key) Bucket() int { return int(binary.BigEndian.Uint16(k[:2]) >> 4) }
+
+// BucketStart returns the lowest key of a bucket; for bucket 4096 ok is false: there is no key behind the last.
+func BucketStart(bucket int) (k Key, ok bool) {
+	if bucket >= 4096 {
+		return k, false
+	}
+	binary.BigEndian.PutUint16(k[:2], uint16(bucket)<<4)
+	return k, true
+}
+
+// ErrBadID is returned for text that is no public id of the wanted kind. To a caller it is an id that nothing has.
+var ErrBadID = errors.New("store: not an id of this kind")
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// The prefixes of public ids.
+const (
+	prefixSession  = "ses_"
+	prefixDevice   = "dev_"
+	prefixDecision = "dec_"
+	prefixKick     = "kick_"
+)
+
+func formatID(prefix string, account Key, n int64) string {
+	var b [24]byte
+	copy(b[:16], account[:])
+	binary.BigEndian.PutUint64(b[16:], uint64(n))
+	return prefix + idEncoding.EncodeToString(b[:])
+}
+
+func parseID(prefix, id string) (Key, int64, error) {
+	rest, ok := strings.CutPrefix(id, prefix)
+	if !ok || len(rest) != 39 {
+		return Key{}, 0, ErrBadID
+	}
+	b, err := idEncoding.DecodeString(rest)
+	if err != nil || idEncoding.EncodeToString(b) != rest {
+		return Key{}, 0, ErrBadID
+	}
+	return Key(b[:16]), int64(binary.BigEndian.Uint64(b[16:])), nil
+}
+
+// SessionID returns a session's public id; it carries the account and the generation, so it finds its row.
+func SessionID(account Key, generation int64) string {
+	return formatID(prefixSession, account, generation)
+}
+
+// ParseSessionID is the inverse of SessionID.
+func ParseSessionID(id string) (account Key, generation int64, err error) {
+	return parseID(prefixSession, id)
+}
+
+// DeviceID returns a device's public id.
+func DeviceID(account Key, device int64) string { return formatID(prefixDevice, account, device) }
+
+// ParseDeviceID is the inverse of DeviceID.
+func ParseDeviceID(id string) (account Key, device int64, err error) {
+	return parseID(prefixDevice, id)
+}
+
+// KickID returns a kick's public id.
+func KickID(account Key, kick int64) string { return formatID(prefixKick, account, kick) }
+
+// DecisionID returns a decision's public id. An account has at most one decision a microsecond.
+func DecisionID(account Key, at time.Time) string {
+	return formatID(prefixDecision, account, at.UnixMicro())
+}
+
+// ParseDecisionID is the inverse of DecisionID.
+func ParseDecisionID(id string) (account Key, at time.Time, err error) {
+	account, n, err := parseID(prefixDecision, id)
+	return account, time.UnixMicro(n), err
+}
+
+// DeviceOf returns the id of the device that a user-agent id or a resource stands for. The same words always give the same device,
+// so two transactions cannot make it twice.
+func DeviceOf(kind, value string) int64 {
+	sum := sha256.Sum256([]byte(kind + "\x00" + value))
+	id := int64(binary.BigEndian.Uint64(sum[:8]) >> 1)
+	return max(id, 1)
+}
