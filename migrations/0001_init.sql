@@ -52,8 +52,8 @@ create table sessions (
     ask_id        text not null,        -- '' for one that was never asked
     decided_at    timestamptz,          -- its decision's key; null: not judged yet
     bind_deadline timestamptz,          -- while binding: abandoned after it
-    bound_epoch   text not null default '',
-    bound_seq     bigint not null default 0,
+    epoch         text not null default '', -- of the last event that spoke of it, with its number:
+    seq           bigint not null default 0, -- an older list of the server's says nothing about it
     started_at    timestamptz not null,
     last_seen_at  timestamptz not null,
     primary key (account, sid)
@@ -71,6 +71,7 @@ create table evictions (
     platform      text not null,
     kick          bigint,               -- the kick that asked for it
     text          jsonb,                -- language → text, of a kick with its own words
+    own           boolean not null default false, -- the winner is the same device: no takeover
     requested_at  timestamptz not null,
     next_at       timestamptz,          -- when the server is asked again; null: it rides in the winner's answer until that bind is seen
     attempts      integer not null default 0,
@@ -152,7 +153,7 @@ create table kicks (
 create table event_queue (
     id    bigint generated always as identity primary key,
     batch jsonb not null
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 create table event_head (one boolean primary key default true check (one), position bigint not null);
 insert into event_head values (true, 0);
 create table events (
