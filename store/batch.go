@@ -1,0 +1,393 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/bindgate/bindgate/rules"
+)
+
+// Fence proves that its holder owned a link when it was given. The zero Fence is of no link: for changes that do not come from one.
+type Fence struct {
+	Link   string
+	Number int32 // of the link's advisory lock
+	Value  int64
+}
+
+// Want names an account and what is to be loaded beside its row, sessions and rules.
+type Want struct {
+	Key     Key
+	JID     string   // needed to create
+	Create  bool     // make the account's row if there is none
+	AskID   string   // load the decision that this ask already got
+	Devices []int64  // load these devices
+	SIDs    []string // tell which of these, if not live, have ended
+}
+
+// Mode says what Batch does about an account that another transaction holds.
+type Mode int
+
+// The modes of Batch.
+const (
+	SkipBusy Mode = iota // leave it out and go on
+	WaitBusy             // wait for it, a second at most
+)
+
+// ErrBusy is returned under WaitBusy when the account stayed locked.
+var ErrBusy = errors.New("store: the account is locked by another transaction")
+
+// Batch runs one transaction over the accounts of wants, which are distinct: it locks their rows, loads each in later statements (so that
+// nothing is read from before the lock), calls apply once for each, and writes and commits all changes. apply gets the index in wants, and nil
+// for an account that does not exist and was not to be created. The indices of accounts that were left out because another transaction held them
+// are returned. On an error nothing was written, whatever apply did.
+//
+// apply must not block: the rows are locked while it runs.
+func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want, apply func(i int, r *Record)) (busy []int, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("batch: %w", err)
+	}
+	defer conn.Release()
+	b := &batch{conn: conn.Conn(), wants: wants, index: make(map[Key]int, len(wants)), records: make([]*Record, len(wants))}
+	for i, w := range wants {
+		b.index[w.Key] = i
+	}
+	defer func() {
+		if err != nil && !conn.Conn().IsClosed() {
+			rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			if _, rerr := conn.Exec(rollback, "rollback"); rerr != nil {
+				err = errors.Join(err, fmt.Errorf("rollback: %w", rerr))
+			}
+		}
+	}()
+	if err := b.load(ctx, fence, mode); err != nil {
+		return nil, translate(err)
+	}
+	if busy, err = b.create(ctx, mode); err != nil {
+		return nil, translate(err)
+	}
+	if err := b.loadEnded(ctx); err != nil {
+		return nil, fmt.Errorf("batch: history: %w", err)
+	}
+	skip := make(map[int]bool, len(busy))
+	for _, i := range busy {
+		skip[i] = true
+	}
+	for i := range wants {
+		if !skip[i] {
+			apply(i, b.records[i])
+		}
+	}
+	if err := b.flush(ctx); err != nil {
+		return nil, translate(fmt.Errorf("batch: write: %w", err))
+	}
+	return busy, nil
+}
+
+type batch struct {
+	conn    *pgx.Conn
+	wants   []Want
+	index   map[Key]int
+	records []*Record
+	now     time.Time
+	general []rules.LevelRule // the default
+}
+
+func uuids(n int, key func(i int) Key) []pgtype.UUID {
+	out := make([]pgtype.UUID, n)
+	for i := range out {
+		out[i] = pgtype.UUID{Bytes: key(i), Valid: true}
+	}
+	return out
+}
+
+const guard = `select set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true)`
+
+func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
+	keys := uuids(len(b.wants), func(i int) Key { return b.wants[i].Key })
+	var subjects, asks []string
+	var askKeys, deviceKeys []pgtype.UUID
+	var devices []int64
+	for i, w := range b.wants {
+		subjects = append(subjects, w.JID)
+		if w.AskID != "" {
+			askKeys, asks = append(askKeys, keys[i]), append(asks, w.AskID)
+		}
+		for _, d := range w.Devices {
+			deviceKeys, devices = append(deviceKeys, keys[i]), append(devices, d)
+		}
+	}
+	q := &pgx.Batch{}
+	q.Queue("begin")
+	q.Queue(guard).QueryRow(func(row pgx.Row) error { var a, c string; return row.Scan(&a, &c) })
+	if fence.Link != "" {
+		// Shared with everyone who writes for this link; a new owner takes it alone, so it waits for those writes and fences the next.
+		q.Queue("select pg_advisory_xact_lock_shared($1, $2)", linkLockClass, fence.Number)
+		q.Queue("select fence from links where name = $1", fence.Link).QueryRow(func(row pgx.Row) error {
+			var f int64
+			if err := row.Scan(&f); err != nil {
+				return err
+			}
+			if f != fence.Value {
+				return ErrFenced
+			}
+			return nil
+		})
+	}
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, '') from accounts where key = any($1) order by key for update"
+	if mode == SkipBusy {
+		lock += " skip locked"
+	}
+	q.Queue(lock, keys).Query(b.scanAccounts)
+	q.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&b.now) })
+	q.Queue(loadSessions, keys).Query(b.scanSessions)
+	q.Queue(`select scope, subject, fields from rules
+		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects).Query(b.scanRules)
+	if len(devices) > 0 {
+		q.Queue(`select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
+				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
+			from unnest($1::uuid[], $2::bigint[]) w(account, id) join devices d on d.account = w.account and d.id = w.id`, deviceKeys, devices).Query(b.scanDevices)
+	}
+	if len(asks) > 0 {
+		q.Queue(`select d.account, d.at, d.ask_id, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, d.rule_level,
+				d.condition, coalesce(d.retry_after, 0), d.shadow
+			from unnest($1::uuid[], $2::text[]) w(account, ask) join decisions d on d.account = w.account and d.ask_id = w.ask
+			where d.at > now() - interval '2 minutes'`, askKeys, asks).Query(b.scanAnswered)
+	}
+	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
+		return fmt.Errorf("batch: load: %w", err)
+	}
+	for _, r := range b.records {
+		if r != nil {
+			b.finish(r)
+		}
+	}
+	return nil
+}
+
+func (b *batch) finish(r *Record) {
+	r.Now = b.now
+	r.Levels = append(r.Levels, b.general...)
+	slices.SortFunc(r.Sessions, func(x, y *Session) int { return cmp.Compare(x.Generation, y.Generation) })
+}
+
+func (b *batch) scanAccounts(rows pgx.Rows) error {
+	for rows.Next() {
+		r := &Record{}
+		var k pgtype.UUID
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang); err != nil {
+			return err
+		}
+		r.Key = k.Bytes
+		b.records[b.index[r.Key]] = r
+	}
+	return rows.Err()
+}
+
+const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.transport,
+		s.client_id, s.client, s.lang, s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at,
+		e.code, coalesce(e.winner, 0), coalesce(e.own, false), coalesce(e.device, ''), coalesce(e.platform, ''), coalesce(e.kick, 0), e.text,
+		e.requested_at, e.next_at, coalesce(e.attempts, 0), coalesce(e.still_present, false)
+	from sessions s left join evictions e on e.account = s.account and e.sid = s.sid
+	where s.account = any($1)`
+
+func (b *batch) scanSessions(rows pgx.Rows) error {
+	for rows.Next() {
+		s, e := &Session{}, Eviction{}
+		var k pgtype.UUID
+		var code *string
+		var decided, deadline, requested, next *time.Time
+		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &s.Device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Transport,
+			&s.ClientID, &s.Client, &s.Lang, &s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt,
+			&code, &e.Winner, &e.Own, &e.Device, &e.Platform, &e.Kick, &e.Text, &requested, &next, &e.Attempts, &e.StillPresent); err != nil {
+			return err
+		}
+		s.DecidedAt, s.BindDeadline = timeOf(decided), timeOf(deadline)
+		if code != nil {
+			e.Code, e.RequestedAt, e.NextAt = *code, timeOf(requested), timeOf(next)
+			s.Eviction = &e
+		}
+		// An account that another transaction holds was not locked: what is read of it may be stale and is left alone.
+		if r := b.records[b.index[k.Bytes]]; r != nil {
+			r.Sessions = append(r.Sessions, s)
+		}
+	}
+	return rows.Err()
+}
+
+func (b *batch) scanRules(rows pgx.Rows) error {
+	for rows.Next() {
+		var scope, subject string
+		var fields []byte
+		if err := rows.Scan(&scope, &subject, &fields); err != nil {
+			return err
+		}
+		rule, err := rules.Parse(fields)
+		if err != nil {
+			return fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
+		}
+		level := rules.LevelRule{Level: rules.Level(scope), Rule: rule}
+		if scope == "default" {
+			b.general = append(b.general, level)
+		} else if i, ok := b.index[KeyOf(subject)]; ok && b.records[i] != nil {
+			b.records[i].Levels = append(b.records[i].Levels, level)
+		}
+	}
+	return rows.Err()
+}
+
+func (b *batch) scanDevices(rows pgx.Rows) error {
+	for rows.Next() {
+		d := &Device{}
+		var k pgtype.UUID
+		if err := rows.Scan(&k, &d.ID, &d.Identity, &d.UserAgentID, &d.Resource, &d.Name, &d.Platform, &d.Client, &d.Registered, &d.Blocked, &d.FirstSeenAt, &d.LastSeenAt); err != nil {
+			return err
+		}
+		if r := b.records[b.index[k.Bytes]]; r != nil {
+			if r.devices == nil {
+				r.devices = map[int64]*Device{}
+			}
+			r.devices[d.ID] = d
+		}
+	}
+	return rows.Err()
+}
+
+func (b *batch) scanAnswered(rows pgx.Rows) error {
+	for rows.Next() {
+		d := &Decision{}
+		var k pgtype.UUID
+		var retry int
+		if err := rows.Scan(&k, &d.At, &d.AskID, &d.Resource, &d.Device, &d.Platform, &d.Generation, &d.Outcome, &d.Code, &d.Evicted, &d.RuleLevel, &d.Condition, &retry, &d.Shadow); err != nil {
+			return err
+		}
+		d.RetryAfter = time.Duration(retry) * time.Second
+		if r := b.records[b.index[k.Bytes]]; r != nil {
+			r.Answered = d
+		}
+	}
+	return rows.Err()
+}
+
+// create makes the rows of accounts that are new and finds out which of the missing ones are only held by another transaction.
+func (b *batch) create(ctx context.Context, mode Mode) (busy []int, err error) {
+	var missing []int
+	for i, r := range b.records {
+		if r == nil && (b.wants[i].Create || mode == SkipBusy) {
+			missing = append(missing, i)
+		}
+	}
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(missing, func(x, y int) int { return strings.Compare(string(b.wants[x].Key[:]), string(b.wants[y].Key[:])) })
+	var fresh []int
+	for _, i := range missing {
+		if b.wants[i].Create {
+			fresh = append(fresh, i)
+		}
+	}
+	q := &pgx.Batch{}
+	if len(fresh) > 0 {
+		keys := uuids(len(fresh), func(i int) Key { return b.wants[fresh[i]].Key })
+		jids, domains := make([]string, len(fresh)), make([]string, len(fresh))
+		for n, i := range fresh {
+			jids[n] = b.wants[i].JID
+			_, domains[n], _ = strings.Cut(jids[n], "@")
+		}
+		q.Queue(`insert into accounts (key, jid, domain) select * from unnest($1::uuid[], $2::text[], $3::text[])
+			on conflict do nothing returning key`, keys, jids, domains).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var k pgtype.UUID
+				if err := rows.Scan(&k); err != nil {
+					return err
+				}
+				i := b.index[k.Bytes]
+				r := &Record{Account: Account{Key: k.Bytes, JID: b.wants[i].JID}, created: true}
+				_, r.Domain, _ = strings.Cut(r.JID, "@")
+				b.records[i] = r
+			}
+			return rows.Err()
+		})
+	}
+	exists := map[Key]bool{}
+	if mode == SkipBusy {
+		q.Queue("select key from accounts where key = any($1)", uuids(len(missing), func(i int) Key { return b.wants[missing[i]].Key })).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var k pgtype.UUID
+				if err := rows.Scan(&k); err != nil {
+					return err
+				}
+				exists[k.Bytes] = true
+			}
+			return rows.Err()
+		})
+	}
+	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
+		return nil, fmt.Errorf("batch: create: %w", err)
+	}
+	for _, i := range missing {
+		r := b.records[i]
+		switch {
+		case r != nil:
+			b.finish(r)
+		case exists[b.wants[i].Key] || b.wants[i].Create:
+			busy = append(busy, i)
+		}
+	}
+	return busy, nil
+}
+
+// loadEnded finds out which of the wanted sids have ended. Rare: only for reports about sessions that are not live.
+func (b *batch) loadEnded(ctx context.Context) error {
+	var keys []pgtype.UUID
+	var sids []string
+	for i, w := range b.wants {
+		if r := b.records[i]; r != nil && !r.created {
+			for _, sid := range w.SIDs {
+				if r.Live(sid) == nil {
+					keys, sids = append(keys, pgtype.UUID{Bytes: w.Key, Valid: true}), append(sids, sid)
+				}
+			}
+		}
+	}
+	if len(sids) == 0 {
+		return nil
+	}
+	rows, err := b.conn.Query(ctx, `select h.account, h.sid, h.end_reason from unnest($1::uuid[], $2::text[]) w(account, sid)
+		join session_history h on h.account = w.account and h.sid = w.sid where h.ended_at > now() - interval '1 day'
+		order by h.ended_at`, keys, sids)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k pgtype.UUID
+		var sid, reason string
+		if err := rows.Scan(&k, &sid, &reason); err != nil {
+			return err
+		}
+		r := b.records[b.index[k.Bytes]]
+		if r.Ended == nil {
+			r.Ended = map[string]string{}
+		}
+		r.Ended[sid] = reason
+	}
+	return rows.Err()
+}
+
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/bindgate/bindgate/rules"
+)
+
+// DueEviction is a session that the server has to be asked to end now.
+type DueEviction struct {
+	Key      Key
+	JID      string
+	Lang     string // the account's
+	Session  Session
+	Eviction Eviction // Attempts counts this one
+	Levels   []rules.LevelRule
+}
+
+// ClaimEvictions takes up to limit sessions of a link that are due and sets when each is due again, so that an attempt is on record before it
+// is made. The waits between attempts are 1, 2, 4 and then 30 seconds.
+func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEviction, error) {
+	rows, err := s.pool.Query(ctx, `with due as (
+			select account, sid from evictions
+			where link = $1 and next_at <= clock_timestamp() and exists (select from links where name = $1 and fence = $2)
+			order by next_at limit $3 for update skip locked),
+		claimed as (
+			update evictions e set attempts = attempts + 1,
+				next_at = clock_timestamp() + case attempts when 0 then interval '1s' when 1 then interval '2s' when 2 then interval '4s' else interval '30s' end
+			from due where e.account = due.account and e.sid = due.sid
+			returning e.*)
+		select a.key, a.jid, coalesce(a.lang, ''), s.sid, s.generation, s.resource, s.lang, s.device, s.state,
+			c.code, c.device, c.platform, c.kick, c.text, c.requested_at, c.attempts, c.still_present
+		from claimed c join sessions s on s.account = c.account and s.sid = c.sid join accounts a on a.key = c.account`, f.Link, f.Value, limit)
+	if err != nil {
+		return nil, fmt.Errorf("claim evictions: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DueEviction, error) {
+		var d DueEviction
+		var key pgtype.UUID
+		var device, kick pgtype.Int8
+		err := row.Scan(&key, &d.JID, &d.Lang, &d.Session.SID, &d.Session.Generation, &d.Session.Resource, &d.Session.Lang, &device, &d.Session.State,
+			&d.Eviction.Code, &d.Eviction.Device, &d.Eviction.Platform, &kick, &d.Eviction.Text, &d.Eviction.RequestedAt, &d.Eviction.Attempts, &d.Eviction.StillPresent)
+		d.Key, d.Session.Device, d.Eviction.Kick, d.Session.Link = key.Bytes, device.Int64, kick.Int64, f.Link
+		return d, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim evictions: %w", err)
+	}
+	if len(due) == 0 {
+		return nil, nil
+	}
+	jids := make([]string, len(due))
+	for i, d := range due {
+		jids[i] = d.JID
+	}
+	levels, err := s.levels(ctx, jids)
+	if err != nil {
+		return nil, fmt.Errorf("claim evictions: %w", err)
+	}
+	for i := range due {
+		due[i].Levels = levels(due[i].JID)
+	}
+	return due, nil
+}
+
+// HastenEvictions makes all evictions of a link due now, but for those that ride in an answer. For a link that has just come up.
+func (s *Store) HastenEvictions(ctx context.Context, link string) error {
+	if _, err := s.pool.Exec(ctx, "update evictions set next_at = clock_timestamp() where link = $1 and next_at > clock_timestamp()", link); err != nil {
+		return fmt.Errorf("hasten evictions: %w", err)
+	}
+	return nil
+}
+
+// levels returns a function that gives the rules, strongest first, of each of the accounts.
+func (s *Store) levels(ctx context.Context, jids []string) (func(jid string) []rules.LevelRule, error) {
+	rows, err := s.pool.Query(ctx, `select scope, subject, fields from rules
+		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, jids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	own := map[string]rules.LevelRule{}
+	var general []rules.LevelRule
+	for rows.Next() {
+		var scope, subject string
+		var fields []byte
+		if err := rows.Scan(&scope, &subject, &fields); err != nil {
+			return nil, err
+		}
+		rule, err := rules.Parse(fields)
+		if err != nil {
+			return nil, fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
+		}
+		level := rules.LevelRule{Level: rules.Level(scope), Rule: rule}
+		if scope == "default" {
+			general = append(general, level)
+		} else {
+			own[subject] = level
+		}
+	}
+	return func(jid string) []rules.LevelRule {
+		if l, ok := own[jid]; ok {
+			return append([]rules.LevelRule{l}, general...)
+		}
+		return general
+	}, rows.Err()
+}
+
+// Outcome is how far a session that was to be ended has got.
+type Outcome struct {
+	Generation   int64
+	Resource     string
+	Live         bool
+	StillPresent bool
+}
+
+// Outcomes returns what is known of sessions of one account, in any order; generations that were never given are left out.
+func (s *Store) Outcomes(ctx context.Context, account Key, generations []int64) ([]Outcome, error) {
+	rows, err := s.pool.Query(ctx, `select s.generation, s.resource, true, coalesce(e.still_present, false)
+			from sessions s left join evictions e on e.account = s.account and e.sid = s.sid where s.account = $1 and s.generation = any($2)
+		union all
+		select generation, resource, false, false from session_history where account = $1 and generation = any($2)`,
+		pgtype.UUID{Bytes: account, Valid: true}, generations)
+	if err != nil {
+		return nil, fmt.Errorf("outcomes: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Outcome])
+	if err != nil {
+		return nil, fmt.Errorf("outcomes: %w", err)
+	}
+	return out, nil
+}
+
+// Overdue returns accounts that have a session which should have been bound by now.
+func (s *Store) Overdue(ctx context.Context, limit int) ([]string, error) {
+	return s.jids(ctx, "overdue binds", `select distinct a.jid from sessions s join accounts a on a.key = s.account
+		where s.state = 'binding' and s.bind_deadline < clock_timestamp() limit $1`, limit)
+}
+
+// Unjudged returns accounts of a link that have a session which nobody decided about yet.
+func (s *Store) Unjudged(ctx context.Context, link string, limit int) ([]string, error) {
+	return s.jids(ctx, "unjudged sessions", `select distinct a.jid from sessions s join accounts a on a.key = s.account
+		where s.decided_at is null and s.link = $1 limit $2`, link, limit)
+}
+
+func (s *Store) jids(ctx context.Context, what, sql string, args ...any) ([]string, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return out, nil
+}
+
+// Bound is a session as a server would list it.
+type Bound struct {
+	JID      string
+	SID      string
+	Resource string
+	State    string
+	Seen     time.Time
+}
+
+// BoundIn returns the bound sessions of a link's domain in count hash buckets from first, by account.
+func (s *Store) BoundIn(ctx context.Context, link, domain string, first, count int) ([]Bound, error) {
+	from, _ := BucketStart(first)
+	to, bounded := BucketStart(first + count)
+	rows, err := s.pool.Query(ctx, `select a.jid, s.sid, s.resource, s.state, s.last_seen_at from sessions s join accounts a on a.key = s.account
+		where s.account >= $1 and ($2::uuid is null or s.account < $2) and s.link = $3 and a.domain = $4 and s.state <> 'binding' order by s.account`,
+		pgtype.UUID{Bytes: from, Valid: true}, pgtype.UUID{Bytes: to, Valid: bounded}, link, domain)
+	if err != nil {
+		return nil, fmt.Errorf("bound sessions: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Bound])
+	if err != nil {
+		return nil, fmt.Errorf("bound sessions: %w", err)
+	}
+	return out, nil
+}

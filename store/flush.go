@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+func translate(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55P03" {
+		return ErrBusy
+	}
+	return err
+}
+
+// flush writes what was noted in all records and commits, in one round trip.
+func (b *batch) flush(ctx context.Context) error {
+	w := &writer{queue: &pgx.Batch{}}
+	for _, r := range b.records {
+		if r != nil && (!r.discarded || r.created) {
+			w.collect(r)
+		}
+	}
+	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision
+		from unnest($1::uuid[], $2::bigint[], $3::bigint[]) u(key, generation, revision) where a.key = u.key`)
+	w.ended.queue(w.queue, `with gone as (delete from sessions s using unnest($1::uuid[], $2::text[]) u(account, sid) where s.account = u.account and s.sid = u.sid)
+		delete from evictions e using unnest($1::uuid[], $2::text[]) u(account, sid) where e.account = u.account and e.sid = u.sid`)
+	w.withdrawn.queue(w.queue, `delete from evictions e using unnest($1::uuid[], $2::text[]) u(account, sid) where e.account = u.account and e.sid = u.sid`)
+	w.history.queue(w.queue, `insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
+			decided_at, started_at, last_seen_at, end_reason, winner, kick)
+		select * from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+			$11::boolean[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::bigint[], $19::bigint[])`)
+	w.added.queue(w.queue, `insert into sessions (account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang,
+			ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
+		select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])`)
+	w.changed.queue(w.queue, `update sessions s set resource = u.resource, state = u.state, device = u.device, identity = u.identity, platform = u.platform, ip = u.ip, secure = u.secure,
+			transport = u.transport, client_id = u.client_id, client = u.client, lang = u.lang, ask_id = u.ask_id, decided_at = u.decided_at, bind_deadline = u.bind_deadline,
+			epoch = u.epoch, seq = u.seq, started_at = u.started_at, last_seen_at = u.last_seen_at
+		from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])
+			u(account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
+		where s.account = u.account and s.sid = u.sid`)
+	w.evictions.queue(w.queue, `insert into evictions (account, sid, link, code, winner, own, device, platform, kick, text, requested_at, next_at, attempts, still_present)
+		select a, s, l, c, w, o, d, p, k, t::jsonb, r, n, m, b from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::text[], $9::bigint[],
+			$10::text[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::boolean[]) u(a, s, l, c, w, o, d, p, k, t, r, n, m, b)
+		on conflict (account, sid) do update set code = excluded.code, winner = excluded.winner, own = excluded.own, device = excluded.device, platform = excluded.platform,
+			kick = excluded.kick, text = excluded.text, requested_at = excluded.requested_at, next_at = excluded.next_at, attempts = excluded.attempts, still_present = excluded.still_present`)
+	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
+		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
+			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
+	w.devices.queue(w.queue, `insert into devices (account, id, identity, user_agent_id, resource, name, platform, client, registered, blocked, first_seen_at, last_seen_at)
+		select a, i, n, nullif(u, ''), nullif(r, ''), nullif(m, ''), nullif(p, ''), nullif(c, ''), g, b, f, l from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, f, l)
+		on conflict (account, id) do update set client = excluded.client, last_seen_at = excluded.last_seen_at`)
+	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
+		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)`)
+	if len(w.events) > 0 {
+		all, err := json.Marshal(w.events)
+		if err != nil {
+			return err
+		}
+		w.queue.Queue("insert into event_queue (batch) values ($1)", string(all))
+	}
+	w.queue.Queue("commit")
+	return b.conn.SendBatch(ctx, w.queue).Close()
+}
+
+// columns are the arrays of one multi-row statement, a column each.
+type columns struct {
+	cols []any
+	rows int
+}
+
+func (c *columns) queue(q *pgx.Batch, sql string) {
+	if c.rows > 0 {
+		q.Queue(sql, c.cols...)
+	}
+}
+
+// push appends a row; the first one fixes the columns' types.
+func (c *columns) push(values ...any) {
+	if c.cols == nil {
+		c.cols = make([]any, len(values))
+	}
+	c.rows++
+	for i, v := range values {
+		switch v := v.(type) {
+		case Key:
+			c.cols[i] = grow(c.cols[i], pgtype.UUID{Bytes: v, Valid: true})
+		case string:
+			c.cols[i] = grow(c.cols[i], v)
+		case int64:
+			c.cols[i] = grow(c.cols[i], v)
+		case int32:
+			c.cols[i] = grow(c.cols[i], v)
+		case bool:
+			c.cols[i] = grow(c.cols[i], v)
+		case time.Time:
+			c.cols[i] = grow(c.cols[i], v)
+		case pgtype.Int8:
+			c.cols[i] = grow(c.cols[i], v)
+		case pgtype.Int4:
+			c.cols[i] = grow(c.cols[i], v)
+		case pgtype.Text:
+			c.cols[i] = grow(c.cols[i], v)
+		case pgtype.Timestamptz:
+			c.cols[i] = grow(c.cols[i], v)
+		default:
+			panic("store: a column of an unknown type")
+		}
+	}
+}
+
+func grow[T any](col any, v T) any {
+	s, _ := col.([]T)
+	return append(s, v)
+}
+
+func optional(n int64) pgtype.Int8 { return pgtype.Int8{Int64: n, Valid: n != 0} }
+func optionalTime(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
+}
+
+type writer struct {
+	queue                                                                                     *pgx.Batch
+	accounts, ended, withdrawn, history, added, changed, evictions, decisions, devices, kicks columns
+	events                                                                                    []Event
+}
+
+func (w *writer) collect(r *Record) {
+	if r.discarded {
+		return
+	}
+	if r.changed {
+		w.accounts.push(r.Key, r.Generation, r.Revision)
+	}
+	for _, h := range r.history {
+		var winner, kick int64
+		if h.Eviction != nil {
+			winner, kick = h.Eviction.Winner, h.Eviction.Kick
+		}
+		w.history.push(r.Key, h.at, h.Generation, h.SID, h.Link, h.Resource, optional(h.Device), string(h.Identity), h.Platform, h.IP, h.Secure, h.Transport, h.Client,
+			optionalTime(h.DecidedAt), h.StartedAt, h.LastSeenAt, h.reason, optional(winner), optional(kick))
+		if !h.isNew {
+			w.ended.push(r.Key, h.SID)
+		}
+	}
+	for _, sid := range r.withdrawn {
+		w.withdrawn.push(r.Key, sid)
+	}
+	for _, s := range r.Sessions {
+		if s.isNew || s.dirty {
+			to := &w.changed
+			if s.isNew {
+				to = &w.added
+			}
+			to.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
+				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt)
+		}
+		if e := s.Eviction; e != nil && e.dirty {
+			var text pgtype.Text
+			if e.Text != nil {
+				b, _ := json.Marshal(e.Text) // a map of strings always encodes
+				text = pgtype.Text{String: string(b), Valid: true}
+			}
+			w.evictions.push(r.Key, s.SID, s.Link, e.Code, optional(e.Winner), e.Own, e.Device, e.Platform, optional(e.Kick), text, e.RequestedAt, optionalTime(e.NextAt),
+				int32(e.Attempts), e.StillPresent)
+		}
+	}
+	for _, d := range r.decisions {
+		w.decisions.push(r.Key, d.At, d.AskID, d.Resource, optional(d.Device), d.Platform, optional(d.Generation), d.Outcome, d.Code, arrayLiteral(d.Evicted), d.RuleLevel,
+			strings.Join(d.Explanation, "\n"), d.Condition, pgtype.Int4{Int32: int32(d.RetryAfter / time.Second), Valid: d.RetryAfter > 0}, d.Shadow)
+	}
+	for _, d := range r.devices {
+		if d.dirty {
+			w.devices.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.FirstSeenAt, d.LastSeenAt)
+		}
+	}
+	for _, k := range r.kicks {
+		w.kicks.push(r.Key, k.ID, r.Now, k.RequestedBy, string(k.Selector), k.Reason, strings.Join(k.SIDs, "\n"))
+	}
+	w.events = append(w.events, r.events...)
+}
+
+func arrayLiteral(ns []int64) string {
+	b := []byte{'{'}
+	for i, n := range ns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(append(b, '}'))
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// partitioned are the tables of history, a partition a month.
+var partitioned = []string{"session_history", "decisions", "events"}
+
+// KeepPartitions makes the partitions of this month and the next two and drops those that ended before now minus keep (0: keeps all).
+// A month whose rows are in the default partition already stays there.
+func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep time.Duration) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1, 0)", linkLockClass); err != nil {
+			return fmt.Errorf("partitions: %w", err)
+		}
+		month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+		for _, table := range partitioned {
+			for i := range 3 {
+				if err := makePartition(ctx, tx, table, month.AddDate(0, i, 0)); err != nil {
+					return err
+				}
+			}
+			if keep > 0 {
+				if err := dropPartitions(ctx, tx, table, now.Add(-keep)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func makePartition(ctx context.Context, tx pgx.Tx, table string, month time.Time) error {
+	sql := fmt.Sprintf("create table if not exists %s_%s partition of %s for values from ('%s') to ('%s')",
+		table, month.Format("2006_01"), table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339))
+	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, sql); return err })
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23514" { // the default partition has rows of that month
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("partition of %s: %w", table, err)
+	}
+	return nil
+}
+
+func dropPartitions(ctx context.Context, tx pgx.Tx, table string, before time.Time) error {
+	rows, err := tx.Query(ctx, `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+		where i.inhparent = $1::regclass and c.relname ~ '_[0-9]{4}_[0-9]{2}$'`, table)
+	if err != nil {
+		return fmt.Errorf("partitions of %s: %w", table, err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("partitions of %s: %w", table, err)
+	}
+	for _, name := range names {
+		month, err := time.Parse("2006_01", name[len(table)+1:])
+		if err != nil || month.AddDate(0, 1, 0).After(before) {
+			continue
+		}
+		if _, err := tx.Exec(ctx, "drop table "+pgx.Identifier{name}.Sanitize()); err != nil {
+			return fmt.Errorf("drop partition %s: %w", name, err)
+		}
+	}
+	return nil
+}

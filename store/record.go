@@ -1,0 +1,247 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+)
+
+// Account is an account's own row.
+type Account struct {
+	Key        Key
+	JID        string // bare, as the server has it
+	Domain     string
+	Generation int64
+	Revision   int64
+	Lang       string
+}
+
+// Session is a live session.
+type Session struct {
+	SID          string
+	Generation   int64
+	Link         string
+	Resource     string
+	State        rules.State
+	Device       int64 // 0: unknown
+	Identity     rules.Identity
+	Platform     string
+	IP           string
+	Secure       bool
+	Transport    string
+	ClientID     string
+	Client       string
+	Lang         string
+	AskID        string
+	DecidedAt    time.Time // zero: not judged yet
+	BindDeadline time.Time // zero: none
+	Epoch        string    // of the last event that spoke of it
+	Seq          int64
+	StartedAt    time.Time
+	LastSeenAt   time.Time
+
+	Eviction *Eviction // not nil: it has to go
+
+	isNew, dirty, gone bool
+}
+
+// Eviction says that a session has to go, and why.
+type Eviction struct {
+	Code         string // takeover, kick, rule, expired, blocked
+	Winner       int64  // generation it goes for; 0: nobody's
+	Own          bool   // the winner is the same device
+	Device       string // what its client is told of the winner
+	Platform     string
+	Kick         int64             // 0: none asked for it
+	Text         map[string]string // language → text; nil: the rule's
+	RequestedAt  time.Time
+	NextAt       time.Time // zero: it rides in the winner's answer until that bind is seen
+	Attempts     int
+	StillPresent bool
+
+	dirty bool
+}
+
+// Device is an installation of a client.
+type Device struct {
+	ID          int64
+	Identity    rules.Identity
+	UserAgentID string
+	Resource    string
+	Name        string
+	Platform    string // set by a registration; else found by the matchers
+	Client      string
+	Registered  bool
+	Blocked     bool
+	FirstSeenAt time.Time
+	LastSeenAt  time.Time
+
+	dirty bool
+}
+
+// Decision is a kept answer.
+type Decision struct {
+	At          time.Time
+	AskID       string
+	Resource    string
+	Device      int64
+	Platform    string
+	Generation  int64 // of the admitted session; 0: none
+	Outcome     string
+	Code        string
+	Evicted     []int64
+	RuleLevel   string
+	Explanation []string
+	Condition   string
+	RetryAfter  time.Duration
+	Shadow      bool
+}
+
+// Event is something that others are told. Data is encoded when the transaction is written.
+type Event struct {
+	Type    string          `json:"type"`
+	Account string          `json:"account"`
+	At      time.Time       `json:"at"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// Record is what the store knows of one account, loaded under its row lock. Its methods note changes that are written when the
+// transaction ends; nothing is written before.
+type Record struct {
+	Account
+	Now      time.Time // the database's clock, after the lock
+	Sessions []*Session
+	Levels   []rules.LevelRule // strongest first
+	Answered *Decision         // the decision that Want.AskID already got, or nil
+	Ended    map[string]string // of Want.SIDs: those whose end is on record, with its reason
+
+	devices   map[int64]*Device
+	created   bool // the account's row is of this transaction
+	changed   bool // revision grew
+	discarded bool
+	history   []ended
+	withdrawn []string // sids whose eviction is taken back
+	decisions []*Decision
+	events    []Event
+	kicks     []Kick
+}
+
+type ended struct {
+	*Session
+	at     time.Time
+	reason string
+}
+
+// Kick is a request to end sessions, kept for the audit.
+type Kick struct {
+	ID          int64
+	RequestedBy string
+	Selector    json.RawMessage
+	Reason      string
+	SIDs        []string
+}
+
+// Discard drops every noted change: the transaction writes nothing for this account.
+func (r *Record) Discard() { r.discarded = true }
+
+// Live returns the session with the sid, or nil.
+func (r *Record) Live(sid string) *Session {
+	for _, s := range r.Sessions {
+		if s.SID == sid {
+			return s
+		}
+	}
+	return nil
+}
+
+// ByGeneration returns the live session with the generation, or nil.
+func (r *Record) ByGeneration(g int64) *Session {
+	for _, s := range r.Sessions {
+		if s.Generation == g {
+			return s
+		}
+	}
+	return nil
+}
+
+// Device returns a device that Want.Devices named, or nil if there is no such row.
+func (r *Record) Device(id int64) *Device { return r.devices[id] }
+
+// Touch notes that the account changed.
+func (r *Record) Touch() {
+	if !r.changed {
+		r.changed = true
+		r.Revision++
+	}
+}
+
+// Admit adds a session and gives it the account's next generation.
+func (r *Record) Admit(s *Session) {
+	r.Generation++
+	s.Generation = r.Generation
+	s.isNew = true
+	r.Sessions = append(r.Sessions, s)
+	r.Touch()
+}
+
+// Changed notes that a field of a live session changed. It does not grow the revision: Touch does.
+func (r *Record) Changed(s *Session) { s.dirty = true }
+
+// End moves a session to history.
+func (r *Record) End(s *Session, reason string) {
+	s.gone = true
+	for i, o := range r.Sessions {
+		if o == s {
+			r.Sessions = append(r.Sessions[:i:i], r.Sessions[i+1:]...)
+			break
+		}
+	}
+	r.history = append(r.history, ended{s, r.Now, reason})
+	r.Touch()
+}
+
+// Evict notes that a session has to go.
+func (r *Record) Evict(s *Session, e Eviction) {
+	e.RequestedAt = r.Now
+	e.dirty = true
+	s.Eviction = &e
+	r.Touch()
+}
+
+// EvictionChanged notes that a field of the session's eviction changed.
+func (r *Record) EvictionChanged(s *Session) { s.Eviction.dirty = true }
+
+// Withdraw takes an eviction back: the session stands again.
+func (r *Record) Withdraw(s *Session) {
+	s.Eviction = nil
+	r.withdrawn = append(r.withdrawn, s.SID)
+	r.Touch()
+}
+
+// SaveDevice notes a new or changed device.
+func (r *Record) SaveDevice(d *Device) {
+	d.dirty = true
+	if r.devices == nil {
+		r.devices = map[int64]*Device{}
+	}
+	r.devices[d.ID] = d
+}
+
+// Decide keeps a decision. At most one a transaction: its time is its key.
+func (r *Record) Decide(d *Decision) {
+	d.At = r.Now
+	r.decisions = append(r.decisions, d)
+}
+
+// SaveKick keeps a request to end sessions.
+func (r *Record) SaveKick(k Kick) { r.kicks = append(r.kicks, k) }
+
+// Tell appends an event; data must encode to a JSON object.
+func (r *Record) Tell(kind string, data any) {
+	b, err := json.Marshal(data)
+	if err != nil { // only for types that cannot be encoded: a mistake in the program
+		panic("store: event " + kind + ": " + err.Error())
+	}
+	r.events = append(r.events, Event{Type: kind, Account: r.JID, At: r.Now, Data: b})
+}
