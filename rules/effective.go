@@ -1,0 +1,49 @@
+package rules
+
+// LevelRule is the rule of one level.
+type LevelRule struct {
+	Level Level
+	Rule  Rule
+}
+
+// What holds where no level says otherwise. max_sessions has no limit, max_per_platform and text are empty.
+const (
+	defaultOnExcess          = EvictOldest
+	defaultSameResource      = Replace
+	defaultGhostAfterSeconds = 2
+	defaultDenyCondition     = conditionConstraint
+	defaultEnforce           = true
+)
+
+// Merge makes the effective rule out of the levels' own, strongest first: each field comes whole from the first level that sets it.
+// A max_sessions that is set to null means no limit and is not looked for further down. No map of the result is nil; its maps
+// may be those of the levels and are for reading only.
+func Merge(levels ...LevelRule) Effective {
+	e := Effective{Origin: make(map[string]Level, 8)}
+	e.MaxSessions = pick(&e, levels, fieldMaxSessions, nil, func(r *Rule) *Field[*int] { return &r.MaxSessions })
+	e.MaxPerPlatform = pick(&e, levels, fieldMaxPerPlatform, nil, func(r *Rule) *Field[map[string]int] { return &r.MaxPerPlatform })
+	e.OnExcess = pick(&e, levels, fieldOnExcess, defaultOnExcess, func(r *Rule) *Field[OnExcess] { return &r.OnExcess })
+	e.SameResource = pick(&e, levels, fieldSameResource, defaultSameResource, func(r *Rule) *Field[SameResource] { return &r.SameResource })
+	e.GhostAfterSeconds = pick(&e, levels, fieldGhostAfterSeconds, defaultGhostAfterSeconds, func(r *Rule) *Field[int] { return &r.GhostAfterSeconds })
+	e.Text = pick(&e, levels, fieldText, nil, func(r *Rule) *Field[map[string]map[string]string] { return &r.Text })
+	e.DenyCondition = pick(&e, levels, fieldDenyCondition, defaultDenyCondition, func(r *Rule) *Field[string] { return &r.DenyCondition })
+	e.Enforce = pick(&e, levels, fieldEnforce, defaultEnforce, func(r *Rule) *Field[bool] { return &r.Enforce })
+	if e.MaxPerPlatform == nil {
+		e.MaxPerPlatform = map[string]int{}
+	}
+	if e.Text == nil {
+		e.Text = map[string]map[string]string{}
+	}
+	return e
+}
+
+func pick[T any](e *Effective, levels []LevelRule, name string, otherwise T, of func(*Rule) *Field[T]) T {
+	for i := range levels {
+		if f := of(&levels[i].Rule); f.Set {
+			e.Origin[name] = levels[i].Level
+			return f.Value
+		}
+	}
+	e.Origin[name] = LevelDefault
+	return otherwise
+}

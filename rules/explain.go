@@ -1,0 +1,321 @@
+package rules
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	maxNamed = 10 // sessions that one step names
+	maxRunes = 64 // of a text that somebody else wrote
+)
+
+// story is an explanation while it is told: all steps in one buffer, so that it costs few allocations.
+type story struct {
+	buf  []byte
+	ends []int
+}
+
+func (t *story) say(s string) *story { t.buf = append(t.buf, s...); return t }
+
+func (t *story) number(n int64) *story { t.buf = strconv.AppendInt(t.buf, n, 10); return t }
+
+// quote says a text that somebody else wrote, with everything escaped that does not print, at most maxRunes of it.
+func (t *story) quote(s string) *story { t.buf = appendQuoted(t.buf, s); return t }
+
+func (t *story) end() { t.ends = append(t.ends, len(t.buf)) }
+
+func (t *story) steps() []string {
+	all := string(t.buf)
+	steps := make([]string, len(t.ends))
+	from := 0
+	for i, to := range t.ends {
+		steps[i] = all[from:to]
+		from = to
+	}
+	return steps
+}
+
+func appendQuoted(b []byte, s string) []byte {
+	cut := bound(s, maxRunes)
+	b = strconv.AppendQuote(b, cut)
+	if len(cut) < len(s) {
+		b = append(b[:len(b)-1], `…"`...)
+	}
+	return b
+}
+
+// bound returns the first n runes of s at most.
+func bound(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}
+
+// explain tells in plain words how the ruling came about, for the record and for operators.
+func (h *hearing) explain() []string {
+	var bufs struct {
+		text [1536]byte
+		ends [16]int
+	}
+	t := &story{buf: bufs.text[:0], ends: bufs.ends[:0]}
+	h.tellLogin(t)
+	h.tellOwnDevice(t)
+	h.tellResource(t)
+	if h.field != fieldSameResource || h.outcome == Allow {
+		h.tellLimits(t)
+	}
+	h.tellOutcome(t)
+	return t.steps()
+}
+
+func (h *hearing) tellLogin(t *story) {
+	n := &h.f.Newcomer
+	t.say("Login on resource ").quote(n.Resource).say(", platform ").quote(platformOf(n.Platform)).say(". Other live sessions: ")
+	t.number(int64(len(h.f.Sessions)))
+	if len(h.f.Sessions) > 0 {
+		t.say(": ")
+		h.name(t, func(int) bool { return true })
+	}
+	t.say(".").end()
+}
+
+func (h *hearing) tellOwnDevice(t *story) {
+	if !h.any(func(i int) bool { return h.marks[i].goes == byOwnDevice }) {
+		return
+	}
+	t.say("The newcomer's own device, known for certain, replaces its earlier session. ")
+	h.tellGoing(t, func(i int) bool { return h.marks[i].goes == byOwnDevice })
+}
+
+func (h *hearing) tellResource(t *story) {
+	holds := func(i int) bool {
+		return h.marks[i].goes != byOwnDevice && h.f.Sessions[i].Resource == h.f.Newcomer.Resource
+	}
+	if !h.any(holds) {
+		return
+	}
+	t.say("The resource is in use; ")
+	value := Replace
+	if h.f.Rule.SameResource == DenySameResource {
+		value = DenySameResource
+	}
+	h.tellField(t, fieldSameResource, string(value))
+	t.say(". ")
+	if h.field == fieldSameResource && h.outcome != Allow {
+		h.tellInTheWay(t)
+		return
+	}
+	if value == DenySameResource {
+		t.say("It hibernates or does not answer. ")
+	}
+	h.tellGoing(t, func(i int) bool { return h.marks[i].goes == bySameResource })
+}
+
+func (h *hearing) tellLimits(t *story) {
+	told := false
+	here := platformOf(h.f.Newcomer.Platform)
+	for _, platform := range h.limitedPlatforms() {
+		going := func(i int) bool {
+			return h.marks[i].goes == byPlatformLimit && platformOf(h.f.Sessions[i].Platform) == platform
+		}
+		if platform != here && !h.any(going) {
+			continue
+		}
+		told = true
+		n := h.counted(platform)
+		limit := h.f.Rule.MaxPerPlatform[platform]
+		t.say("On platform ").quote(platform).say(": ")
+		h.tellLimit(t, fieldMaxPerPlatform, n, limit, going)
+	}
+	if h.f.Rule.MaxSessions != nil {
+		told = true
+		t.say("In all: ")
+		h.tellLimit(t, fieldMaxSessions, h.counted(""), *h.f.Rule.MaxSessions, func(i int) bool { return h.marks[i].goes == bySessionLimit })
+	}
+	if !told {
+		t.say("No limit counts this login.").end()
+	}
+}
+
+// tellLimit tells of one limit and, if it is exceeded, what comes of it.
+func (h *hearing) tellLimit(t *story, field string, n, limit int, going func(int) bool) {
+	t.number(int64(n)).say(" with the newcomer, ").number(int64(limit)).say(" allowed (").say(field).say(", ").say(setBy(h.level(field))).say(")")
+	if n <= limit {
+		t.say(": within the limit.").end()
+		return
+	}
+	t.say("; ")
+	value := h.f.Rule.OnExcess
+	switch value {
+	case EvictIdle, Deny:
+	default:
+		value = EvictOldest
+	}
+	h.tellField(t, fieldOnExcess, string(value))
+	switch value {
+	case EvictIdle:
+		t.say(", the longest idle first. ")
+	case Deny:
+		t.say(". ")
+	default:
+		t.say(", the oldest first. ")
+	}
+	switch {
+	case h.outcome == Allow && value == Deny:
+		t.say("What hibernates or does not answer makes room. ")
+		h.tellGoing(t, going)
+	case h.outcome == Allow:
+		h.tellGoing(t, going)
+	case h.field == field:
+		h.tellInTheWay(t)
+	default:
+		t.say("Another field decides.").end()
+	}
+}
+
+// tellInTheWay names who keeps the newcomer out, or may.
+func (h *hearing) tellInTheWay(t *story) {
+	if h.outcome == Need {
+		t.say("To be asked for a sign of life first: ")
+		h.name(t, func(i int) bool { return h.marks[i].asked })
+	} else {
+		t.say("In the way: ")
+		h.name(t, func(i int) bool { return h.marks[i].bars })
+	}
+	t.say(".").end()
+}
+
+func (h *hearing) tellGoing(t *story, going func(int) bool) {
+	switch {
+	case !h.any(going):
+		t.say("Nobody has to go for it.").end()
+		return
+	case h.outcome != Allow, !h.f.Rule.Enforce:
+		t.say("Would go: ")
+	default:
+		t.say("Goes: ")
+	}
+	h.name(t, going)
+	t.say(".").end()
+}
+
+func (h *hearing) tellOutcome(t *story) {
+	switch h.outcome {
+	case Allow:
+		t.say("Allowed: ")
+	case Need:
+		t.say("Undecided until probed: ")
+	default:
+		t.say("Denied: ")
+	}
+	t.say(string(h.code)).say(".").end()
+	if !h.f.Rule.Enforce {
+		t.say("The rule is not enforced (").say(setBy(h.level(fieldEnforce)))
+		t.say("): this is recorded only; the newcomer is let in and nobody goes.").end()
+	}
+}
+
+func (h *hearing) tellField(t *story, field, value string) {
+	t.say(field).say(" is ").say(value).say(", ").say(setBy(h.level(field)))
+}
+
+// name lists the sessions for which is holds, lowest generation first.
+func (h *hearing) name(t *story, is func(int) bool) {
+	n := 0
+	for _, i := range h.order {
+		if !is(i) {
+			continue
+		}
+		n++
+		if n > maxNamed {
+			continue
+		}
+		if n > 1 {
+			t.say(", ")
+		}
+		h.session(t, &h.f.Sessions[i])
+	}
+	if n > maxNamed {
+		t.say(" and ").number(int64(n - maxNamed)).say(" more")
+	}
+}
+
+func (h *hearing) session(t *story, s *Session) {
+	t.quote(s.Resource).say(" (")
+	if s.DeviceName != "" {
+		t.say("device ").quote(s.DeviceName).say(", ")
+	}
+	t.say("platform ").quote(platformOf(s.Platform)).say(", ")
+	if s.State != "" {
+		t.say(bound(string(s.State), maxRunes)).say(", ")
+	}
+	switch s.Verdict {
+	case Alive:
+		t.say("answers, ")
+	case Silent:
+		t.say("does not answer, ")
+	}
+	if !s.LastSeenAt.IsZero() {
+		t.say("idle ").number(int64(max(0, h.now.Sub(s.LastSeenAt)) / time.Second)).say(" s, ")
+	}
+	t.say("generation ").number(s.Generation).say(")")
+}
+
+func (h *hearing) any(is func(int) bool) bool {
+	for i := range h.marks {
+		if is(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// counted is how many sessions the limit of a platform ("": max_sessions) had to judge, with the newcomer.
+func (h *hearing) counted(platform string) int {
+	n := 0
+	if platform == "" || platform == platformOf(h.f.Newcomer.Platform) {
+		n++
+	}
+	for i, m := range h.marks {
+		switch {
+		case m.goes == byOwnDevice, m.goes == bySameResource:
+		case platform == "" && m.goes == byPlatformLimit && h.outcome == Allow:
+		case platform == "" || platformOf(h.f.Sessions[i].Platform) == platform:
+			n++
+		}
+	}
+	return n
+}
+
+// limitedPlatforms returns the platforms that have a limit, in a fixed order.
+func (h *hearing) limitedPlatforms() []string {
+	if len(h.f.Rule.MaxPerPlatform) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(h.f.Rule.MaxPerPlatform))
+	for name := range h.f.Rule.MaxPerPlatform {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// setBy says where a field comes from.
+func setBy(l Level) string {
+	switch l {
+	case LevelAccount:
+		return "set for the account"
+	case LevelGroup:
+		return "set for the group"
+	case LevelDomain:
+		return "set for the domain"
+	default:
+		return "by default"
+	}
+}
