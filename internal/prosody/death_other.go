@@ -1,0 +1,7 @@
+//go:build !linux
+
+package prosody
+
+import "syscall"
+
+func dieWithUs(*syscall.SysProcAttr) {}

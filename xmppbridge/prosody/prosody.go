@@ -1,0 +1,10 @@
+// Package prosody holds mod_bindgate, the gate module for Prosody 0.12 and 13.0, so that programs which start a
+// Prosody of their own (the demo, the tests, the benchmarks) carry the module they were built with.
+package prosody
+
+import "embed"
+
+// Module is the plugin directory: the file mod_bindgate.lua.
+//
+//go:embed mod_bindgate.lua
+var Module embed.FS
