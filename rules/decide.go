@@ -13,11 +13,7 @@ import (
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
 // in place of a denial.
 func Decide(f Facts, now time.Time) Decision {
-	var orderBuf [32]int
-	var marksBuf [32]mark
-	h := hearing{f: &f, now: now, order: orderBuf[:0], marks: marksBuf[:0]}
-	h.open()
-
+	h := open(f, now)
 	h.ownDevice()
 	r := h.sameResource()
 	if r.outcome != Denied {
@@ -57,7 +53,7 @@ type ruling struct {
 
 // hearing is one call of Decide.
 type hearing struct {
-	f     *Facts
+	f     Facts
 	now   time.Time
 	order []int  // indices of f.Sessions, lowest generation first
 	marks []mark // one for each of f.Sessions
@@ -82,15 +78,16 @@ const (
 	conditionConstraint = "resource-constraint"
 )
 
-func (h *hearing) open() {
-	s := h.f.Sessions
-	for i := range s {
-		h.order = append(h.order, i)
-		h.marks = append(h.marks, mark{})
+func open(f Facts, now time.Time) hearing {
+	s := f.Sessions
+	h := hearing{f: f, now: now, order: make([]int, len(s)), marks: make([]mark, len(s))}
+	for i := range h.order {
+		h.order[i] = i
 	}
 	slices.SortFunc(h.order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(s[a].Generation, s[b].Generation), cmp.Compare(s[a].Resource, s[b].Resource))
 	})
+	return h
 }
 
 // ownDevice lets the newcomer replace earlier sessions of its own device, where that is known for certain.

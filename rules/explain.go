@@ -59,11 +59,7 @@ func bound(s string, n int) string {
 
 // explain tells in plain words how the ruling came about, for the record and for operators.
 func (h *hearing) explain() []string {
-	var bufs struct {
-		text [1536]byte
-		ends [16]int
-	}
-	t := &story{buf: bufs.text[:0], ends: bufs.ends[:0]}
+	t := &story{buf: make([]byte, 0, 768+96*min(len(h.marks), maxNamed)), ends: make([]int, 0, 8)}
 	h.tellLogin(t)
 	h.tellOwnDevice(t)
 	h.tellResource(t)
