@@ -132,7 +132,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		}
 	}
 	if pm, ok := findPostmaster(c.dir); ok {
-		c.postmaster, c.socket = process{pid: pm.pid}, pm.socket
+		c.postmaster, c.socket = process{pid: pm.pid, dir: c.dir}, pm.socket
 		c.log.InfoContext(ctx, "adopted a running postgresql", "dir", c.dir, "pid", pm.pid)
 		err = c.answering(ctx)
 	} else {
@@ -360,4 +360,17 @@ func socketURL(dir, db string) string {
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + db}
 	u.RawQuery = url.Values{"host": {dir}, "port": {port}}.Encode()
 	return u.String()
+}
+
+// Check reports what would keep Start from working in dir, without changing anything.
+func Check(dir string) error {
+	if _, err := findOwner(); err != nil {
+		return err
+	}
+	major, err := clusterVersion(dir)
+	if err != nil {
+		return err
+	}
+	_, err = find(major)
+	return err
 }

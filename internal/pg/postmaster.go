@@ -70,6 +70,7 @@ func removeStalePID(dir string) error {
 type process struct {
 	pid   int
 	child bool
+	dir   string // the data directory of one that is not our child
 	ended bool
 }
 
@@ -83,7 +84,7 @@ func (p *process) alive() bool {
 		p.ended = got == p.pid || (err != nil && !errors.Is(err, syscall.EINTR))
 		return !p.ended
 	}
-	p.ended = errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH)
+	p.ended = !isPostmaster(p.pid, p.dir)
 	return !p.ended
 }
 

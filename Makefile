@@ -1,0 +1,23 @@
+# Two commands do everything on a fresh Debian with Go: make demo, make test.
+
+GO ?= go
+
+.PHONY: build demo test bench lint setup
+
+build: ## bin/bindgate
+	$(GO) build -o bin/bindgate ./cmd/bindgate
+
+demo: setup build ## everything on this machine, until Ctrl-C
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec bin/bindgate demo
+
+test: setup ## every test, with the race detector; CI=1 makes a missing server a failure
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/testrun -race -count=1 -timeout=20m ./...
+
+bench: setup ## the figures, as a table and as bench.json
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/bench
+
+lint: ## needs golangci-lint v2
+	golangci-lint run
+
+setup: ## installs what is missing from Debian
+	@deploy/setup.sh

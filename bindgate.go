@@ -1,0 +1,28 @@
+// Package bindgate is the map of the repository and holds the REST contract.
+//
+// bindgate decides which of an account's devices may be logged in to an XMPP server, right now, and makes it so. The server's
+// gate module asks it before each bind; it answers by the operator's rules, in one durable transaction, and the server sends
+// <conflict/> to whoever has to go.
+//
+// A fact travels one way:
+//
+//	wire → typed request → facts from the store → pure decision → one transaction (state, decision, events) → answer
+//
+// The packages, outermost first; each imports only what stands below it, and adapters never import each other:
+//
+//	cmd/bindgate   the commands: serve (all wiring), migrate, demo, doctor, token
+//	api            REST under /v1: routes, authorization, errors
+//	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ has the server's module
+//	gate           the use cases: admit, follow events, kick and prove it, reconcile
+//	store          the record in PostgreSQL; whoever changes an account holds its row lock
+//	rules          the decision: a pure function of facts
+//	migrations     the record's schema
+//	internal       a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks
+package bindgate
+
+import _ "embed" // the contract
+
+// OpenAPI is openapi.yaml, the contract of the REST API (OpenAPI 3.1).
+//
+//go:embed openapi.yaml
+var OpenAPI []byte

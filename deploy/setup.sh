@@ -1,0 +1,106 @@
+#!/bin/sh
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody.
+#
+# No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
+# 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
+# script changes nothing and takes no time.
+#
+# Usage: deploy/setup.sh [--check]     --check only says what is missing, status 1 if anything is
+set -eu
+
+say() { printf 'setup: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# have_postgres: a server is installed, with its initdb; a client alone (psql) is not enough.
+have_postgres() {
+	for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/local/pgsql/bin; do
+		[ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && return 0
+	done
+	have initdb && have postgres
+}
+
+missing=
+need() { missing="$missing $1"; }
+have_postgres || need postgresql
+have prosody || need prosody
+have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua5.4
+have cc || have gcc || have clang || need gcc # the race detector is linked by it
+missing=${missing# }
+if [ -n "$missing" ]; then
+	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
+fi
+
+if ! have go; then
+	say "Go is missing: install Go 1.26 or newer from https://go.dev/dl/" >&2
+	exit 1
+fi
+if [ -z "$missing" ]; then
+	[ "${1:-}" = --check ] && say "nothing is missing"
+	exit 0
+fi
+if [ "${1:-}" = --check ]; then
+	say "missing: $missing"
+	exit 1
+fi
+if ! have apt-get; then
+	say "missing: $missing. This script installs them on Debian and its relatives only: install them with your system's packages, then run the command again." >&2
+	exit 1
+fi
+
+root=
+if [ "$(id -u)" != 0 ]; then
+	if ! have sudo; then
+		say "missing: $missing. Run as root: apt-get install $missing" >&2
+		exit 1
+	fi
+	root=sudo
+fi
+
+say "installing from Debian: $missing"
+say "their public servers are not started"
+
+policy=/usr/sbin/policy-rc.d
+cluster=/etc/postgresql-common/createcluster.d/bindgate-setup.conf
+made_policy= made_cluster=
+cleanup() {
+	[ -z "$made_policy" ] || $root rm -f "$policy"
+	[ -z "$made_cluster" ] || $root rm -f "$cluster"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+
+if [ ! -e "$policy" ]; then
+	made_policy=1
+	printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null # 101: "action forbidden by policy"
+	$root chmod 755 "$policy"
+fi
+case " $missing " in
+*" postgresql "*)
+	$root mkdir -p "$(dirname "$cluster")"
+	made_cluster=1
+	printf 'create_main_cluster = false\n' | $root tee "$cluster" >/dev/null
+	;;
+esac
+
+log=$(mktemp)
+quiet() {
+	if ! "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log"
+		say "failed: $*" >&2
+		exit 1
+	fi
+}
+export DEBIAN_FRONTEND=noninteractive
+quiet $root apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+quiet $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+rm -f "$log"
+
+# A server that was enabled for the next boot would start then.
+if have systemctl && [ -d /run/systemd/system ]; then
+	for unit in prosody postgresql; do
+		case " $missing " in *" $unit "*) $root systemctl disable --quiet "$unit" 2>/dev/null || true ;; esac
+	done
+fi
+say "done"
