@@ -1,0 +1,225 @@
+package xmppclient
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// bosh is XEP-0124 and XEP-0206: two connections, one request held by the server.
+type bosh struct {
+	url    string
+	client *http.Client
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	conns    []net.Conn
+	sid      string
+	rid      int64
+	domain   string
+	inFlight int
+	queue    []string
+	ending   bool
+	frozen   bool
+	err      error
+	incoming []*Element
+	wake     chan struct{} // for read: something came
+}
+
+func dialBOSH(url string) *bosh {
+	b := &bosh{url: url, rid: rand.Int64N(1 << 40), wake: make(chan struct{}, 1)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.client = &http.Client{Transport: &http.Transport{
+		MaxConnsPerHost: 2, MaxIdleConnsPerHost: 2,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, addr)
+			if err == nil {
+				b.mu.Lock()
+				b.conns = append(b.conns, conn)
+				b.mu.Unlock()
+			}
+			return conn, err
+		},
+	}}
+	return b
+}
+
+func (b *bosh) open(ctx context.Context, domain, lang string) error {
+	b.mu.Lock()
+	first := b.sid == ""
+	b.domain = domain
+	b.mu.Unlock()
+	if !first {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.send(fmt.Sprintf("xmpp:restart='true' to='%s' xml:lang='%s'", Escape(domain), Escape(lang)), "")
+		return b.err
+	}
+	b.mu.Lock()
+	b.rid++
+	rid := b.rid
+	b.mu.Unlock()
+	body, err := b.post(ctx, fmt.Sprintf("<body xmlns='%s' xmlns:xmpp='urn:xmpp:xbosh' to='%s' xml:lang='%s' rid='%d' wait='60' hold='1' ver='1.6' xmpp:version='1.0'/>",
+		nsBOSH, Escape(domain), Escape(lang), rid))
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sid = body.Attr("sid")
+	if b.sid == "" {
+		return fmt.Errorf("xmppclient: no BOSH session: %s", body.Raw)
+	}
+	b.take(body)
+	b.pump()
+	return nil
+}
+
+func (b *bosh) post(ctx context.Context, text string) (*Element, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("xmppclient: BOSH: %s", resp.Status)
+	}
+	return parse(string(answer))
+}
+
+// take sorts in what a body brought. Called with mu held.
+func (b *bosh) take(body *Element) {
+	for _, e := range body.Children {
+		e.At = body.At
+		b.incoming = append(b.incoming, e)
+	}
+	if body.Attr("type") == "terminate" && b.err == nil {
+		b.err = errStreamEnd
+	}
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pump sends what is queued, and keeps one request at the server. Called with mu held.
+func (b *bosh) pump() {
+	if b.err != nil || b.frozen || b.ending {
+		return
+	}
+	if len(b.queue) > 0 && b.inFlight < 2 {
+		payload := strings.Join(b.queue, "")
+		b.queue = nil
+		b.send("", payload)
+	}
+	if b.inFlight == 0 {
+		b.send("", "")
+	}
+}
+
+// send posts one body. Called with mu held.
+func (b *bosh) send(attrs, payload string) {
+	b.rid++
+	b.inFlight++
+	text := "<body xmlns='" + nsBOSH + "' xmlns:xmpp='urn:xmpp:xbosh' xmlns:stream='" + nsStreams + "' sid='" + Escape(b.sid) +
+		"' rid='" + strconv.FormatInt(b.rid, 10) + "' " + attrs + ">" + payload + "</body>"
+	go func() {
+		body, err := b.post(b.ctx, text)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.inFlight--
+		if b.frozen {
+			return
+		}
+		if err != nil {
+			if b.err == nil {
+				b.err = err
+			}
+			body = &Element{}
+		}
+		b.take(body)
+		b.pump()
+	}()
+}
+
+func (b *bosh) write(s string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	s = withNamespace(s)
+	b.queue = append(b.queue, s)
+	b.pump()
+	return nil
+}
+
+func (b *bosh) read() (*Element, error) {
+	for {
+		b.mu.Lock()
+		if len(b.incoming) > 0 && !b.frozen {
+			e := b.incoming[0]
+			b.incoming = b.incoming[1:]
+			b.mu.Unlock()
+			return e, nil
+		}
+		err := b.err
+		b.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-b.wake:
+		case <-b.ctx.Done():
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func (b *bosh) end() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	b.ending = true
+	payload := strings.Join(b.queue, "")
+	b.queue = nil
+	b.send("type='terminate'", payload)
+	return nil
+}
+
+func (b *bosh) abort() {
+	b.mu.Lock()
+	conns := b.conns
+	b.ending = true
+	b.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	b.cancel()
+	b.client.CloseIdleConnections()
+}
+
+func (b *bosh) freeze() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.frozen = true
+}
