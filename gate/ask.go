@@ -1,0 +1,152 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// bindGrace is how long after an ask's deadline a bind may still be reported before it is given up.
+const bindGrace = 5 * time.Second
+
+// maxProbes is how often one login may ask the server to probe before what did not answer counts as alive.
+const maxProbes = 2
+
+// Ask queues a server's question. It never blocks; answer is called exactly once.
+func (g *Gate) Ask(a Ask, answer func(Answer)) {
+	g.stats.Asks.Add(1)
+	g.noteSeq(a.Source, a.Epoch, a.Seq, false)
+	g.ask(&asking{Ask: a, gate: g, reply: answer})
+}
+
+// asking is an ask on its way through its rounds.
+type asking struct {
+	Ask
+	gate     *Gate
+	reply    func(Answer)
+	verdicts map[string]rules.Verdict // by sid, from the rounds before
+	probes   int
+}
+
+func (g *Gate) ask(a *asking) {
+	jid := a.User + "@" + a.Domain
+	want := store.Want{Key: store.KeyOf(jid), JID: jid, Create: true, AskID: a.ID, Devices: deviceIDs(a.ClientID, a.Resource)}
+	for _, l := range a.Sessions {
+		want.SIDs = append(want.SIDs, l.SID)
+	}
+	g.do(&op{want: want, fence: g.fence(a.Link), apply: a.apply, failed: func(err error) {
+		g.stats.Undecided.Add(1)
+		if !errors.Is(err, ErrStopped) {
+			g.log.Warn("an ask could not be decided", "account", jid, "error", err)
+		}
+		a.reply(Answer{AskID: a.ID, Outcome: Undecided})
+	}})
+}
+
+func (a *asking) apply(r *store.Record) func() {
+	g := a.gate
+	if time.Since(a.Received) >= a.Deadline {
+		r.Discard()
+		return func() {
+			g.stats.Late.Add(1)
+			a.reply(Answer{AskID: a.ID, Outcome: Undecided})
+		}
+	}
+	if r.Answered != nil {
+		answer := a.again(r)
+		r.Discard()
+		return func() { a.reply(answer) }
+	}
+	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, ask: true})
+	if old := r.Live(a.SID); old != nil { // the same stream asks again: its earlier bind did not come to be
+		end(r, old, "abandoned")
+	}
+	rule := rules.Merge(r.Levels...)
+	s := &store.Session{
+		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
+		Lang: a.Lang, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
+	}
+	name := identify(r, s, a.Chosen)
+	d := decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
+	if d.Outcome == rules.Need {
+		sids := sidsOf(r, d.Probe)
+		r.Discard()
+		return func() { a.probe(sids, time.Duration(rule.GhostAfterSeconds)*time.Second) }
+	}
+	answer := Answer{AskID: a.ID, Outcome: Allow}
+	if d.Outcome == rules.Denied && !d.Shadow {
+		answer = Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, string(d.Code), d.Condition, a.Lang)}
+	} else {
+		r.Admit(s)
+		evict(r, s, name, d.Evict, time.Time{})
+		answer.Kicks = kicks(r, rule, s.SID)
+	}
+	keep(r, s, d, a.ID)
+	return func() {
+		if answer.Outcome == Allow {
+			g.stats.Allowed.Add(1)
+		} else {
+			g.stats.Denied.Add(1)
+		}
+		a.reply(answer)
+		if adopted {
+			g.judge(a.Link, r.JID)
+		}
+	}
+}
+
+// again rebuilds the answer that this ask already got.
+func (a *asking) again(r *store.Record) Answer {
+	rule, d := rules.Merge(r.Levels...), r.Answered
+	if d.Outcome == string(rules.Denied) && !d.Shadow {
+		return Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang)}
+	}
+	return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID)}
+}
+
+// probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.
+func (a *asking) probe(sids []string, wait time.Duration) {
+	g := a.gate
+	if left := a.Deadline - time.Since(a.Received) - 250*time.Millisecond; wait > left {
+		wait = max(left, 0)
+	}
+	g.bg.Add(1)
+	go func() {
+		defer g.bg.Done()
+		a.verdicts = g.probe(a.Source, a.User, sids, wait, a.verdicts)
+		a.probes++
+		g.ask(a)
+	}()
+}
+
+// probe returns the verdicts of the sessions together with those of earlier rounds. What could not be asked has none.
+func (g *Gate) probe(src Source, user string, sids []string, wait time.Duration, before map[string]rules.Verdict) map[string]rules.Verdict {
+	out := map[string]rules.Verdict{}
+	for sid, v := range before {
+		out[sid] = v
+	}
+	g.stats.Probes.Add(1)
+	conn := g.connOf(src.Link)
+	if conn == nil {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)
+	defer cancel()
+	found, err := conn.Probe(ctx, src, user, sids, wait)
+	if err != nil {
+		g.log.Info("a probe got no answer", "link", src.Link, "sessions", len(sids), "error", err)
+		return out
+	}
+	for sid, v := range found {
+		switch v {
+		case VerdictAlive:
+			out[sid] = rules.Alive
+		case VerdictSilent, VerdictGone, VerdictHibernating:
+			out[sid] = rules.Silent
+		}
+	}
+	return out
+}

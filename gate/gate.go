@@ -1,0 +1,282 @@
+// Package gate holds the use cases: it admits logins in batches, follows what the server reports, kicks and proves it, reconciles the record with
+// the servers, and cleans up behind crashes.
+//
+// Everything that concerns an account is an operation in that account's lane. Workers take the first operation of many lanes, run them in one
+// transaction under the accounts' row locks, and do what follows from it after the commit:
+//
+//	bridge ─ Ask, Event ─▶ queue (lanes) ─▶ worker ─▶ store.Batch: lock, load, apply, write, commit ─▶ answer, probe, kick
+//	reconciler ─ parts ──▶   "                          kicker ◀─ evictions that are due
+//	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
+//
+// Goroutines: the workers, one for each account that another transaction held, kicker and reconciler a link, sweeper, sequencer, keeper. Run waits for all.
+package gate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bindgate/bindgate/store"
+)
+
+// Config of a Gate. The zero value is good for production.
+type Config struct {
+	Logger    *slog.Logger
+	Name      string        // of this process, for operators
+	Workers   int           // transactions at once; 0: 2
+	Batch     int           // accounts a transaction at most; 0: 256
+	Queue     int           // operations that may wait; 0: 65,536. Asks beyond it are answered Undecided at once
+	Reconcile time.Duration // between periodic checks of the record; 0: a minute
+	Keep      time.Duration // how long history is kept; 0: 90 days
+	LeaseTTL  time.Duration // of a link; 0: 3 s
+}
+
+// Gate decides. Make one with New, run it with Run.
+type Gate struct {
+	cfg   Config
+	log   *slog.Logger
+	store *store.Store
+	queue *queue
+	alone chan struct{} // bounds the transactions for busy accounts
+	bg    sync.WaitGroup
+	id    store.Key // of this process
+	stats Stats
+
+	mu    sync.Mutex
+	links map[string]*link
+}
+
+// New returns a gate on a migrated store.
+func New(st *store.Store, cfg Config) *Gate {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 2
+	}
+	if cfg.Batch == 0 {
+		cfg.Batch = 256
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = 65536
+	}
+	if cfg.Reconcile == 0 {
+		cfg.Reconcile = time.Minute
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = 90 * 24 * time.Hour
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = 3 * time.Second
+	}
+	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}}
+	_, _ = rand.Read(g.id[:]) // never fails
+	return g
+}
+
+// ErrOverloaded is what an operation gets that found the queue full.
+var ErrOverloaded = errors.New("gate: too many operations are waiting")
+
+// ErrStopped is what an operation gets that was waiting when the gate stopped.
+var ErrStopped = errors.New("gate: stopping")
+
+// Run works until ctx ends and waits for everything it started.
+func (g *Gate) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range g.cfg.Workers {
+		group.Go(func() error { return g.work(ctx) })
+	}
+	group.Go(func() error { return g.every(ctx, time.Second, "sweep", g.sweep) })
+	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequence events", g.sequence) })
+	group.Go(func() error { return g.every(ctx, time.Hour, "keep partitions", g.keepPartitions) })
+	err := group.Wait()
+	for _, o := range g.queue.close() {
+		if o.failed != nil {
+			o.failed(ErrStopped)
+		}
+	}
+	g.bg.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// every runs once at once and then each period. What fails is logged when it begins to fail, and tried again.
+func (g *Gate) every(ctx context.Context, period time.Duration, what string, once func(context.Context) error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		err := once(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			g.log.WarnContext(ctx, "failed, will be tried again", "what", what, "error", err)
+		}
+		failing = err != nil
+		timer.Reset(period)
+	}
+}
+
+// do appends an operation to its account's lane; if that cannot be, the operation is told.
+func (g *Gate) do(o *op) bool {
+	if g.queue.push(o) {
+		return true
+	}
+	if o.failed != nil {
+		o.failed(ErrOverloaded)
+	}
+	return false
+}
+
+// await runs an operation and waits for its end.
+func (g *Gate) await(ctx context.Context, o *op) error {
+	done := make(chan error, 1)
+	apply := o.apply
+	o.apply = func(r *store.Record) func() {
+		after := apply(r)
+		return func() {
+			if after != nil {
+				after()
+			}
+			done <- nil
+		}
+	}
+	o.failed = func(err error) { done <- err }
+	g.do(o)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gate) work(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.queue.filled:
+		}
+		for {
+			ops := g.queue.take(g.cfg.Batch)
+			if len(ops) == 0 {
+				break
+			}
+			g.run(ctx, ops)
+		}
+	}
+}
+
+// txTimeout bounds a transaction; a module's own timeout is 5 s by default.
+const txTimeout = 4 * time.Second
+
+// run does the operations in one transaction, and the ones that cannot be done together one by one.
+func (g *Gate) run(ctx context.Context, ops []*op) {
+	busy, err := g.transact(ctx, ops, store.SkipBusy)
+	switch {
+	case err == nil:
+		for _, i := range busy {
+			g.bg.Add(1)
+			go func(o *op) {
+				defer g.bg.Done()
+				g.runAlone(ctx, o)
+			}(ops[i])
+		}
+	case len(ops) == 1 || errors.Is(err, store.ErrFenced) || store.Unreachable(err):
+		for _, o := range ops {
+			g.fail(o, err)
+		}
+	default:
+		g.log.WarnContext(ctx, "a batch failed, its operations are tried one by one", "operations", len(ops), "error", err)
+		for _, o := range ops {
+			if _, err := g.transact(ctx, []*op{o}, store.WaitBusy); err != nil {
+				g.fail(o, err)
+			}
+		}
+	}
+}
+
+// runAlone does one operation on an account that another transaction held.
+func (g *Gate) runAlone(ctx context.Context, o *op) {
+	select {
+	case g.alone <- struct{}{}:
+		defer func() { <-g.alone }()
+	case <-ctx.Done():
+		g.fail(o, ErrStopped)
+		return
+	}
+	var err error
+	for range 4 { // a second each
+		if _, err = g.transact(ctx, []*op{o}, store.WaitBusy); !errors.Is(err, store.ErrBusy) {
+			break
+		}
+	}
+	if err != nil {
+		g.fail(o, err)
+	}
+}
+
+func (g *Gate) fail(o *op, err error) {
+	g.stats.Failed.Add(1)
+	if o.failed != nil {
+		o.failed(err)
+	}
+	g.queue.done(o.want.Key)
+}
+
+// transact runs the operations in one transaction; those it has done are finished, the others are the caller's.
+func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy []int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	defer cancel()
+	wants := make([]store.Want, len(ops))
+	for i, o := range ops {
+		wants[i] = o.want
+	}
+	after := make([]func(), len(ops))
+	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) { after[i] = ops[i].apply(r) })
+	if err != nil {
+		return nil, fmt.Errorf("transaction of %d: %w", len(ops), err)
+	}
+	g.stats.Batches.Add(1)
+	g.stats.Operations.Add(int64(len(ops) - len(busy)))
+	skip := make(map[int]bool, len(busy))
+	for _, i := range busy {
+		skip[i] = true
+	}
+	for i, o := range ops {
+		if skip[i] {
+			continue
+		}
+		// What follows may append to the same lane; the lane is still ours, so it comes behind what is there already.
+		if after[i] != nil {
+			after[i]()
+		}
+		g.queue.done(o.want.Key)
+	}
+	return busy, nil
+}
+
+func (g *Gate) sequence(ctx context.Context) error {
+	for {
+		n, err := g.store.Sequence(ctx, 200)
+		if err != nil || n < 200 {
+			return err
+		}
+	}
+}
+
+func (g *Gate) keepPartitions(ctx context.Context) error {
+	return g.store.KeepPartitions(ctx, time.Now(), g.cfg.Keep)
+}

@@ -1,0 +1,81 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// judging decides about the sessions of an account that live on the server but were never admitted (fail-open, bindgate away), one
+// after the other, oldest first, as if each logged in now. A denial becomes a kick.
+type judging struct {
+	gate     *Gate
+	link     string
+	jid      string
+	verdicts map[string]rules.Verdict
+	probes   int
+}
+
+func (g *Gate) judge(link, jid string) {
+	g.judgeAgain(&judging{gate: g, link: link, jid: jid})
+}
+
+func (g *Gate) judgeAgain(j *judging) {
+	g.do(&op{want: store.Want{Key: store.KeyOf(j.jid), JID: j.jid}, fence: g.fence(j.link), apply: j.apply})
+}
+
+func (j *judging) apply(r *store.Record) func() {
+	if r == nil {
+		return nil
+	}
+	i := slices.IndexFunc(r.Sessions, func(s *store.Session) bool { return s.DecidedAt.IsZero() && s.State != rules.Binding })
+	if i < 0 {
+		return nil
+	}
+	s := r.Sessions[i]
+	if s.Eviction != nil { // it goes anyway
+		s.DecidedAt = r.Now
+		r.Changed(s)
+		return j.next
+	}
+	rule := rules.Merge(r.Levels...)
+	d := decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
+	if d.Outcome == rules.Need {
+		sids := sidsOf(r, d.Probe)
+		r.Discard()
+		return func() { j.probe(sids, time.Duration(rule.GhostAfterSeconds)*time.Second) }
+	}
+	s.DecidedAt = r.Now
+	r.Changed(s)
+	switch {
+	case d.Shadow:
+	case d.Outcome == rules.Denied:
+		r.Evict(s, store.Eviction{Code: "rule", NextAt: r.Now})
+	default:
+		evict(r, s, "", d.Evict, r.Now)
+	}
+	keep(r, s, d, s.AskID)
+	return j.next
+}
+
+// next goes on with the following session and has those kicked that have to go.
+func (j *judging) next() {
+	j.gate.stats.Judged.Add(1)
+	j.gate.wake(j.link)
+	j.gate.judge(j.link, j.jid)
+}
+
+func (j *judging) probe(sids []string, wait time.Duration) {
+	g := j.gate
+	user, domain, _ := strings.Cut(j.jid, "@")
+	g.bg.Add(1)
+	go func() {
+		defer g.bg.Done()
+		j.verdicts = g.probe(g.sourceOf(j.link, domain), user, sids, wait, j.verdicts)
+		j.probes++
+		g.judgeAgain(j)
+	}()
+}

@@ -1,0 +1,195 @@
+package gate
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bindgate/bindgate/store"
+)
+
+// KickRequest asks for the end of sessions of one account.
+type KickRequest struct {
+	Account    string // bare JID, as the server has it
+	By         string // who asks, for the audit
+	Select     KickSelect
+	Reason     string            // for the audit
+	Text       map[string]string // language → what the clients are told; nil: the rule's words
+	IfRevision *int64            // only if the account is still at this revision; else store.ErrVersion
+}
+
+// KickSelect says which sessions; exactly one field is set.
+type KickSelect struct {
+	Sessions []int64 `json:"sessions,omitempty"` // generations
+	Devices  []int64 `json:"devices,omitempty"`
+	Platform string  `json:"platform,omitempty"`
+	Except   int64   `json:"except,omitempty"` // the generation that stays
+	All      bool    `json:"all,omitempty"`
+}
+
+// KickReport says what became of a kick.
+type KickReport struct {
+	KickID               string
+	Generation, Revision int64
+	Results              []KickOutcome
+}
+
+// KickOutcome of one session: kicked (its end was seen), gone (it was not live any more), pending (accepted, will be done), still_present
+// (the server was asked several times and the session lives on).
+type KickOutcome struct {
+	Generation int64
+	Resource   string
+	Outcome    string
+}
+
+// The outcomes of a kick.
+const (
+	OutcomeKicked       = "kicked"
+	OutcomeGone         = "gone"
+	OutcomePending      = "pending"
+	OutcomeStillPresent = "still_present"
+)
+
+// Kick marks the selected sessions as having to go in one durable transaction, then waits for proof until wait is over. What has no proof by then
+// is pending: it is done as soon as the server can be asked, also after a crash or a restart. An unknown account is store.ErrNotFound.
+func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (KickReport, error) {
+	var report KickReport
+	var links []string
+	found := true
+	id := kickNumber()
+	selector, err := json.Marshal(req.Select)
+	if err != nil {
+		return report, fmt.Errorf("kick: %w", err)
+	}
+	stale := false
+	err = g.await(ctx, &op{want: store.Want{Key: store.KeyOf(req.Account), JID: req.Account}, apply: func(r *store.Record) func() {
+		report, links, found, stale = KickReport{}, nil, r != nil, false
+		if r == nil {
+			return nil
+		}
+		if req.IfRevision != nil && *req.IfRevision != r.Revision {
+			stale = true
+			return nil
+		}
+		report, links = applyKick(r, req, id, selector)
+		return nil
+	}})
+	switch {
+	case err != nil:
+		return report, fmt.Errorf("kick: %w", err)
+	case !found:
+		return report, store.ErrNotFound
+	case stale:
+		return report, store.ErrVersion
+	}
+	for _, l := range links {
+		g.wake(l)
+	}
+	g.stats.Kicks.Add(1)
+	return report, g.prove(ctx, store.KeyOf(req.Account), &report, wait)
+}
+
+func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (report KickReport, links []string) {
+	report.KickID = store.KickID(r.Key, id)
+	var sids, ids []string
+	for _, s := range r.Sessions {
+		if !selected(s, req.Select) {
+			continue
+		}
+		report.Results = append(report.Results, KickOutcome{s.Generation, s.Resource, OutcomePending})
+		if s.Eviction == nil || s.Eviction.NextAt.IsZero() || s.Eviction.Kick == 0 {
+			r.Evict(s, store.Eviction{Code: "kick", Kick: id, Text: req.Text, NextAt: r.Now})
+		}
+		sids, ids = append(sids, s.SID), append(ids, store.SessionID(r.Key, s.Generation))
+		if !slices.Contains(links, s.Link) {
+			links = append(links, s.Link)
+		}
+	}
+	for _, n := range req.Select.Sessions {
+		if !slices.ContainsFunc(report.Results, func(o KickOutcome) bool { return o.Generation == n }) {
+			report.Results = append(report.Results, KickOutcome{Generation: n, Outcome: OutcomeGone})
+		}
+	}
+	r.Touch()
+	r.SaveKick(store.Kick{ID: id, RequestedBy: req.By, Selector: selector, Reason: req.Reason, SIDs: sids})
+	r.Tell("kick.requested", kickData{KickID: report.KickID, By: req.By, Reason: req.Reason, Sessions: orEmpty(ids)})
+	report.Generation, report.Revision = r.Generation, r.Revision
+	return report, links
+}
+
+func selected(s *store.Session, by KickSelect) bool {
+	switch {
+	case by.All:
+		return true
+	case by.Except != 0:
+		return s.Generation != by.Except
+	case by.Platform != "":
+		return s.Platform == by.Platform
+	case len(by.Devices) > 0:
+		return s.Device != 0 && slices.Contains(by.Devices, s.Device)
+	}
+	return slices.Contains(by.Sessions, s.Generation)
+}
+
+// prove waits until every session of the report has a proven outcome, or until the wait is over. It reads the record, so it sees what any replica did.
+func (g *Gate) prove(ctx context.Context, account store.Key, report *KickReport, wait time.Duration) error {
+	var generations []int64
+	for _, o := range report.Results {
+		generations = append(generations, o.Generation)
+	}
+	deadline := time.Now().Add(wait)
+	for pause := 5 * time.Millisecond; len(generations) > 0; pause = min(2*pause, 100*time.Millisecond) {
+		known, err := g.store.Outcomes(ctx, account, generations)
+		if err != nil {
+			g.log.WarnContext(ctx, "an accepted kick could not be followed", "error", err)
+			return nil // it is accepted; what is not known is pending
+		}
+		if settle(report, known) || time.Now().After(deadline) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// settle fills in the outcomes and reports whether all are final.
+func settle(report *KickReport, known []store.Outcome) bool {
+	final := true
+	for i := range report.Results {
+		o := &report.Results[i]
+		n := slices.IndexFunc(known, func(k store.Outcome) bool { return k.Generation == o.Generation })
+		switch {
+		case n < 0:
+		case o.Outcome == OutcomeGone:
+			o.Resource = known[n].Resource
+		case !known[n].Live:
+			o.Outcome = OutcomeKicked
+		case known[n].StillPresent:
+			o.Outcome = OutcomeStillPresent
+		default:
+			o.Outcome, final = OutcomePending, false
+		}
+	}
+	return final
+}
+
+func kickNumber() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return int64(binary.BigEndian.Uint64(b[:]) >> 1)
+}
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}

@@ -1,0 +1,415 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bindgate/bindgate/store"
+)
+
+// link is what this process knows of a connection that it owns or waits for. Guarded by Gate.mu.
+type link struct {
+	name, driver, component string
+	fence                   store.Fence // zero: not the owner
+	conn                    Link        // nil: down
+	since                   time.Time   // of the present state
+	lastError               string
+	sources                 map[Source]*source
+	wake                    chan struct{} // kicker
+	check                   chan struct{} // reconciler
+}
+
+// source is one module.
+type source struct {
+	Hello
+	helloAt      time.Time
+	lastSeq      int64
+	dirtySince   time.Time // something was missed; zero: nothing
+	snapshotAt   time.Time
+	snapshotTook time.Duration
+	problem      string
+}
+
+// reorderWindow is how long events may come out of order before the record is compared with the server.
+const reorderWindow = 2 * time.Second
+
+// standbyPoll is how often a process that stands by asks for the lease.
+const standbyPoll = 500 * time.Millisecond
+
+// Own runs a link: it waits until no other process owns it, runs run, which connects and serves it, and stops run when the lease is lost. It goes on until
+// ctx ends or run fails while the lease holds.
+func (g *Gate) Own(ctx context.Context, name, driver, component string, run func(ctx context.Context) error) error {
+	l := &link{name: name, driver: driver, component: component, since: time.Now(), sources: map[Source]*source{}, wake: make(chan struct{}, 1), check: make(chan struct{}, 1)}
+	g.mu.Lock()
+	g.links[name] = l
+	g.mu.Unlock()
+	failing := false
+	for ctx.Err() == nil {
+		fence, err := g.store.AcquireLink(ctx, name, driver, component, g.id, g.cfg.Name, g.cfg.LeaseTTL)
+		if err != nil {
+			if !errors.Is(err, store.ErrHeld) && ctx.Err() == nil && !failing {
+				g.log.WarnContext(ctx, "the link's lease cannot be asked for, will be tried again", "link", name, "error", err)
+			}
+			failing = !errors.Is(err, store.ErrHeld)
+			pause(ctx, standbyPoll+time.Duration(rand.Int64N(int64(standbyPoll/4))))
+			continue
+		}
+		failing = false
+		g.log.InfoContext(ctx, "owning the link", "link", name, "fence", fence.Value)
+		err = g.hold(ctx, l, fence, run)
+		if err != nil && !errors.Is(err, store.ErrFenced) && ctx.Err() == nil {
+			return fmt.Errorf("link %q: %w", name, err)
+		}
+		if errors.Is(err, store.ErrFenced) {
+			g.log.WarnContext(ctx, "another process owns the link now", "link", name)
+		}
+	}
+	return nil
+}
+
+// hold does everything for a link while its lease holds.
+func (g *Gate) hold(ctx context.Context, l *link, fence store.Fence, run func(ctx context.Context) error) error {
+	g.mu.Lock()
+	l.fence = fence
+	g.mu.Unlock()
+	group, held := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.renew(held, l, fence) })
+	group.Go(func() error { return g.kicker(held, l) })
+	group.Go(func() error { return g.reconciler(held, l) })
+	group.Go(func() error {
+		if err := run(held); err != nil {
+			return err
+		}
+		return held.Err()
+	})
+	err := group.Wait()
+	g.mu.Lock()
+	l.fence, l.conn = store.Fence{}, nil
+	state := g.stateOf(l)
+	g.mu.Unlock()
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if rerr := g.store.ReleaseLink(release, fence, state); rerr != nil {
+		g.log.InfoContext(ctx, "the lease could not be given back, it ends by itself", "link", l.name, "error", rerr)
+	}
+	return err
+}
+
+func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
+	failing := false
+	for {
+		g.mu.Lock()
+		state := g.stateOf(l)
+		g.mu.Unlock()
+		attempt, cancel := context.WithTimeout(ctx, g.cfg.LeaseTTL)
+		err := g.store.RenewLink(attempt, fence, g.cfg.LeaseTTL, state)
+		cancel()
+		switch {
+		case errors.Is(err, store.ErrFenced):
+			return err
+		case err != nil && !failing && ctx.Err() == nil:
+			g.log.WarnContext(ctx, "the link's lease cannot be renewed, will be tried again", "link", l.name, "error", err)
+		case err == nil && failing:
+			// What was reported while the database was away could not be written.
+			for _, src := range g.sourcesOf(l.name) {
+				g.resync(src)
+			}
+		}
+		failing = err != nil
+		if !pause(ctx, g.cfg.LeaseTTL/3) {
+			return nil
+		}
+	}
+}
+
+// Connected tells that a link's server is there; conn is used until Disconnected.
+func (g *Gate) Connected(name string, conn Link) {
+	g.withLink(name, func(l *link) { l.conn, l.since, l.lastError = conn, time.Now(), "" })
+	g.bg.Add(1)
+	go func() {
+		defer g.bg.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
+		defer cancel()
+		if err := g.store.HastenEvictions(ctx, name); err != nil {
+			g.log.Warn("kicks that wait may come late", "link", name, "error", err)
+		}
+		g.tellLink(ctx, "link.up", name, "")
+		g.wake(name)
+	}()
+}
+
+// Disconnected tells that a link's server cannot be reached, and why.
+func (g *Gate) Disconnected(name string, reason error) {
+	was := false
+	g.withLink(name, func(l *link) {
+		was = l.conn != nil
+		l.conn = nil
+		if was {
+			l.since = time.Now()
+		}
+		if reason != nil {
+			l.lastError = reason.Error()
+		}
+	})
+	if !was {
+		return
+	}
+	g.bg.Add(1)
+	go func() {
+		defer g.bg.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
+		defer cancel()
+		text := ""
+		if reason != nil {
+			text = reason.Error()
+		}
+		g.tellLink(ctx, "link.down", name, text)
+	}()
+}
+
+func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
+	data, err := json.Marshal(map[string]string{"link": name, "reason": reason})
+	if err == nil {
+		err = g.store.Tell(ctx, store.Event{Type: kind, At: time.Now().UTC(), Data: data})
+	}
+	if err != nil {
+		g.log.WarnContext(ctx, "an event of a link was not written", "type", kind, "link", name, "error", err)
+	}
+}
+
+// Hello notes a module and has the record compared with its sessions.
+func (g *Gate) Hello(h Hello) {
+	g.withLink(h.Link, func(l *link) {
+		s := l.sources[h.Source]
+		if s == nil {
+			s = &source{}
+			l.sources[h.Source] = s
+		}
+		s.Hello, s.helloAt, s.lastSeq, s.problem = h, time.Now(), h.Seq, ""
+		s.dirtySince = time.Now().Add(-reorderWindow)
+	})
+	g.checkNow(h.Link)
+}
+
+// Problem notes what is wrong with a domain of a link, for operators.
+func (g *Gate) Problem(name, domain, text string) {
+	g.withLink(name, func(l *link) {
+		key := Source{Link: name, Domain: domain}
+		if l.sources[key] == nil {
+			l.sources[key] = &source{Hello: Hello{Source: key}}
+		}
+		l.sources[key].problem = text
+	})
+}
+
+// noteSeq follows a module's numbers. An event has the next one; an ask names the last. A gap, or a load of the module that said no hello, has the
+// record compared with the server soon.
+func (g *Gate) noteSeq(src Source, epoch string, seq int64, event bool) {
+	g.withLink(src.Link, func(l *link) {
+		s := l.sources[src]
+		if s == nil {
+			s = &source{Hello: Hello{Source: src}}
+			l.sources[src] = s
+		}
+		expected := s.lastSeq
+		if event {
+			expected++
+		}
+		gap := s.Epoch != epoch || seq > expected
+		if gap && s.dirtySince.IsZero() {
+			g.stats.Gaps.Add(1)
+			s.dirtySince = time.Now()
+		}
+		if s.Epoch != epoch {
+			s.Epoch, s.lastSeq = epoch, seq
+		}
+		s.lastSeq = max(s.lastSeq, seq)
+	})
+}
+
+// resync has the record compared with a module's sessions soon: something that it reported was not written.
+func (g *Gate) resync(src Source) {
+	g.withLink(src.Link, func(l *link) {
+		if s := l.sources[src]; s != nil && s.dirtySince.IsZero() {
+			s.dirtySince = time.Now()
+		}
+	})
+}
+
+func (g *Gate) withLink(name string, f func(*link)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.links[name]; l != nil {
+		f(l)
+	}
+}
+
+func (g *Gate) connOf(name string) (conn Link) {
+	g.withLink(name, func(l *link) { conn = l.conn })
+	return conn
+}
+
+func (g *Gate) fence(name string) (f store.Fence) {
+	g.withLink(name, func(l *link) { f = l.fence })
+	return f
+}
+
+func (g *Gate) owned() (names []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, l := range g.links {
+		if l.fence.Link != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (g *Gate) sourcesOf(name string) (out []Source) {
+	g.withLink(name, func(l *link) {
+		for src := range l.sources {
+			out = append(out, src)
+		}
+	})
+	return out
+}
+
+// sourceOf returns the module that a domain's sessions are on.
+func (g *Gate) sourceOf(name, domain string) Source {
+	for _, src := range g.sourcesOf(name) {
+		if src.Domain == domain {
+			return src
+		}
+	}
+	return Source{Link: name, Domain: domain}
+}
+
+func (g *Gate) wake(name string)     { g.withLink(name, func(l *link) { poke(l.wake) }) }
+func (g *Gate) checkNow(name string) { g.withLink(name, func(l *link) { poke(l.check) }) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits; false: ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// linkState is the owner's view, kept in the record for every replica to show.
+type linkState struct {
+	Up        bool           `json:"up"`
+	Since     time.Time      `json:"since"`
+	LastError string         `json:"last_error,omitempty"`
+	Domains   []DomainStatus `json:"domains,omitempty"`
+}
+
+// DomainStatus is the state of one module.
+type DomainStatus struct {
+	Domain         string     `json:"domain"`
+	Node           string     `json:"node,omitempty"`
+	Server         string     `json:"server,omitempty"`
+	ServerVersion  string     `json:"server_version,omitempty"`
+	Module         string     `json:"module,omitempty"`
+	Protocol       string     `json:"protocol,omitempty"`
+	Mode           string     `json:"mode,omitempty"`
+	OnFailure      string     `json:"on_failure,omitempty"`
+	Epoch          string     `json:"epoch,omitempty"`
+	Seq            int64      `json:"seq"`
+	Sessions       int        `json:"sessions"`
+	Abilities      []string   `json:"abilities,omitempty"`
+	Missing        []string   `json:"missing,omitempty"`
+	LastSnapshotAt *time.Time `json:"last_snapshot_at,omitempty"`
+	LastHelloAt    *time.Time `json:"last_hello_at,omitempty"`
+	Problem        string     `json:"problem,omitempty"`
+}
+
+// abilities are what this bindgate can use of a module.
+var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended"}
+
+// stateOf needs Gate.mu.
+func (g *Gate) stateOf(l *link) json.RawMessage {
+	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError}
+	for _, src := range l.sources {
+		d := DomainStatus{Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
+			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem}
+		if !src.snapshotAt.IsZero() {
+			at := src.snapshotAt.UTC()
+			d.LastSnapshotAt = &at
+		}
+		if !src.helloAt.IsZero() {
+			at := src.helloAt.UTC()
+			d.LastHelloAt = &at
+			for _, a := range abilities {
+				if !slices.Contains(src.Abilities, a) {
+					d.Missing = append(d.Missing, a)
+				}
+			}
+		}
+		s.Domains = append(s.Domains, d)
+	}
+	slices.SortFunc(s.Domains, func(a, b DomainStatus) int {
+		if a.Domain < b.Domain || a.Domain == b.Domain && a.Node < b.Node {
+			return -1
+		}
+		return 1
+	})
+	b, err := json.Marshal(s)
+	if err != nil { // only for types that cannot be encoded: a mistake in the program
+		panic("gate: link state: " + err.Error())
+	}
+	return b
+}
+
+// LinkStatus is the state of a link as its owner keeps it.
+type LinkStatus struct {
+	Name, Driver, Component string
+	State                   string // up, down, or unowned: no process holds it
+	Owner                   string // name of the process
+	Mine                    bool   // this process is the owner
+	Mode                    string
+	Since                   time.Time
+	LastError               string
+	Domains                 []DomainStatus
+}
+
+// Links returns all links of the record, whichever process owns them.
+func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
+	rows, err := g.store.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]LinkStatus, len(rows))
+	for i, r := range rows {
+		var s linkState
+		if err := json.Unmarshal(r.State, &s); err != nil {
+			return nil, fmt.Errorf("state of link %q: %w", r.Name, err)
+		}
+		out[i] = LinkStatus{Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
+			Since: s.Since, LastError: s.LastError, Domains: s.Domains}
+		switch {
+		case !r.Owned:
+			out[i].State = "unowned"
+		case s.Up:
+			out[i].State = "up"
+		}
+	}
+	return out, nil
+}

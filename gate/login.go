@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"slices"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// deviceSeen is how old a device's last sight may get before it is written again: a device in use costs no write a login.
+const deviceSeen = time.Hour
+
+// forgetProbable is how long a device that is known by its resource alone is remembered.
+const forgetProbable = 90 * 24 * time.Hour
+
+// deviceIDs are the devices that a login could be.
+func deviceIDs(clientID, resource string) []int64 {
+	ids := []int64{store.DeviceOf("resource", resource)}
+	if clientID != "" {
+		ids = append(ids, store.DeviceOf("user_agent_id", clientID))
+	}
+	return ids
+}
+
+// identify fills in the session's device, identity and platform, and returns the device's name. It remembers devices it has not met.
+func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
+	s.Identity, s.Platform = rules.UnknownIdentity, rules.Platform(s.Resource, s.Client)
+	var d *store.Device
+	byResource := store.DeviceOf("resource", s.Resource)
+	switch {
+	case s.ClientID != "":
+		s.Identity = rules.Certain
+		if d = r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d == nil {
+			d = &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
+		}
+	case r.Device(byResource) != nil && r.Device(byResource).Registered:
+		s.Identity, d = rules.Certain, r.Device(byResource)
+	case chosen && free(r, s.Resource):
+		s.Identity = rules.Probable
+		if d = r.Device(byResource); d == nil {
+			d = &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		} else if r.Now.Sub(d.LastSeenAt) > forgetProbable {
+			*d = store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		}
+	default:
+		return ""
+	}
+	s.Device = d.ID
+	if d.Platform != "" {
+		s.Platform = d.Platform
+	}
+	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
+		if d.FirstSeenAt.IsZero() {
+			d.FirstSeenAt = r.Now
+		}
+		d.LastSeenAt, d.Client = r.Now, s.Client
+		r.SaveDevice(d)
+	}
+	return d.Name
+}
+
+// free reports whether no live session has the resource.
+func free(r *store.Record, resource string) bool {
+	return !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool { return o.Resource == resource })
+}
+
+// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
+// probed counts as alive, so that the answer is never Need.
+func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[string]rules.Verdict, final bool) rules.Decision {
+	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform}}
+	for _, o := range r.Sessions {
+		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
+			continue
+		}
+		v := verdicts[o.SID]
+		if v == rules.Unprobed && final {
+			v = rules.Alive
+		}
+		f.Sessions = append(f.Sessions, rules.Session{
+			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Identity: o.Identity, Platform: o.Platform, State: o.State,
+			StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
+		})
+	}
+	return rules.Decide(f, r.Now)
+}
+
+// evict marks those who go for the winner. next is when the server is asked to end them; zero: they ride in the winner's answer.
+func evict(r *store.Record, winner *store.Session, name string, generations []int64, next time.Time) {
+	for _, n := range generations {
+		s := r.ByGeneration(n)
+		own := winner.Identity == rules.Certain && winner.Device != 0 && s.Device == winner.Device
+		if s.State == rules.Binding { // those it was to replace have to go for the new winner now
+			for _, o := range r.Sessions {
+				if e := o.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == s.Generation {
+					e.Winner = winner.Generation
+					r.EvictionChanged(o)
+				}
+			}
+		}
+		r.Evict(s, store.Eviction{Code: "takeover", Winner: winner.Generation, Own: own, Device: name, Platform: winner.Platform, NextAt: next})
+	}
+}
+
+// keep notes the decision, and tells of a denial.
+func keep(r *store.Record, s *store.Session, d rules.Decision, askID string) {
+	r.Decide(&store.Decision{
+		AskID: askID, Resource: s.Resource, Device: s.Device, Platform: s.Platform, Generation: s.Generation, Outcome: string(d.Outcome), Code: string(d.Code), Evicted: d.Evict,
+		RuleLevel: string(d.Level), Explanation: d.Explanation, Condition: d.Condition, Shadow: d.Shadow,
+	})
+	if d.Outcome == rules.Denied && !d.Shadow {
+		r.Tell("login.denied", deniedData{Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, r.Now)})
+	}
+}
+
+// kicks names every session of the account that has to go, so that one that was missed before goes with the next login.
+func kicks(r *store.Record, rule rules.Effective, newcomer string) []Kick {
+	var out []Kick
+	for _, s := range r.Sessions {
+		if s.Eviction != nil && s.SID != newcomer {
+			out = append(out, kickOf(r.JID, r.Lang, rule, s, s.Eviction))
+		}
+	}
+	return out
+}
+
+func sidsOf(r *store.Record, generations []int64) []string {
+	var out []string
+	for _, g := range generations {
+		out = append(out, r.ByGeneration(g).SID)
+	}
+	return out
+}

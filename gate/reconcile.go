@@ -1,0 +1,186 @@
+package gate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/bindgate/bindgate/store"
+)
+
+const (
+	partSessions = 100 // aimed at in a part
+	partTimeout  = 20 * time.Second
+)
+
+// reconciler compares the record with each module's sessions: when a module says hello, when something was missed, and every now and then.
+func (g *Gate) reconciler(ctx context.Context, l *link) error {
+	for {
+		timer := time.NewTimer(reorderWindow / 4)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-l.check:
+		case <-timer.C:
+		}
+		timer.Stop()
+		for _, src := range g.dueSources(l) {
+			if err := g.reconcile(ctx, l, src); err != nil && ctx.Err() == nil {
+				g.log.WarnContext(ctx, "the record could not be compared with the server, will be tried again", "link", l.name, "domain", src.Domain, "error", err)
+				g.resync(src)
+			}
+		}
+	}
+}
+
+// dueSources returns the modules to compare with now, and notes that it is being done.
+func (g *Gate) dueSources(l *link) (due []Source) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l.conn == nil {
+		return nil
+	}
+	now := time.Now()
+	for key, s := range l.sources {
+		dirty := !s.dirtySince.IsZero() && now.Sub(s.dirtySince) >= reorderWindow
+		if s.helloAt.IsZero() || !dirty && now.Sub(s.snapshotAt) < g.cfg.Reconcile {
+			continue
+		}
+		s.dirtySince, s.snapshotAt = time.Time{}, now
+		due = append(due, key)
+	}
+	return due
+}
+
+// reconcile walks the hash buckets. The digest of what the record has goes with each request, so only parts that differ are sent.
+func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
+	conn := g.connOf(l.name)
+	if conn == nil {
+		return nil // the next hello starts it again
+	}
+	total := 0
+	g.withLink(l.name, func(l *link) { total = l.sources[src].Sessions })
+	for first := 0; first < Buckets; {
+		count := min(max(Buckets*partSessions/max(total, 1), 1), Buckets-first)
+		n, sessions, err := g.reconcilePart(ctx, conn, src, first, count)
+		if err != nil {
+			return fmt.Errorf("buckets from %d: %w", first, err)
+		}
+		first += n
+		total = sessions
+	}
+	g.withLink(l.name, func(l *link) { l.sources[src].Sessions = total })
+	return nil
+}
+
+// reconcilePart compares count buckets from first, or fewer, as the module likes; it returns how many and the host's sessions.
+func (g *Gate) reconcilePart(ctx context.Context, conn Link, src Source, first, count int) (covered, total int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, partTimeout)
+	defer cancel()
+	record, err := g.store.BoundIn(ctx, src.Link, src.Domain, first, count)
+	if err != nil {
+		return 0, 0, err
+	}
+	part, err := conn.Snapshot(ctx, src, first, count, digest(record))
+	if err != nil {
+		return 0, 0, err
+	}
+	if part.First != first || part.Count < 1 || part.Count > count {
+		return 0, 0, fmt.Errorf("the module answered for buckets %d+%d when asked for %d+%d", part.First, part.Count, first, count)
+	}
+	g.stats.Parts.Add(1)
+	if part.Same {
+		return part.Count, part.Total, nil
+	}
+	g.stats.PartsDiffering.Add(1)
+	return part.Count, part.Total, g.applyPart(ctx, part, record)
+}
+
+// applyPart heals the accounts in which the part and the record differ, and waits for it, so that a large difference does not flood the queue.
+func (g *Gate) applyPart(ctx context.Context, part Part, record []store.Bound) error {
+	type pair struct{ listed, kept map[string]string }
+	accounts := map[string]*pair{}
+	at := func(jid string) *pair {
+		p := accounts[jid]
+		if p == nil {
+			p = &pair{map[string]string{}, map[string]string{}}
+			accounts[jid] = p
+		}
+		return p
+	}
+	lists := map[string][]Listed{}
+	for _, s := range part.Sessions {
+		jid := s.User + "@" + part.Domain
+		at(jid).listed[s.SID] = s.Resource + "\n" + s.State
+		lists[jid] = append(lists[jid], s)
+	}
+	for _, b := range record {
+		if store.KeyOf(b.JID).Bucket() < part.First+part.Count {
+			at(b.JID).kept[b.SID] = b.Resource + "\n" + b.State
+		}
+	}
+	done := make(chan error, len(accounts))
+	n := 0
+	for jid, p := range accounts {
+		if same(p.listed, p.kept) {
+			continue
+		}
+		n++
+		g.heal(part, jid, lists[jid], func(err error) { done <- err })
+	}
+	for range n {
+		select {
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func same(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Gate) heal(part Part, jid string, listed []Listed, done func(error)) {
+	want := store.Want{Key: store.KeyOf(jid), JID: jid, Create: len(listed) > 0}
+	for _, l := range listed {
+		want.SIDs = append(want.SIDs, l.SID)
+	}
+	g.do(&op{want: want, fence: g.fence(part.Link), failed: done, apply: func(r *store.Record) func() {
+		if r != nil {
+			heal(r, view{Source: part.Source, epoch: part.Epoch, seq: part.Seq, sessions: listed})
+		}
+		return func() {
+			g.stats.Healed.Add(1)
+			done(nil)
+			if r != nil && unjudged(r) {
+				g.judge(part.Link, jid)
+			}
+		}
+	}})
+}
+
+// digest of sessions as PROTOCOL.md defines it for snapshots.
+func digest(sessions []store.Bound) string {
+	var sum uint64
+	for _, s := range sessions {
+		h := sha256.Sum256([]byte(s.SID + "\n" + s.Resource + "\n" + s.State))
+		sum += binary.BigEndian.Uint64(h[:8]) >> 16
+	}
+	return fmt.Sprintf("%d-%012x", len(sessions), sum&(1<<48-1))
+}
