@@ -1,0 +1,154 @@
+package xmppbridge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+)
+
+// Times of the pulse.
+const (
+	beat       = 5 * time.Second
+	beatsPing  = 2               // beats without a word until a ping is sent
+	beatsDead  = 5               // beats without a word until the connection is given up
+	helloGrace = 5 * time.Second // for modules to say hello by themselves
+	helloWait  = 5 * time.Second // for the answer, when asked
+)
+
+// pulse pings a silent server and ends the connection if it stays silent, and asks for hellos. It counts its own beats: a process that was frozen does not
+// take its own silence for the server's.
+func (c *conn) pulse() {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	hello := time.NewTimer(helloGrace)
+	defer hello.Stop()
+	asked := false
+	heard, silent := c.sock.heard.Load(), 0
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-hello.C:
+			if asked {
+				c.missing()
+			} else if c.askHellos() {
+				asked = true
+				hello.Reset(helloWait)
+			}
+		case <-tick.C:
+			if now := c.sock.heard.Load(); now != heard {
+				heard, silent = now, 0
+				continue
+			}
+			silent++
+			if silent >= beatsDead {
+				c.end(ErrSilent)
+				return
+			}
+			if silent >= beatsPing {
+				c.ping()
+			}
+		}
+	}
+}
+
+// ping asks some host for any answer. Before any has said hello it asks ourselves, by way of the server.
+func (c *conn) ping() {
+	to := c.b.cfg.Component
+	c.mu.Lock()
+	for d, h := range c.hosts {
+		if h.hello {
+			to = d
+			break
+		}
+	}
+	c.mu.Unlock()
+	_ = c.send(encodePing(envelope{from: c.b.cfg.Component, to: to, id: c.nextID()}))
+}
+
+// silentHosts are the hosts that are expected to say hello and have not.
+func (c *conn) silentHosts(asked bool) []string {
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for d := range c.b.known {
+		if h := c.hosts[d]; h == nil && !asked || h != nil && h.asked && !h.hello && h.refused == "" {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// askHellos asks the silent hosts for their hello.
+func (c *conn) askHellos() bool {
+	hosts := c.silentHosts(false)
+	for _, d := range hosts {
+		id := c.nextID()
+		c.mu.Lock()
+		if c.hosts[d] == nil {
+			c.hosts[d] = &host{asked: true}
+		}
+		c.mu.Unlock()
+		c.expect(id, waiter{to: d, reply: func(fr frame) { c.helloAnswer(d, fr) }})
+		_ = c.send(encodeHelloRequest(envelope{from: c.b.cfg.Component, to: d, id: id}))
+	}
+	return len(hosts) > 0
+}
+
+// helloAnswer is called on the read loop.
+func (c *conn) helloAnswer(domain string, fr frame) {
+	e, err := answer(fr)
+	if err == nil {
+		e, err = payload(e, "hello")
+	}
+	var h gate.Hello
+	if err == nil {
+		h, err = parseHello(e, gate.Source{Link: c.b.cfg.Name, Domain: domain})
+	}
+	if err == nil {
+		c.greet(h)
+		return
+	}
+	text := fmt.Sprintf("asked %s for its hello: %v", domain, err)
+	var se *StanzaError
+	if errors.As(err, &se) {
+		switch se.Condition {
+		case "service-unavailable", "feature-not-implemented":
+			text = fmt.Sprintf("there is no gate module on %s (%v); enable mod_bindgate for that host", domain, err)
+		case "remote-server-not-found", "item-not-found", "remote-server-timeout":
+			text = fmt.Sprintf("%s is not a host of this server (%v)", domain, err)
+		case "forbidden", "not-allowed", "not-authorized":
+			text = fmt.Sprintf("the module on %s does not listen to %s (%v); set bindgate_component = %q there", domain, c.b.cfg.Component, err, c.b.cfg.Component)
+		}
+	}
+	c.problem(domain, text)
+}
+
+// missing reports the hosts that have not even answered.
+func (c *conn) missing() {
+	for _, d := range c.silentHosts(true) {
+		c.problem(d, fmt.Sprintf("%s has not answered for %s when asked for its hello", d, helloWait))
+	}
+}
+
+// problem reports a host, unless it has said hello meanwhile.
+func (c *conn) problem(domain, text string) {
+	c.helloMu.Lock()
+	defer c.helloMu.Unlock()
+	c.mu.Lock()
+	h := c.hosts[domain]
+	skip := h == nil || h.hello || h.refused != "" || !h.asked
+	if h != nil {
+		h.asked = false
+	}
+	c.mu.Unlock()
+	if skip {
+		return
+	}
+	c.log.Warn("no hello", "domain", domain, "err", text)
+	c.b.gate.Problem(c.b.cfg.Name, domain, text)
+}
