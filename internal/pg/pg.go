@@ -175,6 +175,9 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.shutdown(ctx)
+	if err == nil && c.socket != c.dir {
+		_ = os.Remove(c.socket) // made again by the next start
+	}
 	c.release()
 	return err
 }
