@@ -127,12 +127,12 @@ func (h *hearing) tellLimits(t *story) {
 		n := h.counted(platform)
 		limit := h.f.Rule.MaxPerPlatform[platform]
 		t.say("On platform ").quote(platform).say(": ")
-		h.tellLimit(t, fieldMaxPerPlatform, n, limit, going)
+		h.tellLimit(t, fieldMaxPerPlatform, n, limit, platform == here, going)
 	}
 	if h.f.Rule.MaxSessions != nil {
 		told = true
 		t.say("In all: ")
-		h.tellLimit(t, fieldMaxSessions, h.counted(""), *h.f.Rule.MaxSessions, func(i int) bool { return h.marks[i].goes == bySessionLimit })
+		h.tellLimit(t, fieldMaxSessions, h.counted(""), *h.f.Rule.MaxSessions, true, func(i int) bool { return h.marks[i].goes == bySessionLimit })
 	}
 	if !told {
 		t.say("No limit counts this login.").end()
@@ -140,8 +140,14 @@ func (h *hearing) tellLimits(t *story) {
 }
 
 // tellLimit tells of one limit and, if it is exceeded, what comes of it.
-func (h *hearing) tellLimit(t *story, field string, n, limit int, going func(int) bool) {
-	t.number(int64(n)).say(" with the newcomer, ").number(int64(limit)).say(" allowed (").say(field).say(", ").say(setBy(h.level(field))).say(")")
+func (h *hearing) tellLimit(t *story, field string, n, limit int, newcomer bool, going func(int) bool) {
+	t.number(int64(n))
+	if newcomer {
+		t.say(" with the newcomer, ")
+	} else {
+		t.say(" now, ")
+	}
+	t.number(int64(limit)).say(" allowed (").say(field).say(", ").say(setBy(h.level(field))).say(")")
 	if n <= limit {
 		t.say(": within the limit.").end()
 		return
@@ -212,7 +218,7 @@ func (h *hearing) tellOutcome(t *story) {
 	}
 	t.say(string(h.code)).say(".").end()
 	if !h.f.Rule.Enforce {
-		t.say("The rule is not enforced (").say(setBy(h.level(fieldEnforce)))
+		t.say("The rule is not enforced (enforce is false, ").say(setBy(h.level(fieldEnforce)))
 		t.say("): this is recorded only; the newcomer is let in and nobody goes.").end()
 	}
 }
