@@ -1,0 +1,305 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// config is what the commands work with: checked, and complete.
+type config struct {
+	File        string // the configuration file, "" if there is none
+	DatabaseURL string
+	Embedded    bool
+	DataDir     string
+	Listen      string
+
+	JWTSecretFile string // "" for the one in the data directory
+	JWTIssuer     string
+	JWTAudience   string
+
+	AllowPrivateTargets bool // of webhooks
+	Links               []linkConfig
+
+	databaseOrigin, listenOrigin, dataDirOrigin string
+}
+
+// linkConfig is one XMPP server.
+type linkConfig struct {
+	Name      string
+	Addr      string
+	Component string
+	Secret    secret
+	Driver    string
+	Domains   []string // empty: all that say hello
+	TLS       bool
+}
+
+// secret prints as [redacted].
+type secret string
+
+func (secret) String() string                 { return "[redacted]" }
+func (secret) GoString() string               { return "[redacted]" }
+func (secret) LogValue() slog.Value           { return slog.StringValue("[redacted]") }
+func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+const (
+	defaultDataDir  = "./bindgate-data"
+	defaultListen   = "127.0.0.1:8080"
+	defaultXMPPAddr = "127.0.0.1:5347"
+)
+
+// errNoDatabase is what commands that need a database say without one.
+var errNoDatabase = errors.New("no database: set --database-url (BINDGATE_DATABASE_URL) to a PostgreSQL, or --embedded (BINDGATE_EMBEDDED=true) for a private one in the data directory")
+
+// loadConfig reads and checks everything but the things themselves: no directory is made, nothing is connected.
+func loadConfig(flags *settingFlags, getenv func(string) string) (config, error) {
+	all, links, file, err := resolve(flags, getenv)
+	if err != nil {
+		return config{}, err
+	}
+	c := config{File: file}
+	if c.Embedded, err = all.boolean("embedded"); err != nil {
+		return config{}, err
+	}
+	if err := c.database(all); err != nil {
+		return config{}, err
+	}
+	if c.DataDir, err = filepath.Abs(all.or("data_dir", defaultDataDir)); err != nil {
+		return config{}, fmt.Errorf("data directory: %w", err)
+	}
+	c.dataDirOrigin = all.origin("data_dir")
+	c.Listen, c.listenOrigin = all.or("listen", defaultListen), all.origin("listen")
+	if err := all.address("listen", c.Listen); err != nil {
+		return config{}, err
+	}
+	for _, name := range []string{"jwt_public_key_file", "jwks_url"} {
+		if s := all[name]; s.value != "" {
+			return config{}, s.errorf("this build checks tokens with HS256 and a shared secret only: unset it and set --jwt-secret-file (BINDGATE_JWT_SECRET_FILE)")
+		}
+	}
+	c.JWTSecretFile, c.JWTIssuer, c.JWTAudience = all["jwt_secret_file"].value, all["jwt_issuer"].value, all["jwt_audience"].value
+	if c.AllowPrivateTargets, err = all.boolean("allow_private_targets"); err != nil {
+		return config{}, err
+	}
+	if s := all["rate_limit"]; s.value != "" {
+		n, err := strconv.ParseFloat(s.value, 64)
+		switch {
+		case err != nil || !(n >= 0 && n <= 1e9):
+			return config{}, s.errorf("%q is not a number of requests per second: 0 (no limit) or more", s.value)
+		case n > 0:
+			return config{}, s.errorf("this build does not limit requests: unset it, or set 0")
+		}
+	}
+	if err := c.links(all, links); err != nil {
+		return config{}, err
+	}
+	return c, nil
+}
+
+func (c *config) database(all settings) error {
+	s := all["database_url"]
+	c.DatabaseURL, c.databaseOrigin = s.value, s.origin
+	if e := all["embedded"]; c.Embedded && s.value != "" {
+		if e.level == s.level {
+			return fmt.Errorf("%s and %s exclude each other: keep one", s.origin, e.origin)
+		}
+		if e.level > s.level { // the nearer one wins, as with one setting
+			c.DatabaseURL, c.databaseOrigin = "", ""
+			return nil
+		}
+		c.Embedded = false
+	}
+	if s.value == "" {
+		return nil
+	}
+	if _, err := pgxpool.ParseConfig(s.value); err != nil { // its text can hold the password
+		return s.errorf("not a PostgreSQL address: it looks like postgres://user:password@host:5432/database")
+	}
+	return nil
+}
+
+// links takes the link of the flags and those of the file.
+func (c *config) links(all settings, tables []fileLink) error {
+	if s := all["xmpp_component"]; s.value != "" {
+		sec, err := all.xmppSecret(s.value)
+		if err != nil {
+			return err
+		}
+		l := linkConfig{Name: s.value, Component: s.value, Secret: sec, Addr: all.or("xmpp_addr", defaultXMPPAddr), Driver: all.or("xmpp_driver", "gate")}
+		if err := all.address("xmpp_addr", l.Addr); err != nil {
+			return err
+		}
+		if err := checkDomain(l.Component); err != nil {
+			return s.errorf("%w", err)
+		}
+		if err := checkDriver(l.Driver); err != nil {
+			return all["xmpp_driver"].errorf("%w", err)
+		}
+		c.Links = append(c.Links, l)
+	}
+	for i, t := range tables {
+		l, err := t.link()
+		if err != nil {
+			return fmt.Errorf("[[link]] %d in %s: %w", i+1, c.File, err)
+		}
+		if j := slices.IndexFunc(c.Links, func(o linkConfig) bool { return o.Name == l.Name }); j >= 0 {
+			return fmt.Errorf("[[link]] %d in %s: name: %q is taken by another link", i+1, c.File, l.Name)
+		}
+		c.Links = append(c.Links, l)
+	}
+	return nil
+}
+
+func (t fileLink) link() (linkConfig, error) {
+	l := linkConfig{Name: t.Name, Addr: t.Addr, Component: t.Component, Driver: t.Driver, Domains: t.Domains, TLS: t.TLS}
+	if l.Component == "" {
+		return l, errors.New("component: missing; it is the component's name in the XMPP server's configuration, such as bindgate.example.org")
+	}
+	if err := checkDomain(l.Component); err != nil {
+		return l, fmt.Errorf("component: %w", err)
+	}
+	if l.Name == "" {
+		l.Name = l.Component
+	}
+	if l.Addr == "" {
+		l.Addr = defaultXMPPAddr
+	}
+	if err := checkAddress(l.Addr); err != nil {
+		return l, fmt.Errorf("addr: %w", err)
+	}
+	if l.Driver == "" {
+		l.Driver = "gate"
+	}
+	if err := checkDriver(l.Driver); err != nil {
+		return l, fmt.Errorf("driver: %w", err)
+	}
+	for _, d := range l.Domains {
+		if err := checkDomain(d); err != nil {
+			return l, fmt.Errorf("domains: %w", err)
+		}
+	}
+	if t.Connections != nil && *t.Connections != 1 {
+		return l, fmt.Errorf("connections: %d: this build keeps one connection to each server", *t.Connections)
+	}
+	if t.APIURL != "" {
+		if u, err := url.Parse(t.APIURL); err != nil || u.Host == "" {
+			return l, fmt.Errorf("api_url: %q is not a URL", t.APIURL)
+		}
+		return l, errors.New("api_url: belongs to the ejabberd driver, which this build does not have: remove it")
+	}
+	if t.SecretFile == "" {
+		return l, errors.New("secret_file: missing; it names the file with the component's secret")
+	}
+	sec, err := readSecret(t.SecretFile)
+	if err != nil {
+		return l, fmt.Errorf("secret_file: %w", err)
+	}
+	l.Secret = sec
+	return l, nil
+}
+
+func (s settings) or(name, otherwise string) string {
+	if v := s[name].value; v != "" {
+		return v
+	}
+	return otherwise
+}
+
+func (s settings) origin(name string) string {
+	if o := s[name].origin; o != "" {
+		return o
+	}
+	return "--" + strings.ReplaceAll(name, "_", "-") // the default is in force: this flag changes it
+}
+
+func (s settings) boolean(name string) (bool, error) {
+	v := s[name]
+	if v.value == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(v.value)
+	if err != nil {
+		return false, v.errorf("%q is neither true nor false", v.value)
+	}
+	return b, nil
+}
+
+func (s settings) address(name, addr string) error {
+	if err := checkAddress(addr); err != nil {
+		return fmt.Errorf("%s: %w", s.origin(name), err)
+	}
+	return nil
+}
+
+// xmppSecret takes the secret or its file, whichever was set nearer.
+func (s settings) xmppSecret(component string) (secret, error) {
+	value, file := s["xmpp_secret"], s["xmpp_secret_file"]
+	switch {
+	case value.value == "" && file.value == "":
+		return "", fmt.Errorf("%s is set to %s, but its secret is not: set --xmpp-secret-file (BINDGATE_XMPP_SECRET_FILE) or BINDGATE_XMPP_SECRET to the component_secret of the XMPP server's configuration",
+			s["xmpp_component"].origin, component)
+	case value.value != "" && file.value != "" && value.level == file.level:
+		return "", fmt.Errorf("%s and %s exclude each other: keep one", value.origin, file.origin)
+	case file.value == "" || value.value != "" && value.level > file.level:
+		return secret(value.value), nil
+	}
+	sec, err := readSecret(file.value)
+	if err != nil {
+		return "", file.errorf("%w", err)
+	}
+	return sec, nil
+}
+
+// readSecret reads a file with a secret on one line.
+func readSecret(path string) (secret, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("secret file: %w", err)
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if s == "" {
+		return "", fmt.Errorf("secret file %s is empty", path)
+	}
+	return secret(s), nil
+}
+
+func checkAddress(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: it looks like 127.0.0.1:8080", addr)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q: the port %q is not a number from 0 to 65535", addr, port)
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return fmt.Errorf("%q is not an address: it looks like 127.0.0.1:8080, without http://", addr)
+	}
+	return nil
+}
+
+func checkDomain(domain string) error {
+	if strings.ContainsAny(domain, "@/<>&'\" \t\r\n") || len(domain) > 1023 {
+		return fmt.Errorf("%q is not a domain name: it looks like bindgate.example.org", domain)
+	}
+	return nil
+}
+
+func checkDriver(name string) error {
+	switch name {
+	case "gate":
+		return nil
+	case "ejabberd", "admin":
+		return fmt.Errorf("the driver %s is not in this build: use gate, with our module in the XMPP server", name)
+	}
+	return fmt.Errorf("unknown driver %q: use gate", name)
+}

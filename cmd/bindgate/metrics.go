@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/bindgate/bindgate/gate"
+)
+
+// registerMetrics shows the gate's counters. None has a label: they count what this process did.
+func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
+	s := g.Stats()
+	counters := []struct {
+		name, help string
+		value      *atomic.Int64
+	}{
+		{"asks_total", "Asks that XMPP servers sent.", &s.Asks},
+		{"asks_allowed_total", "Asks answered allow.", &s.Allowed},
+		{"asks_denied_total", "Asks answered deny.", &s.Denied},
+		{"asks_undecided_total", "Asks left to the failure policy of the server.", &s.Undecided},
+		{"asks_late_total", "Asks dropped because their deadline had passed.", &s.Late},
+		{"events_total", "Events that XMPP servers sent.", &s.Events},
+		{"event_gaps_total", "Times that events were missing.", &s.Gaps},
+		{"batches_total", "Transactions of the admission queue.", &s.Batches},
+		{"operations_total", "Operations done in those transactions.", &s.Operations},
+		{"operations_failed_total", "Operations that the database did not take.", &s.Failed},
+		{"probes_total", "Sessions asked whether they still answer.", &s.Probes},
+		{"binds_judged_total", "Binds that were decided after they happened.", &s.Judged},
+		{"binds_abandoned_total", "Admissions whose bind never came.", &s.Abandoned},
+		{"kicks_total", "Sessions that a kick was asked for.", &s.Kicks},
+		{"kicks_sent_total", "Kicks sent to XMPP servers, repeats included.", &s.KicksSent},
+		{"snapshot_parts_total", "Parts of snapshots received.", &s.Parts},
+		{"snapshot_parts_differing_total", "Parts that differed from the record.", &s.PartsDiffering},
+		{"sessions_healed_total", "Sessions that reconciliation put right in the record.", &s.Healed},
+	}
+	list := []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bindgate", Name: "operations_waiting", Help: "Operations in the admission queue."},
+			func() float64 { return float64(g.Waiting()) }),
+	}
+	for _, c := range counters {
+		list = append(list, prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "bindgate", Name: c.name, Help: c.help},
+			func() float64 { return float64(c.value.Load()) }))
+	}
+	for _, c := range list {
+		if err := r.Register(c); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return nil
+}

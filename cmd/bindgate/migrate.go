@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/pg"
+	"github.com/bindgate/bindgate/migrations"
+)
+
+type migrateCmd struct{}
+
+// Run brings the database to this binary's schema. serve does the same at its start.
+func (*migrateCmd) Run(ctx context.Context, e *env) (err error) {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	url, running := "", false
+	if cfg.Embedded {
+		url, running = pg.Running(cfg.clusterDir()) // serve's own
+	}
+	if !running {
+		var stop func(context.Context) error
+		if url, stop, err = cfg.openDatabase(ctx, e.log); err != nil {
+			return err
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			err = errors.Join(err, stop(ctx))
+		}()
+	}
+	before, err := migrations.Version(ctx, url)
+	if err != nil {
+		return cfg.databaseError(err)
+	}
+	if err := migrations.Up(ctx, url); err != nil {
+		return cfg.databaseError(err)
+	}
+	if before == migrations.Latest() {
+		fmt.Fprintf(e.stdout, "The database has schema version %d; nothing to do.\n", before)
+		return nil
+	}
+	fmt.Fprintf(e.stdout, "The database went from schema version %d to %d.\n", before, migrations.Latest())
+	return nil
+}
+
+// databaseError adds where the database was named.
+func (c *config) databaseError(err error) error {
+	if c.databaseOrigin == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.databaseOrigin, err)
+}

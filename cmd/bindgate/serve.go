@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/migrations"
+	"github.com/bindgate/bindgate/store"
+	"github.com/bindgate/bindgate/xmppbridge"
+)
+
+type serveCmd struct{}
+
+// Run serves until a signal comes.
+func (*serveCmd) Run(ctx context.Context, e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, e.log, func(r running) {
+		e.log.InfoContext(ctx, "serving", "url", "http://"+r.addr, "version", version(), "links", len(cfg.Links))
+	})
+}
+
+// running is what is known of a server that takes requests.
+type running struct {
+	addr        string // of the HTTP server, with the port it got
+	databaseURL string
+	key         secret // signs tokens
+}
+
+// How long each step of the shutdown may take; what is not done then is cut off. A kick that was promised is in the database.
+const (
+	httpGrace     = 5 * time.Second
+	databaseGrace = 20 * time.Second
+)
+
+// serve runs bindgate until ctx ends or a part of it fails. ready is called once, when it takes requests.
+//
+// It starts from the inside out: database, gate, links, HTTP; and ends the other way round, each step waiting for the one before it.
+func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running)) (err error) {
+	if err := cfg.checkDataDir(); err != nil {
+		return err
+	}
+	if cfg.DatabaseURL == "" && !cfg.Embedded {
+		return errNoDatabase
+	}
+	key, err := cfg.jwtSecret()
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return cfg.listenError(err)
+	}
+	defer listener.Close()
+
+	databaseURL, stopDatabase, err := cfg.openDatabase(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseGrace)
+		defer cancel()
+		err = errors.Join(err, stopDatabase(ctx))
+	}()
+	if err := migrations.Up(ctx, databaseURL); err != nil {
+		return cfg.databaseError(err)
+	}
+	st, err := store.Open(ctx, store.Config{URL: databaseURL})
+	if err != nil {
+		return cfg.databaseError(err)
+	}
+	defer st.Close()
+
+	g := gate.New(st, gate.Config{Logger: log, Name: processName()})
+	registry := prometheus.NewRegistry()
+	if err := registerMetrics(registry, g); err != nil {
+		return err
+	}
+	handler, err := api.New(api.Config{Store: st, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry})
+	if err != nil {
+		return err
+	}
+	links, err := bridges(ctx, cfg, g, log)
+	if err != nil {
+		return err
+	}
+	server := api.Server(handler, cfg.Listen, log)
+
+	failed := make(chan error, 1)
+	gateStage := begin(ctx, "gate", failed, g.Run)
+	linkStage := begin(ctx, "links", failed, links...)
+	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
+	ready(running{addr: listener.Addr().String(), databaseURL: databaseURL, key: key})
+
+	select {
+	case <-ctx.Done():
+		log.InfoContext(ctx, "shutting down")
+	case err = <-failed:
+		log.ErrorContext(ctx, "shutting down, a part failed", "error", err)
+	}
+	drain(ctx, server) // no new requests; those that run are answered
+	httpStage.end()
+	linkStage.end() // the XMPP servers go over to their failure policy, another process takes the lease
+	gateStage.end() // what was begun is written
+	return err      // then the deferred: connections, embedded database
+}
+
+// bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.
+func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
+	known, err := g.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var runs []func(context.Context) error
+	for _, l := range cfg.Links {
+		bc := xmppbridge.Config{Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
+			Version: version(), Logger: log}
+		if l.TLS {
+			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration
+			bc.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+		}
+		for _, k := range known {
+			if k.Name == l.Name {
+				for _, d := range k.Domains {
+					bc.Known = append(bc.Known, d.Domain)
+				}
+			}
+		}
+		if err := bc.Validate(); err != nil {
+			return nil, err
+		}
+		runs = append(runs, func(ctx context.Context) error {
+			return g.Own(ctx, l.Name, l.Driver, l.Component, func(ctx context.Context) error { return xmppbridge.New(bc, g).Run(ctx) })
+		})
+	}
+	return runs, nil
+}
+
+func drain(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close() // it reports the listener, which is closed already
+	}
+}
+
+// listenError says which setting to change.
+func (c *config) listenError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: the address %s is taken by another program: end that one, or choose another port", c.listenOrigin, c.Listen)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s: the port of %s needs privileges that this user does not have: choose one above 1023", c.listenOrigin, c.Listen)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: the address %s is not one of this machine's", c.listenOrigin, c.Listen)
+	}
+	return fmt.Errorf("%s: %w", c.listenOrigin, err)
+}
+
+// processName tells operators which process owns a link.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// version is the module's, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return cmp.Or(info.Main.Version, "unknown")
+}
