@@ -21,15 +21,15 @@ import (
 type Gate interface {
 	// Connected says that the component stream is authenticated. The link is usable until Disconnected; a hello follows for each domain.
 	Connected(link string, l gate.Link)
-	// Disconnected says why a connection ended.
+	// Disconnected says why a connection ended, and after each failed attempt why there is none.
 	Disconnected(link string, reason error)
 	// Hello is called before the hello is answered. A peer with another major version is refused; its Version says so.
 	Hello(h gate.Hello)
 	// Ask has to call answer once, at once or from another goroutine. What is said after the deadline is not sent.
 	Ask(a gate.Ask, answer func(gate.Answer))
 	Event(e gate.Event)
-	// Problem is a plain sentence for the operator about a domain, or about the link itself if domain is empty. The next Connected ends the
-	// link's problem, the next Hello the domain's. It may be called from any goroutine.
+	// Problem is a plain sentence for the operator about a domain that should have said hello. The domain's next Hello ends it. It may be called
+	// from any goroutine, but not while Hello is.
 	Problem(link, domain, text string)
 }
 
@@ -145,7 +145,7 @@ func (b *Bridge) remember(domain string) {
 }
 
 // Run keeps the link up until ctx ends, which is no error. It returns at once if the configuration is wrong. While it runs, what goes wrong is told to
-// the gate, to the log and in Stats, once per cause.
+// the gate, and to the log once per cause.
 func (b *Bridge) Run(ctx context.Context) error {
 	if err := b.cfg.Validate(); err != nil {
 		return err
@@ -170,12 +170,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return nil
 }
 
-// report tells everyone why the link is down, once per cause.
+// report logs why the link is down, once per cause.
 func (b *Bridge) report(err error, was bool, wait time.Duration) {
 	text := err.Error()
 	if b.stats.setError(text) || was {
 		b.log.Warn("link is down", "err", text, "retry_in", wait.Round(time.Millisecond))
-		b.gate.Problem(b.cfg.Name, "", text)
 	}
 }
 
@@ -184,6 +183,7 @@ func (b *Bridge) life(ctx context.Context) (lived time.Duration, err error) {
 	c, err := b.open(ctx)
 	if err != nil {
 		b.stats.failures.Add(1)
+		b.gate.Disconnected(b.cfg.Name, err)
 		return 0, err
 	}
 	start := time.Now()
