@@ -1,0 +1,207 @@
+// Package api is the REST interface: it reads requests strictly, says who may do what, asks the record and the gate, and tells errors so that
+// a caller knows what is wrong and what would be right. openapi.yaml describes exactly what is here; a test holds the two together.
+//
+// Only errors.go knows which HTTP status an error has; only auth.go knows tokens. Request and response types live beside their handlers.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/store"
+)
+
+// Gate is what the API asks of the gate.
+type Gate interface {
+	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
+	Links(ctx context.Context) ([]gate.LinkStatus, error)
+}
+
+// Config is what an API is made of. Store, Gate and Secret are required.
+type Config struct {
+	Store    *store.Store
+	Gate     Gate
+	Secret   Secret // signs tokens and cursors; MinSecret bytes at least
+	Issuer   string // of tokens; "": not checked
+	Audience string // of tokens; "": not checked
+	Logger   *slog.Logger
+	Registry *prometheus.Registry // for /metrics; nil: an own one
+	// Ready says why this process cannot do its work now, beyond the database, which is always looked at. It may be nil.
+	Ready func(ctx context.Context) error
+}
+
+// Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended.
+const (
+	requestTimeout = 10 * time.Second
+	kickWait       = 2 * time.Second
+)
+
+type api struct {
+	store   *store.Store
+	gate    Gate
+	auth    *authenticator
+	cursors *cursors
+	log     *slog.Logger
+	metrics *metrics
+	ready   func(ctx context.Context) error
+}
+
+// call is one request with what is known of it.
+type call struct {
+	echo.Context
+	ctx    context.Context //nolint:containedctx // lives as long as the request
+	caller *caller         // nil on routes without a scope
+	query  map[string][]string
+}
+
+// route is an entry of the table of routes.
+type route struct {
+	method, path string
+	scope        string   // "": open to everyone
+	params       []string // of the query
+	handle       func(*api, *call) error
+}
+
+func routes() []route {
+	pages := []string{"cursor", "limit"}
+	get, put, post, del := http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete
+	return []route{
+		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
+		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
+		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
+		{get, "/v1/accounts/:jid", ScopeSessionsRead, nil, (*api).getAccount},
+		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
+		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
+		{post, "/v1/accounts/:jid/kick", ScopeSessionsKick, nil, (*api).kick},
+		{post, "/v1/accounts/:jid/verify", ScopeSessionsKick, nil, (*api).verify},
+		{get, "/v1/accounts/:jid/rule", ScopeRulesRead, nil, (*api).getAccountRule},
+		{put, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).putAccountRule},
+		{del, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteAccountRule},
+		{get, "/v1/accounts/:jid/rule/effective", ScopeRulesRead, nil, (*api).getEffectiveRule},
+		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
+		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
+		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
+		{get, "/healthz", "", nil, (*api).getHealth},
+		{get, "/readyz", "", nil, (*api).getReady},
+		{get, "/metrics", "", nil, (*api).getMetrics},
+		{get, "/openapi.yaml", "", nil, (*api).getOpenAPI},
+	}
+}
+
+// New returns the handler of everything under /v1 and of the service's own pages.
+func New(cfg Config) (http.Handler, error) {
+	a, err := build(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return a.handler(), nil
+}
+
+func build(cfg Config) (*api, error) {
+	if cfg.Store == nil || cfg.Gate == nil {
+		return nil, fmt.Errorf("api: a store and a gate are needed")
+	}
+	if err := cfg.Secret.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	m, err := newMetrics(cfg.Registry, cfg.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("api: metrics: %w", err)
+	}
+	cs, err := newCursors(cfg.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, ready: cfg.Ready}, nil
+}
+
+func (a *api) handler() http.Handler {
+	e := a.router()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.Clone(r.Context())
+		// The router takes RawPath if there is one and Path else; only the escaped path tells %2F from a slash and %252F from %2F.
+		r.URL.RawPath = r.URL.EscapedPath()
+		if r.Method == http.MethodHead {
+			r.Method = http.MethodGet // net/http leaves the body out
+		}
+		e.ServeHTTP(w, r)
+	})
+}
+
+func (a *api) router() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = a.handleError
+	e.Use(a.outer)
+	for _, r := range routes() {
+		e.Add(r.method, r.path, func(c echo.Context) error { return a.serve(r, c) })
+	}
+	return e
+}
+
+// outer surrounds every request: headers, an id, the clock, and a net for panics.
+func (a *api) outer(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		h := c.Response().Header()
+		h.Set(headerRequestID, requestID(c.Request()))
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if err := caught(next, c); err != nil {
+			c.Error(err)
+		}
+		a.metrics.observe(c, time.Since(start))
+		return nil
+	}
+}
+
+func caught(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+				panic(p)
+			}
+			err = panicked(p)
+		}
+	}()
+	return next(c)
+}
+
+func (a *api) serve(r route, c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
+	defer cancel()
+	cl := &call{Context: c, ctx: ctx}
+	if r.scope != "" {
+		who, err := a.auth.authenticate(c.Request())
+		if err != nil {
+			return err
+		}
+		if !who.may(r.scope) {
+			return insufficient(r.scope)
+		}
+		cl.caller = who
+	}
+	q, err := parseQuery(c.Request().URL.RawQuery, slices.Clip(r.params))
+	if err != nil {
+		return err
+	}
+	cl.query = q
+	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
+		return fail(codeMalformed, "This request takes no body.")
+	}
+	return r.handle(a, cl)
+}

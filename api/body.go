@@ -1,0 +1,242 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// What a body may be.
+const (
+	maxBody  = 64 << 10
+	maxDepth = 16
+)
+
+// readBody returns the request's body: one JSON value of bounded size and depth, UTF-8 throughout, no key twice.
+func readBody(r *http.Request) ([]byte, error) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return nil, failField(codeMediaType, "Content-Type", "Send the body as application/json, in UTF-8.")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, failField(codeMediaType, "Content-Encoding", "Send the body without a content encoding.")
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case len(body) > maxBody:
+		return nil, fail(codeTooLarge, fmt.Sprintf("The body is longer than %d bytes.", maxBody))
+	case err != nil:
+		return nil, fail(codeMalformed, "The body ended before it was complete.")
+	case !utf8.Valid(body):
+		return nil, fail(codeMalformed, "The body is not valid UTF-8.")
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil, fail(codeMalformed, "The body is empty; a JSON object was expected.")
+	}
+	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, fail(codeMalformed, fmt.Sprintf("The body is not one JSON value: %s, at byte %d.", syntax.Error(), syntax.Offset))
+		}
+		return nil, fail(codeMalformed, "The body is not one JSON value.")
+	}
+	s := scanner{dec: json.NewDecoder(bytes.NewReader(body)), body: body}
+	s.dec.UseNumber()
+	if err := s.value("", 0); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// scanner walks valid JSON for what encoding/json lets pass.
+type scanner struct {
+	dec  *json.Decoder
+	body []byte
+}
+
+func (s *scanner) value(at string, depth int) error {
+	token, raw, err := s.token()
+	if err != nil {
+		return err
+	}
+	if text, ok := token.(string); ok {
+		return checkString(at, text, raw)
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth >= maxDepth {
+		return failField(codeMalformed, at, fmt.Sprintf("The body is nested deeper than %d levels.", maxDepth))
+	}
+	seen := map[string]bool{}
+	for i := 0; s.dec.More(); i++ {
+		child := at + "/" + strconv.Itoa(i)
+		if delim == '{' {
+			key, raw, err := s.token()
+			if err != nil {
+				return err
+			}
+			name, _ := key.(string)
+			child = at + "/" + pointer(name)
+			if err := checkString(child, name, raw); err != nil {
+				return err
+			}
+			if seen[name] {
+				return failField(codeMalformed, child, fmt.Sprintf("The key %q is there twice.", name))
+			}
+			seen[name] = true
+		}
+		if err := s.value(child, depth+1); err != nil {
+			return err
+		}
+	}
+	_, _, err = s.token()
+	return err
+}
+
+func (s *scanner) token() (token json.Token, raw []byte, err error) {
+	start := s.dec.InputOffset()
+	if token, err = s.dec.Token(); err != nil {
+		return nil, nil, fail(codeMalformed, "The body is not one JSON value.")
+	}
+	return token, s.body[start:s.dec.InputOffset()], nil
+}
+
+// checkString refuses what PostgreSQL and XML cannot hold: NUL, and halves of surrogate pairs (which the decoder would replace in silence).
+func checkString(at, text string, raw []byte) error {
+	if strings.ContainsRune(text, 0) {
+		return failField(codeInvalidField, at, "A text must not hold the character U+0000.")
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		i++
+		if raw[i] != 'u' {
+			continue
+		}
+		unit := hexUnit(raw, i+1)
+		i += 4
+		switch {
+		case unit >= 0xd800 && unit < 0xdc00 && i+2 < len(raw) && raw[i+1] == '\\' && raw[i+2] == 'u':
+			if low := hexUnit(raw, i+3); low >= 0xdc00 && low < 0xe000 {
+				i += 6
+				continue
+			}
+			fallthrough
+		case unit >= 0xd800 && unit < 0xe000:
+			return failField(codeMalformed, at, "A text holds half of a surrogate pair.")
+		}
+	}
+	return nil
+}
+
+func hexUnit(raw []byte, at int) uint64 {
+	n, _ := strconv.ParseUint(string(raw[at:min(at+4, len(raw))]), 16, 32)
+	return n
+}
+
+// pointer escapes a key for a JSON pointer (RFC 6901).
+func pointer(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// object is a body's JSON object. Its readers keep the first problem; err returns it.
+type object struct {
+	fields  map[string]json.RawMessage
+	problem error
+}
+
+// readObject reads a body that is an object with no fields but those known; nil known takes all.
+func readObject(r *http.Request, known ...string) (*object, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	o := &object{}
+	if err := json.Unmarshal(body, &o.fields); err != nil || o.fields == nil {
+		return nil, failField(codeInvalidField, "", "The body must be a JSON object.")
+	}
+	if known == nil {
+		return o, nil
+	}
+	names := make([]string, 0, len(o.fields))
+	for name := range o.fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, failField(codeUnknownField, "/"+pointer(name), fmt.Sprintf("There is no field %q here; the fields are %s.", name, strings.Join(known, ", ")))
+		}
+	}
+	return o, nil
+}
+
+func (o *object) has(name string) bool { return o.fields[name] != nil }
+
+func (o *object) wrong(at, detail string) {
+	if o.problem == nil {
+		o.problem = failField(codeInvalidField, at, detail)
+	}
+}
+
+// text returns a string of 1 … limit bytes; "" if it is not there.
+func (o *object) text(name string, limit int) string {
+	raw, ok := o.fields[name]
+	if !ok {
+		return ""
+	}
+	return o.textAt("/"+name, raw, limit)
+}
+
+func (o *object) textAt(at string, raw json.RawMessage, limit int) string {
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		o.wrong(at, "This must be a string.")
+		return ""
+	}
+	if s == "" || len(s) > limit {
+		o.wrong(at, fmt.Sprintf("This must have 1 to %d bytes; it has %d.", limit, len(s)))
+	}
+	return s
+}
+
+// integer returns a number from low up; nil if it is not there.
+func (o *object) integer(name string, low int64) *int64 {
+	raw, ok := o.fields[name]
+	if !ok {
+		return nil
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < low {
+		o.wrong("/"+name, fmt.Sprintf("This must be an integer, %d or more.", low))
+		return nil
+	}
+	return &n
+}
+
+// list returns an array's elements, 1 … limit; nil if it is not there.
+func (o *object) list(name string, limit int) []json.RawMessage {
+	raw, ok := o.fields[name]
+	if !ok {
+		return nil
+	}
+	var list []json.RawMessage
+	if raw[0] != '[' || json.Unmarshal(raw, &list) != nil {
+		o.wrong("/"+name, "This must be an array of strings.")
+		return nil
+	}
+	if len(list) == 0 || len(list) > limit {
+		o.wrong("/"+name, fmt.Sprintf("This must have 1 to %d elements; it has %d.", limit, len(list)))
+	}
+	return list
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"time"
+
+	"github.com/bindgate/bindgate/store"
+)
+
+// cursors makes and reads the cursors of lists: a place, and a MAC over the place and the list it is of (path and filters), so that a
+// cursor cannot be made up nor used on another list. A list may grow and shrink between its pages.
+type cursors struct{ key []byte }
+
+const macSize = 16
+
+func newCursors(secret Secret) (*cursors, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "bindgate cursors 1", sha256.Size)
+	return &cursors{key: key}, err
+}
+
+func (cs *cursors) mac(list string, place []byte) []byte {
+	h := hmac.New(sha256.New, cs.key)
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(list)))
+	h.Write(n[:])
+	h.Write([]byte(list))
+	h.Write(place)
+	return h.Sum(nil)[:macSize]
+}
+
+func (cs *cursors) seal(list string, place []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(cs.mac(list, place), place...))
+}
+
+func (cs *cursors) open(list, cursor string) ([]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], cs.mac(list, b[macSize:])) {
+		return nil, failField(codeInvalidField, "cursor", "This is not a cursor of this list. Take next_cursor of the page before, with the same filters.")
+	}
+	return b[macSize:], nil
+}
+
+func packSession(p store.SessionPosition) []byte {
+	b := append([]byte{}, p.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(micros(p.EndedAt)))
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Generation))
+	return append(b, p.SID...)
+}
+
+func unpackSession(b []byte) (p store.SessionPosition) {
+	if len(b) < 33 { // cannot be: the MAC is right
+		return p
+	}
+	p.Key = store.Key(b[:16])
+	p.EndedAt = timeOfMicros(int64(binary.BigEndian.Uint64(b[16:24])))
+	p.Generation = int64(binary.BigEndian.Uint64(b[24:32]))
+	p.SID = string(b[32:])
+	return p
+}
+
+func packTime(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(micros(t))) }
+
+func unpackTime(b []byte) time.Time {
+	if len(b) != 8 { // cannot be: the MAC is right
+		return time.Time{}
+	}
+	return timeOfMicros(int64(binary.BigEndian.Uint64(b)))
+}
+
+// PostgreSQL's times have microseconds. 0 stands for none.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func timeOfMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n)
+}

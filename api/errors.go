@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/jid"
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// code names a kind of error for programs. It never changes its meaning.
+type code string
+
+const (
+	codeMalformed          code = "malformed_request"
+	codeUnauthorized       code = "unauthorized"
+	codeInsufficientScope  code = "insufficient_scope"
+	codeNotFound           code = "not_found"
+	codeMethodNotAllowed   code = "method_not_allowed"
+	codeRevisionMismatch   code = "revision_mismatch"
+	codePreconditionFailed code = "precondition_failed"
+	codeTooLarge           code = "body_too_large"
+	codeMediaType          code = "unsupported_media_type"
+	codeInvalidField       code = "invalid_field"
+	codeUnknownField       code = "unknown_field"
+	codeInvalidJID         code = "invalid_jid"
+	codeInternal           code = "internal"
+	codeUnavailable        code = "unavailable"
+)
+
+// statuses is the one place that knows which HTTP status an error has.
+var statuses = map[code]struct {
+	status int
+	title  string
+}{
+	codeMalformed:          {http.StatusBadRequest, "The request cannot be read"},
+	codeUnauthorized:       {http.StatusUnauthorized, "A valid bearer token is needed"},
+	codeInsufficientScope:  {http.StatusForbidden, "The token does not allow this"},
+	codeNotFound:           {http.StatusNotFound, "There is no such thing"},
+	codeMethodNotAllowed:   {http.StatusMethodNotAllowed, "This cannot be done with that"},
+	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
+	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
+	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},
+	codeMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON"},
+	codeInvalidField:       {http.StatusUnprocessableEntity, "A value is not valid"},
+	codeUnknownField:       {http.StatusUnprocessableEntity, "There is no such field"},
+	codeInvalidJID:         {http.StatusUnprocessableEntity, "A JID is not valid"},
+	codeInternal:           {http.StatusInternalServerError, "Something went wrong here"},
+	codeUnavailable:        {http.StatusServiceUnavailable, "Not available now"},
+}
+
+// failure is an error that a caller is told.
+type failure struct {
+	code      code
+	field     *string // JSON pointer, or the name of a parameter or header
+	detail    string
+	challenge string // WWW-Authenticate
+	cause     error  // for the log; not told
+}
+
+func (f *failure) Error() string { return string(f.code) + ": " + f.detail }
+func (f *failure) Unwrap() error { return f.cause }
+
+func fail(c code, detail string) *failure { return &failure{code: c, detail: detail} }
+
+func failField(c code, field, detail string) *failure {
+	return &failure{code: c, field: &field, detail: detail}
+}
+
+// problem is an error on the wire (RFC 9457).
+type problem struct {
+	Type      string  `json:"type"`
+	Code      code    `json:"code"`
+	Title     string  `json:"title"`
+	Status    int     `json:"status"`
+	Detail    string  `json:"detail"`
+	Field     *string `json:"field,omitempty"`
+	RequestID string  `json:"request_id"`
+}
+
+// explain turns any error into one that a caller may be told. Its cause is set when it is to be logged.
+func explain(err error) *failure {
+	var f *failure
+	var he *echo.HTTPError
+	var field *rules.FieldError
+	var syntax *rules.SyntaxError
+	var address *jid.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &he):
+		return explainRouting(he, err)
+	case errors.As(err, &field):
+		return explainRule(field)
+	case errors.As(err, &syntax):
+		return fail(codeMalformed, sentence(syntax.Error()))
+	case errors.As(err, &address):
+		return fail(codeInvalidJID, sentence(address.Problem))
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrBadID):
+		return notFound()
+	case errors.Is(err, store.ErrVersion):
+		return failField(codeRevisionMismatch, "/if_revision", "The account's revision is not the one in if_revision. Read the account again and decide anew.")
+	case errors.Is(err, store.ErrBusy), errors.Is(err, gate.ErrOverloaded), errors.Is(err, gate.ErrStopped):
+		return &failure{code: codeUnavailable, detail: "The service is too busy for this now. Try again in a moment.", cause: err}
+	case store.Unreachable(err), errors.Is(err, context.DeadlineExceeded):
+		return &failure{code: codeUnavailable, detail: "The database cannot be reached now. Try again in a moment.", cause: err}
+	}
+	return &failure{code: codeInternal, detail: "The request could not be carried out. The log has the cause under this request_id.", cause: err}
+}
+
+func explainRouting(he *echo.HTTPError, err error) *failure {
+	switch he.Code {
+	case http.StatusNotFound:
+		return fail(codeNotFound, "There is nothing at this path. /openapi.yaml lists what there is.")
+	case http.StatusMethodNotAllowed:
+		return fail(codeMethodNotAllowed, "This path does not take that method; the header Allow lists those it takes.")
+	}
+	return &failure{code: codeInternal, detail: "The request could not be carried out. The log has the cause under this request_id.", cause: err}
+}
+
+func explainRule(e *rules.FieldError) *failure {
+	c := codeInvalidField
+	if e.Code == rules.UnknownField {
+		c = codeUnknownField
+	}
+	return failField(c, e.Field, sentence(e.Message))
+}
+
+func notFound() *failure { return fail(codeNotFound, "There is no such account, session or rule.") }
+
+// handleError is where every error ends: told to the caller, and logged once if it is ours.
+func (a *api) handleError(err error, c echo.Context) {
+	f := explain(err)
+	st := statuses[f.code]
+	id := c.Response().Header().Get(headerRequestID)
+	if f.cause != nil && !errors.Is(c.Request().Context().Err(), context.Canceled) {
+		a.log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelError, "request failed", slog.String("request_id", id),
+			slog.String("method", c.Request().Method), slog.String("route", c.Path()), slog.Int("status", st.status), slog.Any("error", f.cause))
+	}
+	if c.Response().Committed {
+		return
+	}
+	h := c.Response().Header()
+	if f.challenge != "" {
+		h.Set("WWW-Authenticate", f.challenge)
+	}
+	if f.code == codeUnavailable {
+		h.Set("Retry-After", strconv.Itoa(1))
+	}
+	body, _ := json.Marshal(problem{ // strings and a number always encode
+		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: f.detail, Field: f.field, RequestID: id,
+	})
+	h.Del("ETag")
+	_ = c.Blob(st.status, "application/problem+json", body) // the caller is gone: nobody is left to tell
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bindgate/bindgate/internal/jid"
+	"github.com/bindgate/bindgate/store"
+)
+
+// The lengths of pages.
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// parseQuery reads a query string that has only known parameters, each once.
+func parseQuery(raw string, known []string) (url.Values, error) {
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fail(codeMalformed, "The query string cannot be read; write parameters as name=value, joined by & and percent-encoded.")
+	}
+	names := make([]string, 0, len(q))
+	for name := range q {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		values := q[name]
+		switch {
+		case !slices.Contains(known, name) && len(known) == 0:
+			return nil, failField(codeUnknownField, printable(name), "There are no query parameters here.")
+		case !slices.Contains(known, name):
+			return nil, failField(codeUnknownField, printable(name), fmt.Sprintf("There is no such parameter here; the parameters are %s.", strings.Join(known, ", ")))
+		case len(values) > 1:
+			return nil, failField(codeInvalidField, name, "This parameter is given more than once.")
+		case !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0):
+			return nil, failField(codeInvalidField, name, "This must be valid UTF-8 without the character U+0000.")
+		case len(values[0]) > 4096:
+			return nil, failField(codeInvalidField, name, "This is longer than 4096 bytes.")
+		case values[0] == "" && name != "cursor" && name != "q":
+			return nil, failField(codeInvalidField, name, "This must not be empty; leave it out instead.")
+		}
+	}
+	return q, nil
+}
+
+func printable(name string) string { return strings.ToValidUTF8(name[:min(len(name), 100)], "\ufffd") }
+
+func limitOf(q url.Values) (int, error) {
+	v := q.Get("limit")
+	if v == "" {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, failField(codeInvalidField, "limit", fmt.Sprintf("This must be an integer from 1 to %d.", maxLimit))
+	}
+	return n, nil
+}
+
+// account is the account that a request is about.
+type account struct {
+	jid    string // bare
+	domain string
+	key    store.Key
+}
+
+func parseAccount(field, s string) (account, error) {
+	j, err := jid.ParseAccount(s)
+	if err != nil {
+		return account{}, failField(codeInvalidJID, field, jidProblem(err))
+	}
+	return account{jid: j.Bare(), domain: j.Domain, key: store.KeyOf(j.Bare())}, nil
+}
+
+func jidProblem(err error) string {
+	var e *jid.Error
+	if errors.As(err, &e) {
+		return sentence(e.Problem)
+	}
+	return "This is not a JID."
+}
+
+// sentence makes a problem one: a capital first, a full stop last.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+// account reads the path's account. One that the caller's token does not cover is not there.
+func (c *call) account() (account, error) {
+	a, err := parseAccount("jid", c.pathParam("jid"))
+	if err != nil {
+		return a, err
+	}
+	if !c.caller.sees(a.domain) {
+		return a, notFound()
+	}
+	return a, nil
+}
+
+// pathParam unescapes a piece of the path, once: the router works on the escaped path.
+func (c *call) pathParam(name string) string {
+	s, err := url.PathUnescape(c.Param(name))
+	if err != nil {
+		return c.Param(name) // cannot be: net/http has parsed the path already
+	}
+	return s
+}

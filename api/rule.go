@@ -1,0 +1,207 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// accountRule is an account's rule on the wire: the fields of a rule, and when it ends.
+type accountRule struct {
+	rules.Rule
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// effectiveRule is what holds for an account, and the level that each field comes from.
+type effectiveRule struct {
+	Rule   rules.Effective        `json:"rule"`
+	Origin map[string]rules.Level `json:"origin"`
+}
+
+func defaultScope() store.RuleScope { return store.RuleScope{Level: rules.LevelDefault} }
+
+func (a *api) accountScope(c *call) (store.RuleScope, error) {
+	acc, err := c.account()
+	return store.RuleScope{Level: rules.LevelAccount, Subject: acc.jid}, err
+}
+
+func (a *api) getDefaultRule(c *call) error {
+	kept, err := a.store.FindRule(c.ctx, defaultScope())
+	if err != nil {
+		return err
+	}
+	c.setETag(kept)
+	return c.respond(http.StatusOK, kept.Rule)
+}
+
+func (a *api) putDefaultRule(c *call) error {
+	if c.caller.domains != nil {
+		return fail(codeInsufficientScope, "The token is limited to some domains; the default rule holds for all of them.")
+	}
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	body, err := readBody(c.Request())
+	if err != nil {
+		return err
+	}
+	rule, err := rules.Parse(body)
+	if err != nil {
+		return err
+	}
+	kept, _, err := a.store.PutRule(c.ctx, defaultScope(), rule, time.Time{}, c.caller.subject, c.precondition())
+	if err != nil {
+		return err
+	}
+	c.setETag(kept)
+	return c.respond(http.StatusOK, kept.Rule)
+}
+
+func (a *api) getAccountRule(c *call) error {
+	scope, err := a.accountScope(c)
+	if err != nil {
+		return err
+	}
+	kept, err := a.store.FindRule(c.ctx, scope)
+	if err != nil {
+		return err
+	}
+	c.setETag(kept)
+	return c.respond(http.StatusOK, accountRule{kept.Rule, utc(kept.ExpiresAt)})
+}
+
+func (a *api) putAccountRule(c *call) error {
+	scope, err := a.accountScope(c)
+	if err != nil {
+		return err
+	}
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	rule, expires, err := readAccountRule(c.Request())
+	if err != nil {
+		return err
+	}
+	kept, created, err := a.store.PutRule(c.ctx, scope, rule, expires, c.caller.subject, c.precondition())
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	c.setETag(kept)
+	return c.respond(status, accountRule{kept.Rule, utc(kept.ExpiresAt)})
+}
+
+func (a *api) deleteAccountRule(c *call) error {
+	scope, err := a.accountScope(c)
+	if err != nil {
+		return err
+	}
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	if err := a.store.DeleteRule(c.ctx, scope, c.caller.subject, c.precondition()); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (a *api) getEffectiveRule(c *call) error {
+	acc, err := c.account()
+	if err != nil {
+		return err
+	}
+	levels, _, err := a.store.AccountRules(c.ctx, acc.jid)
+	if err != nil {
+		return err
+	}
+	e := rules.Merge(levels...)
+	return c.respond(http.StatusOK, effectiveRule{e, e.Origin})
+}
+
+// maxExpiry bounds expires_at, so that the database and everyone's clocks can hold it.
+const maxExpiry = 100 * 365 * 24 * time.Hour
+
+// readAccountRule takes expires_at out of the body and leaves the rest to rules.
+func readAccountRule(r *http.Request) (rules.Rule, time.Time, error) {
+	o, err := readObject(r)
+	if err != nil {
+		return rules.Rule{}, time.Time{}, err
+	}
+	var expires time.Time
+	if raw, ok := o.fields["expires_at"]; ok && string(raw) != "null" {
+		var text string
+		if json.Unmarshal(raw, &text) == nil {
+			expires, err = time.Parse(time.RFC3339, text)
+		}
+		switch now := time.Now(); {
+		case err != nil || text == "":
+			return rules.Rule{}, time.Time{}, failField(codeInvalidField, "/expires_at", "This must be a time such as 2030-01-31T12:00:00Z (RFC 3339), or null for never.")
+		case !expires.After(now):
+			return rules.Rule{}, time.Time{}, failField(codeInvalidField, "/expires_at", "This must be in the future.")
+		case expires.After(now.Add(maxExpiry)):
+			return rules.Rule{}, time.Time{}, failField(codeInvalidField, "/expires_at", "This is more than 100 years ahead; use null for never.")
+		}
+	}
+	delete(o.fields, "expires_at")
+	rest, err := json.Marshal(o.fields)
+	if err != nil {
+		return rules.Rule{}, time.Time{}, fmt.Errorf("encode the rule: %w", err)
+	}
+	rule, err := rules.Parse(rest)
+	return rule, expires.Truncate(time.Microsecond), err
+}
+
+func (c *call) checkApply() error {
+	switch v := url.Values(c.query).Get("apply"); v {
+	case "", "next_login":
+		return nil
+	case "now":
+		return failField(codeInvalidField, "apply", "A changed rule holds from each account's next login on; applying it to live sessions now is not available. Use next_login.")
+	default:
+		return failField(codeInvalidField, "apply", "This must be next_login.")
+	}
+}
+
+func (c *call) setETag(r store.KeptRule) { c.Response().Header().Set("ETag", etag(r.Version)) }
+
+func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// precondition checks If-Match and If-None-Match (RFC 9110 §13.1), which may be absent, against the rule as it is under its lock.
+func (c *call) precondition() store.RuleCheck {
+	match, none := c.Request().Header.Values("If-Match"), c.Request().Header.Values("If-None-Match")
+	return func(current *store.KeptRule) error {
+		switch {
+		case len(match) > 0 && current == nil && c.Request().Method == http.MethodDelete:
+			return nil // there is nothing to delete, which says more
+		case len(match) > 0 && current == nil:
+			return failField(codePreconditionFailed, "If-Match", "There is no such rule now, so no If-Match fits.")
+		case len(match) > 0 && !listed(match, current.Version):
+			return failField(codePreconditionFailed, "If-Match", fmt.Sprintf("The rule's ETag is %s now. Read it again and decide anew.", etag(current.Version)))
+		case len(none) > 0 && current != nil && listed(none, current.Version):
+			return failField(codePreconditionFailed, "If-None-Match", fmt.Sprintf("There is such a rule already; its ETag is %s.", etag(current.Version)))
+		}
+		return nil
+	}
+}
+
+// listed reports whether a list of entity tags holds the version's, or is *. Weak tags fit nothing.
+func listed(values []string, version int64) bool {
+	for _, v := range values {
+		for tag := range strings.SplitSeq(v, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == etag(version) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/jid"
+	"github.com/bindgate/bindgate/store"
+)
+
+// session is a session on the wire.
+type session struct {
+	ID         string     `json:"id"`
+	Account    string     `json:"account"`
+	Domain     string     `json:"domain"`
+	Resource   string     `json:"resource"`
+	DeviceID   *string    `json:"device_id"`
+	Platform   string     `json:"platform"`
+	State      string     `json:"state"`
+	Generation int64      `json:"generation"`
+	IP         string     `json:"ip"`
+	Secure     bool       `json:"secure"`
+	Client     string     `json:"client"`
+	StartedAt  *time.Time `json:"started_at"`
+	LastSeenAt *time.Time `json:"last_seen_at"`
+	EndedAt    *time.Time `json:"ended_at"`
+	EndReason  *string    `json:"end_reason"`
+	Link       string     `json:"link"`
+	DecisionID *string    `json:"decision_id"`
+	Identity   string     `json:"identity"`
+}
+
+func showSession(s store.ListedSession) session {
+	v := session{
+		ID: s.ID(), Account: s.JID, Domain: s.Domain, Resource: s.Resource, Platform: s.Platform, State: s.State, Generation: s.Generation, IP: s.IP, Secure: s.Secure,
+		Client: s.Client, StartedAt: utc(s.StartedAt), LastSeenAt: utc(s.LastSeenAt), EndedAt: utc(s.EndedAt), EndReason: orNull(s.EndReason), Link: s.Link, Identity: s.Identity,
+		DeviceID: deviceID(s.Key, s.Device),
+	}
+	if !s.DecidedAt.IsZero() {
+		id := store.DecisionID(s.Key, s.DecidedAt)
+		v.DecisionID = &id
+	}
+	return v
+}
+
+func deviceID(k store.Key, device int64) *string {
+	if device == 0 {
+		return nil
+	}
+	id := store.DeviceID(k, device)
+	return &id
+}
+
+var states = []string{"binding", "active", "hibernating", store.StateEvicting, store.StateEnded}
+
+func (a *api) listSessions(c *call) error {
+	q := url.Values(c.query)
+	f := store.SessionFilter{Domains: c.caller.domains}
+	if d := q.Get("domain"); d != "" {
+		domain, err := jid.Domain(d)
+		if err != nil {
+			return failField(codeInvalidField, "domain", jidProblem(err))
+		}
+		f.Domain = domain
+	}
+	if s := q.Get("account"); s != "" {
+		acc, err := parseAccount("account", s)
+		if err != nil {
+			return err
+		}
+		f.Account = &acc.key
+	}
+	return a.respondSessions(c, "/v1/sessions", f)
+}
+
+func (a *api) listAccountSessions(c *call) error {
+	acc, err := c.account()
+	if err != nil {
+		return err
+	}
+	if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
+		return err
+	}
+	return a.respondSessions(c, "/v1/accounts/sessions", store.SessionFilter{Account: &acc.key})
+}
+
+// respondSessions adds what both lists can filter by, and answers with a page.
+func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error {
+	q := url.Values(c.query)
+	limit, err := limitOf(q)
+	if err != nil {
+		return err
+	}
+	f.Platform, f.State, f.Query = q.Get("platform"), q.Get("state"), q.Get("q")
+	if f.State != "" && !slices.Contains(states, f.State) {
+		return failField(codeInvalidField, "state", fmt.Sprintf("This must be one of %s.", strings.Join(states, ", ")))
+	}
+	if cursor := q.Get("cursor"); cursor != "" {
+		place, err := a.cursors.open(listName(name, f), cursor)
+		if err != nil {
+			return err
+		}
+		f.After = unpackSession(place)
+	}
+	of := listName(name, f)
+	f.Limit = limit + 1
+	read, err := a.store.ListSessions(c.ctx, f)
+	if err != nil {
+		return err
+	}
+	return c.respond(http.StatusOK, page(read, limit, showSession, func(s store.ListedSession) string { return a.cursors.seal(of, packSession(s.Position())) }))
+}
+
+func listName(path string, f store.SessionFilter) string {
+	account := ""
+	if f.Account != nil {
+		account = string(f.Account[:])
+	}
+	return fmt.Sprintf("%s %q %q %q %q %q", path, f.Domain, account, f.Platform, f.State, f.Query)
+}
+
+// session finds the session of the path. One that the caller's token does not cover is not there.
+func (a *api) session(c *call) (store.ListedSession, error) {
+	key, generation, err := store.ParseSessionID(c.pathParam("id"))
+	if err != nil {
+		return store.ListedSession{}, err
+	}
+	s, err := a.store.FindSession(c.ctx, key, generation)
+	if err != nil {
+		return s, err
+	}
+	if !c.caller.sees(s.Domain) {
+		return s, notFound()
+	}
+	return s, nil
+}
+
+func (a *api) getSession(c *call) error {
+	s, err := a.session(c)
+	if err != nil {
+		return err
+	}
+	return c.respond(http.StatusOK, showSession(s))
+}
+
+func (a *api) kickSession(c *call) error {
+	s, err := a.session(c)
+	if err != nil {
+		return err
+	}
+	return a.respondKick(c, s.Key, gate.KickRequest{Account: s.JID, By: c.caller.subject, Select: gate.KickSelect{Sessions: []int64{s.Generation}}})
+}

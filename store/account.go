@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// AccountSummary is an account with its live sessions counted by state.
+type AccountSummary struct {
+	JID         string
+	Domain      string
+	Generation  int64
+	Revision    int64
+	Binding     int
+	Active      int
+	Hibernating int
+	Evicting    int
+}
+
+// FindAccount returns an account; ErrNotFound.
+func (s *Store) FindAccount(ctx context.Context, account Key) (AccountSummary, error) {
+	var a AccountSummary
+	err := s.pool.QueryRow(ctx, `select a.jid, a.domain, a.generation, a.revision,
+			count(*) filter (where e.sid is null and s.state = 'binding'), count(*) filter (where e.sid is null and s.state = 'active'),
+			count(*) filter (where e.sid is null and s.state = 'hibernating'), count(*) filter (where e.sid is not null)
+		from accounts a left join sessions s on s.account = a.key left join evictions e on e.account = s.account and e.sid = s.sid
+		where a.key = $1 group by a.key`, uuidOf(account)).
+		Scan(&a.JID, &a.Domain, &a.Generation, &a.Revision, &a.Binding, &a.Active, &a.Hibernating, &a.Evicting)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, ErrNotFound
+	}
+	if err != nil {
+		return a, fmt.Errorf("find account: %w", err)
+	}
+	return a, nil
+}
+
+// HasDevice reports whether the account has a device.
+func (s *Store) HasDevice(ctx context.Context, account Key, device int64) (bool, error) {
+	var has bool
+	err := s.pool.QueryRow(ctx, `select exists (select from devices where account = $1 and id = $2)`, uuidOf(account), device).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("has device: %w", err)
+	}
+	return has, nil
+}

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bindgate/bindgate/rules"
+)
+
+// RuleScope names one rule: the default, or an account's own.
+type RuleScope struct {
+	Level   rules.Level
+	Subject string // an account's bare JID; "" for the default
+}
+
+// KeptRule is a rule as it is kept. Version grows over all rules and never comes back.
+type KeptRule struct {
+	Rule      rules.Rule
+	Version   int64
+	ExpiresAt time.Time // zero: never
+}
+
+// RuleCheck is asked, under the lock that orders changes of the rule, whether the change may be made; current is nil if there is none.
+// Its error ends the change.
+type RuleCheck func(current *KeptRule) error
+
+// FindRule returns a rule; ErrNotFound if it is unset or has expired.
+func (s *Store) FindRule(ctx context.Context, scope RuleScope) (KeptRule, error) {
+	return findRule(ctx, s.pool, scope)
+}
+
+// AccountRules returns what is set for an account, the strongest first, and the account's own rule, nil if it has none or it has expired.
+func (s *Store) AccountRules(ctx context.Context, bareJID string) ([]rules.LevelRule, *KeptRule, error) {
+	var levels []rules.LevelRule
+	var own *KeptRule
+	switch r, err := s.FindRule(ctx, RuleScope{rules.LevelAccount, bareJID}); {
+	case err == nil:
+		own = &r
+		levels = append(levels, rules.LevelRule{Level: rules.LevelAccount, Rule: r.Rule})
+	case !errors.Is(err, ErrNotFound):
+		return nil, nil, err
+	}
+	general, err := s.FindRule(ctx, RuleScope{Level: rules.LevelDefault})
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(levels, rules.LevelRule{Level: rules.LevelDefault, Rule: general.Rule}), own, nil
+}
+
+// PutRule replaces a rule whole, with the event rule.changed in the same transaction. An account that is not on record yet is put there.
+// created reports that there was none.
+func (s *Store) PutRule(ctx context.Context, scope RuleScope, rule rules.Rule, expires time.Time, by string, check RuleCheck) (kept KeptRule, created bool, err error) {
+	fields, err := json.Marshal(rule)
+	if err != nil {
+		return kept, false, fmt.Errorf("put rule: %w", err)
+	}
+	kept = KeptRule{Rule: rule, ExpiresAt: expires}
+	err = s.changeRule(ctx, scope, by, check, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+		created = current == nil
+		var at *time.Time
+		data := map[string]any{"rule": json.RawMessage(fields)}
+		if !expires.IsZero() {
+			at = &expires
+			data["expires_at"] = expires.UTC()
+		}
+		err := tx.QueryRow(ctx, `insert into rules (scope, subject, fields, version, expires_at, updated_at, updated_by)
+				values ($1, $2, $3, nextval('rule_version'), $4, clock_timestamp(), $5)
+			on conflict (scope, subject) do update set fields = excluded.fields, version = excluded.version, expires_at = excluded.expires_at,
+				updated_at = excluded.updated_at, updated_by = excluded.updated_by
+			returning version`, scope.Level, scope.Subject, string(fields), at, by).Scan(&kept.Version)
+		data["version"] = kept.Version
+		return data, err
+	})
+	if err != nil {
+		return kept, false, fmt.Errorf("put rule: %w", err)
+	}
+	return kept, created, nil
+}
+
+// DeleteRule unsets an account's rule, with the event rule.changed in the same transaction; ErrNotFound if it is unset or has expired.
+func (s *Store) DeleteRule(ctx context.Context, scope RuleScope, by string, check RuleCheck) error {
+	err := s.changeRule(ctx, scope, by, check, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+		if current == nil {
+			return nil, ErrNotFound
+		}
+		_, err := tx.Exec(ctx, `delete from rules where scope = $1 and subject = $2`, scope.Level, scope.Subject)
+		return map[string]any{"rule": nil, "version": nil}, err
+	})
+	if err != nil {
+		return fmt.Errorf("delete rule: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) changeRule(ctx context.Context, scope RuleScope, by string, check RuleCheck, change func(pgx.Tx, *KeptRule) (map[string]any, error)) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// The lock comes first and alone, so that what is read after it is not from before it.
+		if err := lockRule(ctx, tx, scope); err != nil {
+			return err
+		}
+		var current *KeptRule
+		switch r, err := findRule(ctx, tx, scope); {
+		case err == nil:
+			current = &r
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		if err := check(current); err != nil {
+			return err
+		}
+		data, err := change(tx, current)
+		if err != nil {
+			return err
+		}
+		if scope.Level == rules.LevelAccount {
+			if _, err := tx.Exec(ctx, `update accounts set revision = revision + 1 where key = $1`, uuidOf(KeyOf(scope.Subject))); err != nil {
+				return err
+			}
+		}
+		return tellRuleChanged(ctx, tx, scope, by, data)
+	})
+}
+
+func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {
+	if scope.Level == rules.LevelDefault {
+		_, err := tx.Exec(ctx, `select from rules where scope = 'default' and subject = '' for update`)
+		return err
+	}
+	key := uuidOf(KeyOf(scope.Subject))
+	_, domain, _ := strings.Cut(scope.Subject, "@")
+	if _, err := tx.Exec(ctx, `insert into accounts (key, jid, domain) values ($1, $2, $3) on conflict do nothing`, key, scope.Subject, domain); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `select from accounts where key = $1 for update`, key)
+	return err
+}
+
+func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by string, data map[string]any) error {
+	e := Event{Type: "rule.changed", Account: scope.Subject}
+	data["level"], data["by"] = scope.Level, by
+	var err error
+	if e.Data, err = json.Marshal(data); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&e.At); err != nil {
+		return err
+	}
+	e.At = e.At.UTC()
+	batch, err := json.Marshal([]Event{e})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `insert into event_queue (batch) values ($1)`, string(batch))
+	return err
+}
+
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func findRule(ctx context.Context, q querier, scope RuleScope) (KeptRule, error) {
+	var r KeptRule
+	var fields []byte
+	var expires *time.Time
+	err := q.QueryRow(ctx, `select fields, version, expires_at from rules
+		where scope = $1 and subject = $2 and (expires_at is null or expires_at > clock_timestamp())`, scope.Level, scope.Subject).Scan(&fields, &r.Version, &expires)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return r, ErrNotFound
+	}
+	if err != nil {
+		return r, fmt.Errorf("find rule: %w", err)
+	}
+	if r.Rule, err = rules.Parse(fields); err != nil {
+		return r, fmt.Errorf("the kept rule of %s %q: %w", scope.Level, scope.Subject, err)
+	}
+	r.ExpiresAt = timeOf(expires)
+	return r, nil
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// The states of a listed session beyond those of rules.State.
+const (
+	StateEvicting = "evicting" // has an eviction, whatever its own state
+	StateEnded    = "ended"    // in the history
+)
+
+// ListedSession is a session as readers see it.
+type ListedSession struct {
+	Key        Key
+	JID        string
+	Domain     string
+	SID        string
+	Generation int64
+	Link       string
+	Resource   string
+	State      string // a rules.State, StateEvicting or StateEnded
+	Device     int64  // 0: unknown
+	Identity   string
+	Platform   string
+	IP         string
+	Secure     bool
+	Client     string
+	DecidedAt  time.Time // zero: not judged
+	StartedAt  time.Time
+	LastSeenAt time.Time
+	EndedAt    time.Time // zero: lives
+	EndReason  string
+}
+
+// ID returns the session's public id.
+func (s ListedSession) ID() string { return SessionID(s.Key, s.Generation) }
+
+// SessionFilter says which sessions are listed; zero fields filter nothing.
+type SessionFilter struct {
+	Domains  []string // nil: all; empty: none
+	Domain   string
+	Account  *Key
+	Platform string
+	State    string // StateEnded lists the history; all others, and "", the live ones
+	Query    string // part of the account's JID or of the resource, whatever the case
+	After    SessionPosition
+	Limit    int
+}
+
+// SessionPosition is a place in a list of sessions: behind the session it was made of. Zero is the start.
+type SessionPosition struct {
+	Key        Key
+	SID        string    // of a live one; never empty
+	EndedAt    time.Time // of an ended one
+	Generation int64
+}
+
+// Position returns the place behind a session.
+func (s ListedSession) Position() SessionPosition {
+	return SessionPosition{Key: s.Key, SID: s.SID, EndedAt: s.EndedAt, Generation: s.Generation}
+}
+
+const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, case when e.sid is null then s.state else 'evicting' end,
+	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, ''
+	from sessions s join accounts a on a.key = s.account left join evictions e on e.account = s.account and e.sid = s.sid`
+
+const listedEnded = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, 'ended',
+	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, s.ended_at, s.end_reason
+	from session_history s join accounts a on a.key = s.account`
+
+// ListSessions returns the sessions that pass the filter. Live ones are ordered by account key and sid, ended ones by account key and the newest
+// first within one; a list read page by page has every session that is there all the while exactly once.
+func (s *Store) ListSessions(ctx context.Context, f SessionFilter) ([]ListedSession, error) {
+	q := &query{}
+	if f.Domains != nil {
+		q.where("a.domain = any(?)", f.Domains)
+	}
+	if f.Domain != "" {
+		q.where("a.domain = ?", f.Domain)
+	}
+	if f.Account != nil {
+		q.where("s.account = ?", uuidOf(*f.Account))
+	}
+	if f.Platform != "" {
+		q.where("s.platform = ?", f.Platform)
+	}
+	if f.Query != "" {
+		q.where("(strpos(lower(a.jid), lower(?)) > 0", f.Query)
+		q.sql.WriteString(fmt.Sprintf(" or strpos(lower(s.resource), lower($%d)) > 0)", len(q.args)))
+	}
+	var columns, order string
+	if f.State == StateEnded {
+		columns, order = listedEnded, "s.account desc, s.ended_at desc, s.generation desc"
+		if !f.After.EndedAt.IsZero() {
+			q.where("(s.account, s.ended_at, s.generation) < (?, ?, ?)", uuidOf(f.After.Key), f.After.EndedAt, f.After.Generation)
+		}
+	} else {
+		columns, order = listedLive, "s.account, s.sid"
+		switch f.State {
+		case "":
+		case StateEvicting:
+			q.where("e.sid is not null")
+		default:
+			q.where("e.sid is null and s.state = ?", f.State)
+		}
+		if f.After.SID != "" {
+			q.where("(s.account, s.sid) > (?, ?)", uuidOf(f.After.Key), f.After.SID)
+		}
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("select %s%s order by %s limit %d", columns, q.sql.String(), order, f.Limit), q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanListedSession)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return list, nil
+}
+
+// FindSession returns a session that lives or has ended, by its account and generation; ErrNotFound.
+func (s *Store) FindSession(ctx context.Context, account Key, generation int64) (ListedSession, error) {
+	// The live ones first: a session that ends meanwhile is in the history when that is read.
+	for _, columns := range []string{listedLive, listedEnded} {
+		rows, err := s.pool.Query(ctx, "select "+columns+" where s.account = $1 and s.generation = $2", uuidOf(account), generation)
+		if err != nil {
+			return ListedSession{}, fmt.Errorf("find session: %w", err)
+		}
+		found, err := pgx.CollectOneRow(rows, scanListedSession)
+		if err == nil {
+			return found, nil
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return ListedSession{}, fmt.Errorf("find session: %w", err)
+		}
+	}
+	return ListedSession{}, ErrNotFound
+}
+
+// SessionsAt returns an account's live sessions on a resource, or of a device if resource is "": first those that may stay, the latest first.
+func (s *Store) SessionsAt(ctx context.Context, account Key, resource string, device int64) ([]ListedSession, error) {
+	rows, err := s.pool.Query(ctx, "select "+listedLive+` where s.account = $1 and case when $2 = '' then s.device = $3 else s.resource = $2 end
+		order by e.sid is not null, s.generation desc`, uuidOf(account), resource, device)
+	if err != nil {
+		return nil, fmt.Errorf("sessions at: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanListedSession)
+	if err != nil {
+		return nil, fmt.Errorf("sessions at: %w", err)
+	}
+	return list, nil
+}
+
+// HadSession reports whether the account's history has a session on the resource, or of the device if resource is "".
+func (s *Store) HadSession(ctx context.Context, account Key, resource string, device int64) (bool, error) {
+	var had bool
+	err := s.pool.QueryRow(ctx, `select exists (select from session_history where account = $1 and case when $2 = '' then device = $3 else resource = $2 end)`,
+		uuidOf(account), resource, device).Scan(&had)
+	if err != nil {
+		return false, fmt.Errorf("had session: %w", err)
+	}
+	return had, nil
+}
+
+func scanListedSession(row pgx.CollectableRow) (ListedSession, error) {
+	var s ListedSession
+	var k pgtype.UUID
+	var decided, ended *time.Time
+	err := row.Scan(&k, &s.JID, &s.Domain, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &s.Device, &s.Identity, &s.Platform, &s.IP, &s.Secure,
+		&s.Client, &decided, &s.StartedAt, &s.LastSeenAt, &ended, &s.EndReason)
+	s.Key, s.DecidedAt, s.EndedAt = k.Bytes, timeOf(decided), timeOf(ended)
+	return s, err
+}
+
+func uuidOf(k Key) pgtype.UUID { return pgtype.UUID{Bytes: k, Valid: true} }
+
+// query collects conditions; each ? stands for the next argument.
+type query struct {
+	sql  strings.Builder
+	args []any
+}
+
+func (q *query) where(condition string, args ...any) {
+	if q.sql.Len() == 0 {
+		q.sql.WriteString(" where ")
+	} else {
+		q.sql.WriteString(" and ")
+	}
+	for _, arg := range args {
+		before, after, _ := strings.Cut(condition, "?")
+		q.args = append(q.args, arg)
+		fmt.Fprintf(&q.sql, "%s$%d", before, len(q.args))
+		condition = after
+	}
+	q.sql.WriteString(condition)
+}
