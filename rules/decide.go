@@ -41,7 +41,7 @@ const (
 type mark struct {
 	goes  reason
 	asked bool // has to be probed
-	bars  bool // stands in the way and is no ghost
+	bars  bool // stands in the way of a denied newcomer
 }
 
 // ruling is how one part of the rule, or all of it, comes out.
@@ -145,28 +145,22 @@ func (h *hearing) limitsEvict() {
 	}
 	// Platforms do not overlap, so the order in which they come is of no matter.
 	for platform, limit := range h.f.Rule.MaxPerPlatform {
-		excess := h.count(platform) - limit
-		for _, i := range order {
-			if excess <= 0 {
-				break
-			}
-			if h.standing(i) && platformOf(h.f.Sessions[i].Platform) == platform {
-				h.marks[i].goes = byPlatformLimit
-				excess--
-			}
-		}
+		h.evict(order, h.count(platform)-limit, platform, byPlatformLimit)
 	}
-	if h.f.Rule.MaxSessions == nil {
-		return
+	if h.f.Rule.MaxSessions != nil {
+		h.evict(order, h.count("")-*h.f.Rule.MaxSessions, "", bySessionLimit)
 	}
-	excess := h.count("") - *h.f.Rule.MaxSessions
+}
+
+// evict makes the first n standing sessions of a platform ("": of any) go.
+func (h *hearing) evict(order []int, n int, platform string, why reason) {
 	for _, i := range order {
-		if excess <= 0 {
-			break
+		if n <= 0 {
+			return
 		}
-		if h.standing(i) {
-			h.marks[i].goes = bySessionLimit
-			excess--
+		if h.standing(i) && h.on(i, platform) {
+			h.marks[i].goes = why
+			n--
 		}
 	}
 }
@@ -181,29 +175,48 @@ func (h *hearing) limitsDeny() ruling {
 	if h.f.Rule.MaxSessions != nil {
 		missing = h.makeRoom(h.count("")-*h.f.Rule.MaxSessions, "", bySessionLimit)
 	}
-	r := ruling{outcome: Denied, code: CodeLimit, field: fieldMaxSessions}
-	switch {
-	case missingHere > 0:
-		r.field = fieldMaxPerPlatform
-	case missing <= 0:
+	if missing == 0 && missingHere == 0 {
 		return ruling{outcome: Allow}
 	}
-	if missing > 0 {
-		platform = "" // the wider of the two limits that lack room
+	// A probe is worth its wait only if there would be room were nobody to answer.
+	switch {
+	case missingHere > h.askable(platform):
+		return h.limitRuling(Denied, platform)
+	case missing > h.askable(""):
+		return h.limitRuling(Denied, "")
+	case missing > 0:
+		return h.limitRuling(Need, "") // the platform's own are among them
+	default:
+		return h.limitRuling(Need, platform)
+	}
+}
+
+// limitRuling marks who stands in the way of the limit of a platform ("": max_sessions).
+func (h *hearing) limitRuling(outcome Outcome, platform string) ruling {
+	r := ruling{outcome: outcome, code: CodeLimit, field: fieldMaxPerPlatform}
+	if platform == "" {
+		r.field = fieldMaxSessions
 	}
 	for i := range h.f.Sessions {
-		s, m := &h.f.Sessions[i], &h.marks[i]
-		if !h.standing(i) || platform != "" && platformOf(s.Platform) != platform {
+		if !h.standing(i) || !h.on(i, platform) {
 			continue
 		}
-		if askable(s) {
-			m.asked = true
-			r.outcome = Need
-		} else {
-			m.bars = true
-		}
+		m := &h.marks[i]
+		m.asked = outcome == Need && askable(&h.f.Sessions[i])
+		m.bars = !m.asked
 	}
 	return r
+}
+
+// askable counts the standing sessions of a platform ("": of any) that a probe can still tell something about.
+func (h *hearing) askable(platform string) int {
+	n := 0
+	for i := range h.f.Sessions {
+		if h.standing(i) && h.on(i, platform) && askable(&h.f.Sessions[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // makeRoom lets up to n ghosts of a platform ("": of any) go, hibernating ones first, and returns how many are lacking.
@@ -214,7 +227,7 @@ func (h *hearing) makeRoom(n int, platform string, why reason) int {
 				return 0
 			}
 			s := &h.f.Sessions[i]
-			if h.standing(i) && ghost(s) && (s.State == Hibernating) == hibernating && (platform == "" || platformOf(s.Platform) == platform) {
+			if h.standing(i) && h.on(i, platform) && ghost(s) && (s.State == Hibernating) == hibernating {
 				h.marks[i].goes = why
 				n--
 			}
@@ -226,6 +239,11 @@ func (h *hearing) makeRoom(n int, platform string, why reason) int {
 // standing reports whether a session is still counted.
 func (h *hearing) standing(i int) bool { return h.marks[i].goes == stays && !h.marks[i].asked }
 
+// on reports whether a session is of a platform ("": of any).
+func (h *hearing) on(i int, platform string) bool {
+	return platform == "" || platformOf(h.f.Sessions[i].Platform) == platform
+}
+
 // count counts the standing sessions of a platform ("": of any) and the newcomer.
 func (h *hearing) count(platform string) int {
 	n := 0
@@ -233,7 +251,7 @@ func (h *hearing) count(platform string) int {
 		n++
 	}
 	for i := range h.f.Sessions {
-		if h.standing(i) && (platform == "" || platformOf(h.f.Sessions[i].Platform) == platform) {
+		if h.standing(i) && h.on(i, platform) {
 			n++
 		}
 	}

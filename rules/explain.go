@@ -118,7 +118,7 @@ func (h *hearing) tellLimits(t *story) {
 	here := platformOf(h.f.Newcomer.Platform)
 	for _, platform := range h.limitedPlatforms() {
 		going := func(i int) bool {
-			return h.marks[i].goes == byPlatformLimit && platformOf(h.f.Sessions[i].Platform) == platform
+			return h.marks[i].goes == byPlatformLimit && h.on(i, platform)
 		}
 		if platform != here && !h.any(going) {
 			continue
@@ -177,7 +177,7 @@ func (h *hearing) tellLimit(t *story, field string, n, limit int, newcomer bool,
 	case h.field == field:
 		h.tellInTheWay(t)
 	default:
-		t.say("Another field decides.").end()
+		t.say("What decides is ").say(h.field).say(".").end()
 	}
 }
 
@@ -288,7 +288,7 @@ func (h *hearing) counted(platform string) int {
 		switch {
 		case m.goes == byOwnDevice, m.goes == bySameResource:
 		case platform == "" && m.goes == byPlatformLimit && h.outcome == Allow:
-		case platform == "" || platformOf(h.f.Sessions[i].Platform) == platform:
+		case h.on(i, platform):
 			n++
 		}
 	}

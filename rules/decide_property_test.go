@@ -1,0 +1,320 @@
+package rules
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var platforms = []string{"ios", "android", "web", "unknown", ""}
+
+// anyFacts draws facts from few names, so that they collide.
+func anyFacts(t *rapid.T) Facts {
+	resource := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+	platform := rapid.SampledFrom(platforms)
+	identity := rapid.SampledFrom([]Identity{Certain, Probable, UnknownIdentity})
+	f := Facts{
+		Account: "alice@example.org",
+		Newcomer: Newcomer{
+			Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
+			Identity: identity.Draw(t, "identity"), Device: rapid.Int64Range(0, 3).Draw(t, "device"),
+		},
+		Rule: anyRule(t),
+	}
+	gens := rapid.SliceOfNDistinct(rapid.Int64Range(1, 60), 0, 9, rapid.ID[int64]).Draw(t, "generations")
+	for _, g := range gens {
+		f.Sessions = append(f.Sessions, Session{
+			Generation: g, Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
+			Device: rapid.Int64Range(0, 3).Draw(t, "device"), Identity: identity.Draw(t, "identity"),
+			State:      rapid.SampledFrom([]State{Binding, Active, Active, Hibernating}).Draw(t, "state"),
+			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent}).Draw(t, "verdict"),
+			LastSeenAt: eight.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "idle")) * time.Second),
+		})
+	}
+	return f
+}
+
+func anyRule(t *rapid.T) Effective {
+	var r Rule
+	if n := rapid.IntRange(0, 6).Draw(t, "max_sessions"); n > 0 {
+		r.MaxSessions = Of(&n)
+	}
+	limits := map[string]int{}
+	for _, p := range platforms[:4] {
+		if n := rapid.IntRange(0, 3).Draw(t, "max "+p); n > 0 {
+			limits[p] = n
+		}
+	}
+	r.MaxPerPlatform = Of(limits)
+	r.OnExcess = Of(rapid.SampledFrom([]OnExcess{EvictOldest, EvictIdle, Deny, Deny}).Draw(t, "on_excess"))
+	r.SameResource = Of(rapid.SampledFrom([]SameResource{Replace, DenySameResource}).Draw(t, "same_resource"))
+	r.DenyCondition = Of(rapid.SampledFrom([]string{"conflict", "resource-constraint"}).Draw(t, "deny_condition"))
+	r.Enforce = Of(rapid.IntRange(0, 4).Draw(t, "enforce") > 0)
+	return Merge(LevelRule{LevelAccount, r})
+}
+
+// overLimit names the limit that the sessions that are left and the newcomer exceed, or nothing. onlyNewcomers leaves out the limits
+// that do not count the newcomer.
+func overLimit(f Facts, gone []int64, onlyNewcomers bool) string {
+	all, here := 1, map[string]int{platformOf(f.Newcomer.Platform): 1}
+	for _, s := range f.Sessions {
+		if !slices.Contains(gone, s.Generation) {
+			all++
+			here[platformOf(s.Platform)]++
+		}
+	}
+	if f.Rule.MaxSessions != nil && all > *f.Rule.MaxSessions {
+		return "max_sessions"
+	}
+	for platform, limit := range f.Rule.MaxPerPlatform {
+		if here[platform] > limit && (!onlyNewcomers || platform == platformOf(f.Newcomer.Platform)) {
+			return platform
+		}
+	}
+	return ""
+}
+
+func find(f Facts, generation int64) (Session, bool) {
+	i := slices.IndexFunc(f.Sessions, func(s Session) bool { return s.Generation == generation })
+	if i < 0 {
+		return Session{}, false
+	}
+	return f.Sessions[i], true
+}
+
+func own(f Facts, s Session) bool {
+	return f.Newcomer.Identity == Certain && f.Newcomer.Device != 0 && s.Device == f.Newcomer.Device
+}
+
+func check(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	t.Parallel()
+	rapid.Check(t, property)
+}
+
+func TestNeverOverALimitAfterAnEnforcedAllow(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if d.Outcome != Allow || d.Shadow {
+			return
+		}
+		if over := overLimit(f, d.Evict, f.Rule.OnExcess == Deny); over != "" {
+			t.Fatalf("over %s after %+v", over, d)
+		}
+	})
+}
+
+func TestOnlySessionsOfTheFactsGoEachOnceAscending(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		for _, named := range [][]int64{d.Evict, d.Probe} {
+			for i, g := range named {
+				if _, ok := find(f, g); !ok || i > 0 && named[i-1] >= g {
+					t.Fatalf("%v of %+v", named, f.Sessions)
+				}
+			}
+		}
+	})
+}
+
+func TestAnyOrderOfSessionsGetsTheSameAnswer(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		other := f
+		other.Sessions = rapid.Permutation(f.Sessions).Draw(t, "order")
+		before := slices.Clone(f.Sessions)
+		if diff := cmp.Diff(Decide(f, eight), Decide(other, eight)); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(before, f.Sessions); diff != "" {
+			t.Fatalf("facts were changed: %s", diff)
+		}
+	})
+}
+
+// Raising or lifting a limit may turn a denial into an admission, for which a ghost goes; it never costs an admission more sessions, and never
+// turns one into anything else.
+func TestRaisingALimitNeverEvictsMore(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		low := Decide(f, eight)
+		raised := f
+		raised.Rule.MaxPerPlatform = map[string]int{}
+		for p, n := range f.Rule.MaxPerPlatform {
+			if n += rapid.IntRange(0, 2).Draw(t, "more"); n < 5 {
+				raised.Rule.MaxPerPlatform[p] = n
+			}
+		}
+		if f.Rule.MaxSessions != nil {
+			n := *f.Rule.MaxSessions + rapid.IntRange(0, 3).Draw(t, "more")
+			raised.Rule.MaxSessions = &n
+			if n > 6 {
+				raised.Rule.MaxSessions = nil
+			}
+		}
+		high := Decide(raised, eight)
+		if low.Outcome == Allow && (high.Outcome != Allow || len(high.Evict) > len(low.Evict)) {
+			t.Fatalf("low %+v\nhigh %+v", low, high)
+		}
+		if low.Outcome == Need && high.Outcome == Denied {
+			t.Fatalf("low %+v\nhigh %+v", low, high)
+		}
+	})
+}
+
+func TestADenialOrAShadowEvictsNobody(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if d.Shadow == f.Rule.Enforce || (d.Shadow || d.Outcome != Allow) && len(d.Evict) > 0 {
+			t.Fatalf("%+v", d)
+		}
+		f.Rule.Enforce = !f.Rule.Enforce
+		if other := Decide(f, eight); other.Outcome != d.Outcome || other.Code != d.Code || other.Level != d.Level || !slices.Equal(other.Probe, d.Probe) {
+			t.Fatalf("enforced and not:\n%+v\n%+v", d, other)
+		}
+	})
+}
+
+func TestOneRoundOfProbesIsEnough(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if (d.Outcome == Need) != (len(d.Probe) > 0) {
+			t.Fatalf("%+v", d)
+		}
+		for _, g := range d.Probe {
+			if s, _ := find(f, g); s.State != Active || s.Verdict != Unprobed {
+				t.Fatalf("probes %+v", s)
+			}
+		}
+		for i := range f.Sessions {
+			if slices.Contains(d.Probe, f.Sessions[i].Generation) {
+				f.Sessions[i].Verdict = rapid.SampledFrom([]Verdict{Alive, Silent}).Draw(t, "verdict")
+			}
+		}
+		if again := Decide(f, eight); again.Outcome == Need {
+			t.Fatalf("first %+v\nthen %+v", d, again)
+		}
+	})
+}
+
+func TestEveryOutcomeHasItsParts(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if len(d.Explanation) == 0 || slices.Contains(d.Explanation, "") || d.Code == "" || d.Level == "" {
+			t.Fatalf("%+v", d)
+		}
+		if (d.Outcome == Denied) != (d.Condition != "") || d.Code == CodeSameResource && d.Outcome == Denied && d.Condition != "conflict" {
+			t.Fatalf("%+v", d)
+		}
+		ownGoes, otherGoes := false, false
+		for _, g := range d.Evict {
+			s, _ := find(f, g)
+			ownGoes, otherGoes = ownGoes || own(f, s), otherGoes || !own(f, s)
+		}
+		want := CodeOK
+		switch {
+		case otherGoes:
+			want = CodeTakeover
+		case ownGoes:
+			want = CodeOwnReconnect
+		}
+		if d.Outcome == Allow && !d.Shadow && d.Code != want {
+			t.Fatalf("want %s: %+v", want, d)
+		}
+	})
+}
+
+func TestWhatAnswersIsNotEvictedWhereTheNewcomerCouldBeDenied(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		f.Rule.OnExcess, f.Rule.SameResource = Deny, DenySameResource
+		d := Decide(f, eight)
+		for _, g := range d.Evict {
+			if s, _ := find(f, g); !own(f, s) && (s.Verdict == Alive || s.State != Hibernating && s.Verdict != Silent) {
+				t.Fatalf("evicts %+v: %+v", s, d)
+			}
+		}
+	})
+}
+
+func TestADenialGoesNoFurtherThanItsReason(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if d.Outcome != Denied || d.Code != CodeLimit {
+			return
+		}
+		if f.Rule.OnExcess != Deny {
+			t.Fatalf("denied under %s: %+v", f.Rule.OnExcess, d)
+		}
+		// Everybody goes who may go at all: still over a limit.
+		var gone []int64
+		for _, s := range f.Sessions {
+			if own(f, s) || ghost(&s) || s.Resource == f.Newcomer.Resource {
+				gone = append(gone, s.Generation)
+			}
+		}
+		if overLimit(f, gone, true) == "" {
+			t.Fatalf("there was room: %+v", d)
+		}
+	})
+}
+
+// Under an evicting on_excess, whoever goes for max_sessions alone is older, or longer idle, than whoever stays.
+func TestTheRightOnesGo(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		f.Rule.MaxPerPlatform, f.Rule.SameResource, f.Rule.Enforce = nil, Replace, true
+		d := Decide(f, eight)
+		if f.Rule.OnExcess == Deny {
+			return
+		}
+		for _, gone := range f.Sessions {
+			if !slices.Contains(d.Evict, gone.Generation) || own(f, gone) || gone.Resource == f.Newcomer.Resource {
+				continue
+			}
+			for _, stays := range f.Sessions {
+				if slices.Contains(d.Evict, stays.Generation) {
+					continue
+				}
+				wrong := stays.Generation < gone.Generation
+				if f.Rule.OnExcess == EvictIdle && !stays.LastSeenAt.Equal(gone.LastSeenAt) {
+					wrong = stays.LastSeenAt.Before(gone.LastSeenAt)
+				}
+				if wrong {
+					t.Fatalf("%+v goes, %+v stays", gone, stays)
+				}
+			}
+		}
+	})
+}
+
+// No more go than the excess asks for.
+func TestNobodyGoesWithoutNeed(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		f.Rule.SameResource = Replace
+		d := Decide(f, eight)
+		if d.Outcome != Allow {
+			return
+		}
+		for _, g := range d.Evict {
+			s, _ := find(f, g)
+			if own(f, s) || s.Resource == f.Newcomer.Resource {
+				continue
+			}
+			without := slices.DeleteFunc(slices.Clone(d.Evict), func(other int64) bool { return other == g })
+			if overLimit(f, without, f.Rule.OnExcess == Deny) == "" {
+				t.Fatalf("%d need not go: %+v", g, d)
+			}
+		}
+	})
+}
