@@ -207,13 +207,15 @@ func pause(err error, down time.Duration, tries int, random float64) time.Durati
 	}
 	var refused *RefusedError
 	if errors.As(err, &refused) {
-		switch {
-		case refused.Condition == "conflict":
+		switch refused.Condition {
+		case "conflict":
 			return spread(1500*time.Millisecond, 3*time.Second)
-		case down < time.Minute:
-			return spread(2*time.Second, 4*time.Second)
+		case "not-authorized", "host-unknown":
+			if down < time.Minute {
+				return spread(2*time.Second, 4*time.Second)
+			}
+			return spread(10*time.Second, 15*time.Second)
 		}
-		return spread(10*time.Second, 15*time.Second)
 	}
 	most := 15 * time.Second
 	if down < time.Minute {
