@@ -1,0 +1,194 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPlatform(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ resource, client, want string }{
+		{"ios", "", "ios"},
+		{"iOS", "", "ios"},
+		{"ios-7f3a", "", "ios"},
+		{"ios_1", "", "ios"},
+		{"ios1", "", "ios"},
+		{"ios17", "", "ios"},
+		{"iPhone", "", "ios"},
+		{"iPhone 15 Pro", "", "ios"},
+		{"iPad-2", "", "ios"},
+		{"alices-iphone", "", "ios"},
+		{"app-ios", "", "ios"},
+		{"app.ios.3", "", "ios"},
+		{"Monal-iOS.ab12", "", "ios"},
+		{"Siskin", "", "ios"},
+		{"android", "", "android"},
+		{"android-7f3a", "", "android"},
+		{"Android14", "", "android"},
+		{"xabber-android-Q4", "", "android"},
+		{"Conversations.XyZ1", "", "android"},
+		{"Quicksy.a", "", "android"},
+		{"yaxim", "", "android"},
+		{"web", "", "web"},
+		{"web-1", "", "web"},
+		{"web1", "", "web"},
+		{"WebChat", "", "web"},
+		{"browser-firefox", "", "web"},
+		{"converse.js-8841", "", "web"},
+		{"xabber-web-1", "", "web"},
+		{"desktop", "", "desktop"},
+		{"laptop", "", "desktop"},
+		{"Windows 11", "", "desktop"},
+		{"win-10", "", "desktop"},
+		{"mac", "", "desktop"},
+		{"macbook-pro", "", "desktop"},
+		{"alice-mac", "", "desktop"},
+		{"linux", "", "desktop"},
+		{"pc-7", "", "desktop"},
+		{"gajim.4XQ2", "", "desktop"},
+		{"dino.1f2e", "", "desktop"},
+		{"Psi+", "", "desktop"},
+		{"Psi+.x", "", "desktop"},
+		{"profanity.a1", "", "desktop"},
+		{"bot", "", "bot"},
+		{"bot-3", "", "bot"},
+		{"weather-bot", "", "bot"},
+		{"echobot", "", "bot"},
+		{"a-bot-b", "", "bot"},
+
+		// The first word of a resource speaks first, the resource before the software.
+		{"web-android", "", "web"},
+		{"android-web", "", "android"},
+		{"ios-1", "Conversations", "ios"},
+		{"tigase-10", "Conversations", "android"},
+		{"x7f", "Gajim 1.8", "desktop"},
+		{"x7f", "Converse.js", "web"},
+		{"x7f", "Monal", "ios"},
+		{"x7f", "helpbot", "bot"},
+
+		// Nothing is read into words that only look like it.
+		{"", "", "unknown"},
+		{"tigase-10", "", "unknown"},
+		{"phone", "", "unknown"},
+		{"kiosk", "", "unknown"},
+		{"studios", "", "unknown"},
+		{"machine1", "", "unknown"},
+		{"winnie", "", "unknown"},
+		{"bottle", "", "unknown"},
+		{"cobweb", "", "unknown"},
+		{"dinosaur", "", "unknown"},
+		{"psion", "", "unknown"},
+		{"\xff\xfe", "\xff", "unknown"},
+		{strings.Repeat("語", 341), "", "unknown"},
+	}
+	for _, tt := range tests {
+		if got := Platform(tt.resource, tt.client); got != tt.want {
+			t.Errorf("Platform(%q, %q) = %s, want %s", tt.resource, tt.client, got, tt.want)
+		}
+	}
+}
+
+func TestMatchers(t *testing.T) {
+	t.Parallel()
+	ms := Matchers{
+		{Platform: "nobody"},
+		{Platform: "tv", Resource: "tv-*", Client: "kodi*"},
+		{Platform: "box", Resource: "tv-*"},
+		{Platform: "kodi", Client: "kodi*"},
+	}
+	for _, tt := range []struct{ words, resource, client, want string }{
+		{"all given fields must match", "tv-1", "Kodi 21", "tv"},
+		{"the first that fits wins", "tv-1", "", "box"},
+		{"a field that is not given is not looked at", "x", "kodi", "kodi"},
+		{"one without patterns fits nothing", "", "", "unknown"},
+	} {
+		if got := ms.Platform(tt.resource, tt.client); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.words, got, tt.want)
+		}
+	}
+}
+
+func TestShippedMatchersAreACopy(t *testing.T) {
+	t.Parallel()
+	ms := ShippedMatchers()
+	want := ShippedMatchers()
+	ms[0] = Matcher{}
+	if diff := cmp.Diff(want, ShippedMatchers()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGlob(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "anything", true},
+		{"**", "a", true},
+		{"?", "", false},
+		{"?", "語", true},
+		{"?", "ab", false},
+		{"a*c", "abbbc", true},
+		{"a*c", "abbb", false},
+		{"*b*b*", "abab", true},
+		{"*ab", "aab", true},
+		{"a?c", "AbC", true},
+		{"[a]", "a", false},
+		{"語*", "語x", true},
+		{"*?", "", false},
+		{"a*?b", "ab", false},
+		{"a*?b", "axxb", true},
+	} {
+		if got := matchGlob(tt.pattern, tt.text); got != tt.want {
+			t.Errorf("matchGlob(%q, %q) = %v", tt.pattern, tt.text, got)
+		}
+	}
+}
+
+func TestGlobDoesNotExplode(t *testing.T) {
+	t.Parallel()
+	pattern, text := strings.Repeat("*a", 500)+"b", strings.Repeat("a", 1023)
+	begin := time.Now()
+	if matchGlob(pattern, text) {
+		t.Error("matched")
+	}
+	if d := time.Since(begin); d > time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+func FuzzGlob(f *testing.F) {
+	f.Add("android-*", "Android-7f")
+	f.Add("*a*b?", "xaybz")
+	f.Add("**??*", "語")
+	f.Add("a[b]\\*", "a[b]\\")
+	f.Add("*\xff", "\xff")
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		got := matchGlob(pattern, text)
+		if !utf8.ValidString(pattern) || !utf8.ValidString(text) || len(pattern) > 200 {
+			return
+		}
+		want := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(lowerASCII(pattern)))
+		if matched := regexp.MustCompile(`(?s)\A` + want + `\z`).MatchString(lowerASCII(text)); got != matched {
+			t.Fatalf("matchGlob(%q, %q) = %v", pattern, text, got)
+		}
+	})
+}
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			return rune(lower(byte(r)))
+		}
+		return r
+	}, s)
+}
