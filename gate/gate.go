@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -170,6 +171,7 @@ func (g *Gate) work(ctx context.Context) error {
 		case <-g.queue.filled:
 		}
 		for {
+			runtime.Gosched() // whoever was just answered may have the next question ready: a fuller batch is a cheaper one
 			ops := g.queue.take(g.cfg.Batch)
 			if len(ops) == 0 {
 				break

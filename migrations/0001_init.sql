@@ -151,8 +151,11 @@ create table kicks (
 -- One row a transaction: its events in order. The sequencer moves them to events and gives each its position after the commit,
 -- so that a reader by position never misses one.
 create table event_queue (
-    id    bigint generated always as identity primary key,
-    batch jsonb not null
+    id       bigint generated always as identity primary key,
+    at       timestamptz[] not null,
+    types    text[] not null,
+    accounts text[] not null,
+    data     text[] not null  -- JSON objects
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 create table event_head (one boolean primary key default true check (one), position bigint not null);
 insert into event_head values (true, 0);
@@ -161,7 +164,7 @@ create table events (
     at       timestamptz not null,
     type     text not null,
     account  text not null,           -- bare JID; '' for events of links and rules
-    data     jsonb not null,
+    data     json not null,
     primary key (position, at)
 ) partition by range (at);
 create table events_default partition of events default;

@@ -110,7 +110,11 @@ func uuids(n int, key func(i int) Key) []pgtype.UUID {
 	return out
 }
 
-const guard = `select set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true)`
+// guard bounds what a frozen process can hold up, and keeps PostgreSQL to plans that find rows by their keys, made once: every statement of a batch
+// is such, whatever the statistics of a young or fast-growing table say.
+const guard = `select set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true),
+	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
 
 func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	keys := uuids(len(b.wants), func(i int) Key { return b.wants[i].Key })
@@ -128,7 +132,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	}
 	q := &pgx.Batch{}
 	q.Queue("begin")
-	q.Queue(guard).QueryRow(func(row pgx.Row) error { var a, c string; return row.Scan(&a, &c) })
+	q.Queue(guard)
 	if fence.Link != "" {
 		// Shared with everyone who writes for this link; a new owner takes it alone, so it waits for those writes and fences the next.
 		q.Queue("select pg_advisory_xact_lock_shared($1, $2)", linkLockClass, fence.Number)
@@ -153,15 +157,16 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	q.Queue(`select scope, subject, fields from rules
 		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects).Query(b.scanRules)
 	if len(devices) > 0 {
-		q.Queue(`select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
+		q.Queue(`select w.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
 				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
-			from unnest($1::uuid[], $2::bigint[]) w(account, id) join devices d on d.account = w.account and d.id = w.id`, deviceKeys, devices).Query(b.scanDevices)
+			from unnest($1::uuid[], $2::bigint[]) w(account, id)
+				cross join lateral (select * from devices d where d.account = w.account and d.id = w.id limit 1) d`, deviceKeys, devices).Query(b.scanDevices)
 	}
 	if len(asks) > 0 {
 		q.Queue(`select d.account, d.at, d.ask_id, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, d.rule_level,
 				d.condition, coalesce(d.retry_after, 0), d.shadow
-			from unnest($1::uuid[], $2::text[]) w(account, ask) join decisions d on d.account = w.account and d.ask_id = w.ask
-			where d.at > now() - interval '2 minutes'`, askKeys, asks).Query(b.scanAnswered)
+			from unnest($1::uuid[], $2::text[]) w(account, ask)
+				cross join lateral (select * from decisions d where d.account = w.account and d.at > now() - interval '2 minutes' and d.ask_id = w.ask limit 1) d`, askKeys, asks).Query(b.scanAnswered)
 	}
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
@@ -364,8 +369,8 @@ func (b *batch) loadEnded(ctx context.Context) error {
 		return nil
 	}
 	rows, err := b.conn.Query(ctx, `select h.account, h.sid, h.end_reason from unnest($1::uuid[], $2::text[]) w(account, sid)
-		join session_history h on h.account = w.account and h.sid = w.sid where h.ended_at > now() - interval '1 day'
-		order by h.ended_at`, keys, sids)
+		cross join lateral (select * from session_history h where h.account = w.account and h.ended_at > now() - interval '1 day' and h.sid = w.sid
+			order by h.ended_at desc limit 1) h`, keys, sids)
 	if err != nil {
 		return err
 	}

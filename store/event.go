@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 )
 
@@ -12,12 +11,12 @@ import (
 func (s *Store) Sequence(ctx context.Context, limit int) (int, error) {
 	var n int
 	err := s.pool.QueryRow(ctx, `with taken as (
-			delete from event_queue where id in (select id from event_queue order by id limit $1) returning id, batch),
-		rows as (select row_number() over (order by t.id, e.ord) as n, e.value from taken t, jsonb_array_elements(t.batch) with ordinality e(value, ord)),
+			delete from event_queue where id in (select id from event_queue order by id limit $1) returning *),
+		rows as (select row_number() over (order by t.id, e.ord) as n, e.* from taken t,
+			unnest(t.at, t.types, t.accounts, t.data) with ordinality e(at, type, account, data, ord)),
 		head as (update event_head set position = position + (select count(*) from rows) where exists (select from taken)
 			returning position - (select count(*) from rows) as base),
-		moved as (insert into events (position, at, type, account, data)
-			select base + n, (value->>'at')::timestamptz, value->>'type', value->>'account', value->'data' from rows, head)
+		moved as (insert into events (position, at, type, account, data) select base + n, at, type, account, data::json from rows, head)
 		select count(*) from taken`, limit).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("sequence events: %w", err)
@@ -27,12 +26,19 @@ func (s *Store) Sequence(ctx context.Context, limit int) (int, error) {
 
 // Tell appends events that belong to no account's transaction, such as a link's.
 func (s *Store) Tell(ctx context.Context, events ...Event) error {
-	b, err := json.Marshal(events)
-	if err != nil {
-		return fmt.Errorf("tell: %w", err)
-	}
-	if _, err := s.pool.Exec(ctx, "insert into event_queue (batch) values ($1)", string(b)); err != nil {
+	c := queued(events)
+	if _, err := s.pool.Exec(ctx, insertEvents, c.cols...); err != nil {
 		return fmt.Errorf("tell: %w", err)
 	}
 	return nil
+}
+
+const insertEvents = "insert into event_queue (at, types, accounts, data) values ($1, $2, $3, $4)"
+
+// queued makes one row of the event queue.
+func queued(events []Event) (c columns) {
+	for _, e := range events {
+		c.push(e.At, e.Type, e.Account, string(e.Data))
+	}
+	return c
 }

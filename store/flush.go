@@ -64,11 +64,8 @@ func (b *batch) flush(ctx context.Context) error {
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)`)
 	if len(w.events) > 0 {
-		all, err := json.Marshal(w.events)
-		if err != nil {
-			return err
-		}
-		w.queue.Queue("insert into event_queue (batch) values ($1)", string(all))
+		c := queued(w.events)
+		c.queue(w.queue, insertEvents)
 	}
 	w.queue.Queue("commit")
 	return b.conn.SendBatch(ctx, w.queue).Close()

@@ -38,8 +38,16 @@ func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep time.Dur
 }
 
 func makePartition(ctx context.Context, tx pgx.Tx, table string, month time.Time) error {
-	sql := fmt.Sprintf("create table if not exists %s_%s partition of %s for values from ('%s') to ('%s')",
-		table, month.Format("2006_01"), table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339))
+	name := table + "_" + month.Format("2006_01")
+	var exists bool // asked first: creating takes a lock that stops every writer, even if there is nothing to create
+	if err := tx.QueryRow(ctx, "select to_regclass($1) is not null", name).Scan(&exists); err != nil {
+		return fmt.Errorf("partition of %s: %w", table, err)
+	}
+	if exists {
+		return nil
+	}
+	sql := fmt.Sprintf("create table %s partition of %s for values from ('%s') to ('%s')",
+		name, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339))
 	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, sql); return err })
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23514" { // the default partition has rows of that month

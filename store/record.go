@@ -98,12 +98,12 @@ type Decision struct {
 	Shadow      bool
 }
 
-// Event is something that others are told. Data is encoded when the transaction is written.
+// Event is something that others are told.
 type Event struct {
-	Type    string          `json:"type"`
-	Account string          `json:"account"`
-	At      time.Time       `json:"at"`
-	Data    json.RawMessage `json:"data"`
+	Type    string
+	Account string // bare JID; empty: of no account
+	At      time.Time
+	Data    json.RawMessage // an object
 }
 
 // Record is what the store knows of one account, loaded under its row lock. Its methods note changes that are written when the

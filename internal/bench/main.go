@@ -1,0 +1,96 @@
+// Command bench measures bindgate against what it stands on. Every row is a ratio of two things measured in one run, interleaved, median of five,
+// because machines differ and are noisy. It prints a table and writes bench.json.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// row is one figure.
+type row struct {
+	Name   string             `json:"name"`
+	Ratio  float64            `json:"ratio"`
+	Unit   string             `json:"unit"`
+	Bound  string             `json:"bound"` // "≥ 2", "≤ 100"
+	Holds  bool               `json:"holds"`
+	Detail map[string]float64 `json:"detail"` // medians of what the ratio is made of
+	How    string             `json:"how"`
+}
+
+var rows = []struct {
+	name    string
+	measure func(ctx context.Context, log *slog.Logger) (row, error)
+}{
+	{"decisions", decisions},
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated rows; empty: all")
+	out := flag.String("json", "bench.json", "where the JSON goes; empty: nowhere")
+	flag.Parse()
+	if err := run(*only, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(only, out string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	wanted := strings.Split(only, ",")
+	var done []row
+	for _, r := range rows {
+		if only != "" && !slices.Contains(wanted, r.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "measuring %s …\n", r.name)
+		result, err := r.measure(ctx, log)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		done = append(done, result)
+	}
+	print(done)
+	if out == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(done, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(b, '\n'), 0o644)
+}
+
+func print(done []row) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "row\tfigure\tbound\tholds\tmade of")
+	for _, r := range done {
+		holds := "yes"
+		if !r.Holds {
+			holds = "NO"
+		}
+		var parts []string
+		for k, v := range r.Detail {
+			parts = append(parts, fmt.Sprintf("%s %.4g", k, v))
+		}
+		slices.Sort(parts)
+		fmt.Fprintf(w, "%s\t%.3g %s\t%s\t%s\t%s\n", r.Name, r.Ratio, r.Unit, r.Bound, holds, strings.Join(parts, ", "))
+	}
+	w.Flush()
+}
+
+func median(xs []float64) float64 {
+	xs = slices.Clone(xs)
+	slices.Sort(xs)
+	return xs[len(xs)/2]
+}
