@@ -30,6 +30,8 @@ type config struct {
 	AllowPrivateTargets bool // of webhooks
 	Links               []linkConfig
 
+	ephemeral bool // the embedded database goes when this process ends: demo --once
+
 	databaseOrigin, listenOrigin, dataDirOrigin string
 }
 

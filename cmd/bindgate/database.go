@@ -20,7 +20,7 @@ func (c *config) openDatabase(ctx context.Context, log *slog.Logger) (url string
 	if err := c.openDataDir(); err != nil {
 		return "", nil, err
 	}
-	cluster, err := pg.Start(ctx, pg.Config{Dir: c.clusterDir(), Log: log})
+	cluster, err := pg.Start(ctx, pg.Config{Dir: c.clusterDir(), Ephemeral: c.ephemeral, Log: log})
 	if err != nil {
 		return "", nil, fmt.Errorf("embedded database: %w", err)
 	}

@@ -25,6 +25,7 @@ type commands struct {
 
 	Serve   serveCmd   `cmd:"" help:"Run bindgate."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema; serve does it too."`
+	Demo    demoCmd    `cmd:"" help:"Show it all on this machine: a private PostgreSQL and Prosody, bindgate, and devices that log in."`
 	Doctor  doctorCmd  `cmd:"" help:"Check configuration, database and link, and say what to do."`
 	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the REST API."`
 }

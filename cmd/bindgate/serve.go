@@ -59,15 +59,16 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if cfg.DatabaseURL == "" && !cfg.Embedded {
 		return errNoDatabase
 	}
-	key, err := cfg.jwtSecret()
-	if err != nil {
-		return err
-	}
+	// Whatever is wrong is found before anything is written, as far as that goes.
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return cfg.listenError(err)
 	}
 	defer listener.Close()
+	key, err := cfg.jwtSecret()
+	if err != nil {
+		return err
+	}
 
 	databaseURL, stopDatabase, err := cfg.openDatabase(ctx, log)
 	if err != nil {
