@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -203,6 +204,10 @@ func TestDecideNamesTheLevelOfTheFieldThatDecided(t *testing.T) {
 	if got, want := inShort(Decide(f, eight)), "allow takeover evict [1 2] (account)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	slices.Reverse(f.Sessions)
+	if got, want := inShort(Decide(f, eight)), "allow takeover evict [1 2] (account)"; got != want {
+		t.Errorf("in another order: got %s, want %s", got, want)
+	}
 	f.Newcomer.Resource = "a"
 	if got, want := inShort(Decide(f, eight)), "deny same_resource <conflict/> (group)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -213,6 +218,21 @@ func TestDecideOnAnEmptyRuleLetsInAndChangesNothing(t *testing.T) {
 	t.Parallel()
 	d := Decide(Facts{Newcomer: Newcomer{Resource: "a"}, Sessions: []Session{{Generation: 1, Resource: "a"}}}, eight)
 	if got, want := inShort(d), "allow takeover (default) shadow"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestALimitBelowOneNeverCostsTheNewcomerItsPlaceUnderEviction(t *testing.T) {
+	t.Parallel()
+	zero := 0
+	f := facts(t, `{}`, "phone ios")
+	f.Rule.MaxSessions = &zero // Parse refuses it
+	d := Decide(f, eight)
+	if got, want := inShort(d), "allow ok (default)"; got != want || !strings.Contains(d.Explanation[1], "Nobody else is there") {
+		t.Errorf("got %s, want %s: %q", got, want, d.Explanation)
+	}
+	f.Rule.OnExcess = Deny
+	if got, want := inShort(Decide(f, eight)), "deny limit <resource-constraint/> (default)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -196,7 +196,7 @@ func (h *hearing) tellInTheWay(t *story) {
 func (h *hearing) tellGoing(t *story, going func(int) bool) {
 	switch {
 	case !h.any(going):
-		t.say("Nobody has to go for it.").end()
+		t.say("Nobody else is there.").end()
 		return
 	case h.outcome != Allow, !h.f.Rule.Enforce:
 		t.say("Would go: ")

@@ -32,6 +32,13 @@ func TestParseTakesWhatIsRight(t *testing.T) {
 		if diff := cmp.Diff(text, string(got)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
+		// The record reads it without Parse.
+		var stored Rule
+		if err := json.Unmarshal([]byte(text), &stored); err != nil {
+			t.Error(err)
+		} else if diff := cmp.Diff(r, stored); diff != "" {
+			t.Errorf("json.Unmarshal of %s: %s", text, diff)
+		}
 	}
 }
 
