@@ -1,0 +1,267 @@
+// Package e2e plays the main job on real parts: a real Prosody with the gate module, a real PostgreSQL, the gate and the bridge, and clients.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/xmppclient"
+	"github.com/bindgate/bindgate/store"
+	"github.com/bindgate/bindgate/xmppbridge"
+)
+
+// patience is how long a test waits for what must come. It is no measure of speed.
+const patience = 20 * time.Second
+
+// world is one server with one bindgate.
+type world struct {
+	t       testing.TB
+	server  *prosody.Server
+	url     string // of the database
+	store   *store.Store
+	mu      sync.Mutex
+	running *bindgate
+}
+
+// bindgate is one running gate with its bridge, in this process.
+type bindgate struct {
+	gate *gate.Gate
+	stop func()
+}
+
+// newWorld starts a Prosody and a bindgate on a database of their own.
+func newWorld(t testing.TB, cfg prosody.Config) *world {
+	t.Helper()
+	w := dormant(t, cfg)
+	w.start()
+	return w
+}
+
+// dormant is a world whose bindgate does not run yet.
+func dormant(t testing.TB, cfg prosody.Config) *world {
+	t.Helper()
+	w := &world{t: t, url: pgtest.URL(t), server: prosody.ForTest(t, cfg)}
+	var err error
+	if w.store, err = store.Open(t.Context(), store.Config{URL: w.url}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.store.Close)
+	return w
+}
+
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// start runs a bindgate and waits until it has been compared with the server.
+func (w *world) start() *bindgate {
+	w.t.Helper()
+	b := w.launch("first")
+	w.mu.Lock()
+	w.running = b
+	w.mu.Unlock()
+	w.linked()
+	return b
+}
+
+// launch runs a bindgate and does not wait.
+func (w *world) launch(name string) *bindgate {
+	w.t.Helper()
+	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
+	bridge := xmppbridge.New(xmppbridge.Config{Name: "default", Addr: w.server.Component, Component: w.server.ComponentJID(),
+		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test"}, g)
+	ctx, cancel := context.WithCancel(context.Background())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.Run(ctx) })
+	group.Go(func() error {
+		return g.Own(ctx, "default", "gate", w.server.ComponentJID(), bridge.Run)
+	})
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			w.t.Errorf("bindgate: %v", err)
+		}
+	})
+	w.t.Cleanup(stop)
+	return &bindgate{gate: g, stop: stop}
+}
+
+// linked waits until the link is up and the record was compared with the server at least once on this connection.
+func (w *world) linked() {
+	w.t.Helper()
+	w.until("the link is up and compared", func() string {
+		w.mu.Lock()
+		g := w.running.gate
+		w.mu.Unlock()
+		links, err := g.Links(w.t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		for _, l := range links {
+			for _, d := range l.Domains {
+				if l.State == "up" && l.Mine && d.LastSnapshotAt != nil && d.LastHelloAt != nil && d.LastHelloAt.After(l.Since.Add(-time.Millisecond)) {
+					return ""
+				}
+			}
+		}
+		return fmt.Sprintf("%+v", links)
+	})
+}
+
+// until waits for a condition; what it returns, if not empty, says what is missing.
+func (w *world) until(what string, missing func() string) {
+	w.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		m := missing()
+		if m == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not within %s: %s: %s\nProsody's log:\n%s", patience, what, m, tail(w.server.Log(), 40))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func tail(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+func (w *world) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// dial logs in without binding.
+func (w *world) dial(user string, o xmppclient.Options) *xmppclient.Client {
+	w.t.Helper()
+	c, err := w.tryDial(user, o)
+	if err != nil {
+		w.t.Fatalf("dial %s: %v\n%s", user, err, tail(w.server.Log(), 30))
+	}
+	return c
+}
+
+func (w *world) tryDial(user string, o xmppclient.Options) (*xmppclient.Client, error) {
+	o.User, o.Domain = user, w.server.Domain()
+	switch o.Transport {
+	case xmppclient.TCP:
+		o.Addr = w.server.C2S
+	case xmppclient.WebSocket:
+		o.URL = w.server.WebSocketURL()
+	case xmppclient.BOSH:
+		o.URL = w.server.BOSHURL()
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	c, err := xmppclient.Dial(ctx, o)
+	if err == nil {
+		w.t.Cleanup(c.Cut)
+	}
+	return c, err
+}
+
+// login logs in and binds.
+func (w *world) login(user, resource string) *xmppclient.Client {
+	w.t.Helper()
+	return w.loginWith(user, resource, xmppclient.Options{})
+}
+
+func (w *world) loginWith(user, resource string, o xmppclient.Options) *xmppclient.Client {
+	w.t.Helper()
+	c := w.dial(user, o)
+	if _, err := c.Bind(w.ctx(), resource); err != nil {
+		w.t.Fatalf("bind %s/%s: %v\n%s", user, resource, err, tail(w.server.Log(), 30))
+	}
+	return c
+}
+
+// denied binds and wants a stanza error.
+func (w *world) denied(c *xmppclient.Client, resource string) *xmppclient.StanzaError {
+	w.t.Helper()
+	_, err := c.Bind(w.ctx(), resource)
+	var e *xmppclient.StanzaError
+	if !errors.As(err, &e) {
+		w.t.Fatalf("bind %s: got %v, want a stanza error", resource, err)
+	}
+	return e
+}
+
+// evicted waits for a client's stream error.
+func (w *world) evicted(c *xmppclient.Client) *xmppclient.StreamError {
+	w.t.Helper()
+	e, err := c.WaitClosed(w.ctx())
+	if err != nil || e == nil {
+		w.t.Fatalf("%s: got %v, want a stream error\n%s", c.JID(), err, tail(w.server.Log(), 30))
+	}
+	return e
+}
+
+func (w *world) jid(user string) string { return user + "@" + w.server.Domain() }
+
+// rule sets the default rule.
+func (w *world) rule(fields string) {
+	w.t.Helper()
+	if _, err := w.store.Pool().Exec(w.t.Context(), "update rules set fields = $1 where scope = 'default'", fields); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// record renders the live sessions of an account, "resource=state" in order of resource, evicting ones marked.
+func (w *world) record(user string) string {
+	rows, err := w.store.Pool().Query(w.t.Context(), `select s.resource || '=' || case when e.sid is null then s.state else 'evicting' end
+		from sessions s left join evictions e on e.account = s.account and e.sid = s.sid where s.account = $1`, store.KeyOf(w.jid(user)))
+	if err != nil {
+		return "record: " + err.Error()
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return "record: " + err.Error()
+		}
+		out = append(out, s)
+	}
+	if err := rows.Err(); err != nil {
+		return "record: " + err.Error()
+	}
+	sort.Strings(out)
+	return strings.Join(out, " ")
+}
+
+// recorded waits until the record of an account reads so.
+func (w *world) recorded(user, want string) {
+	w.t.Helper()
+	w.until("record of "+user+" is "+want, func() string {
+		if got := w.record(user); got != want {
+			return "it is " + got
+		}
+		return ""
+	})
+}
+
+// onServer returns the resources of an account's sessions on the server, sorted.
+func (w *world) onServer(user string) string {
+	out, err := w.server.Eval(w.t.Context(), fmt.Sprintf(`local u = prosody.hosts[%q].sessions[%q]; local r = {}
+		for k in pairs(u and u.sessions or {}) do r[#r+1] = k end; table.sort(r); return table.concat(r, " ")`, w.server.Domain(), user))
+	if err != nil {
+		return "eval: " + err.Error()
+	}
+	return strings.TrimSpace(out)
+}
