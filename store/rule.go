@@ -151,12 +151,8 @@ func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by string,
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&e.At); err != nil {
 		return err
 	}
-	e.At = e.At.UTC()
-	batch, err := json.Marshal([]Event{e})
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `insert into event_queue (batch) values ($1)`, string(batch))
+	c := queued([]Event{e})
+	_, err = tx.Exec(ctx, insertEvents, c.cols...)
 	return err
 }
 

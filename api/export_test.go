@@ -1,0 +1,33 @@
+package api
+
+import (
+	"regexp"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Route is an entry of the router as the tests see it.
+type Route struct {
+	Method, Path, Scope string
+	Params              []string
+}
+
+var param = regexp.MustCompile(`:(\w+)`)
+
+// Routes returns what the router has, with paths written as in openapi.yaml.
+func Routes() []Route {
+	a := &api{metrics: &metrics{}}
+	table := map[string]route{}
+	for _, r := range routes() {
+		table[r.method+r.path] = r
+	}
+	var out []Route
+	for _, r := range a.router().Routes() {
+		if r.Method == echo.RouteNotFound {
+			continue
+		}
+		known := table[r.Method+r.Path]
+		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scope, known.params})
+	}
+	return out
+}
