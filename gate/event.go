@@ -57,7 +57,7 @@ func apply(r *store.Record, e Event) {
 }
 
 func applyBind(r *store.Record, s *store.Session, e Event) {
-	if reason, ended := r.Ended[e.SID]; s == nil && ended && reason != "lost" && reason != "abandoned" {
+	if reason, ended := r.Ended[e.SID]; s == nil && ended && reason != "vanished" && reason != "abandoned" {
 		return // its unbind came first
 	}
 	// A server has one session a resource: a bind on a taken one is the end of who had it.

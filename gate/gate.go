@@ -89,6 +89,9 @@ var ErrStopped = errors.New("gate: stopping")
 
 // Run works until ctx ends and waits for everything it started.
 func (g *Gate) Run(ctx context.Context) error {
+	if err := g.keepPartitions(ctx); err != nil { // before anyone writes; what fails is tried again below
+		g.log.WarnContext(ctx, "history is not partitioned yet", "error", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for range g.cfg.Workers {
 		group.Go(func() error { return g.work(ctx) })

@@ -45,7 +45,7 @@ func (b *bench) source() gate.Source { return gate.Source{Link: theLink, Domain:
 
 func (b *bench) ask(user, sid, resource string, sessions ...gate.Listed) gate.Answer {
 	b.t.Helper()
-	return b.send(gate.Ask{User: user, SID: sid, Resource: resource, ID: "ask-" + sid, Chosen: true, Sessions: sessions})
+	return b.send(gate.Ask{User: user, SID: sid, Resource: resource, ID: "ask-" + sid, Chosen: true, Sessions: sessions, More: len(sessions) == 0})
 }
 
 func (b *bench) send(a gate.Ask) gate.Answer {
@@ -66,8 +66,7 @@ func (b *bench) send(a gate.Ask) gate.Answer {
 }
 
 func (b *bench) event(kind gate.EventKind, user, sid, resource string) {
-	b.seq++
-	b.gate.Event(gate.Event{Source: b.source(), Epoch: "e1", Seq: b.seq, Kind: kind, User: user, SID: sid, AskID: "ask-" + sid, Resource: resource, Reason: "lost"})
+	b.gate.Event(b.made(kind, user, sid, resource))
 }
 
 func (b *bench) rule(fields string) {
@@ -136,4 +135,33 @@ func BenchmarkAdmit(bb *testing.B) {
 			b.ask(fmt.Sprintf("u%d", i%1000), fmt.Sprintf("s%d", i), fmt.Sprintf("r%d", i))
 		}
 	})
+}
+
+// made makes the next event without sending it.
+func (b *bench) made(kind gate.EventKind, user, sid, resource string) gate.Event {
+	b.seq++
+	return gate.Event{Source: b.source(), Epoch: "e1", Seq: b.seq, Kind: kind, User: user, SID: sid, AskID: "ask-" + sid, Resource: resource, Reason: "lost"}
+}
+
+// login asks and binds.
+func (b *bench) login(user, sid, resource string) {
+	b.t.Helper()
+	if a := b.send(gate.Ask{User: user, SID: sid, Resource: resource, ID: "ask-" + sid, Chosen: true, More: true}); a.Outcome != gate.Allow {
+		b.t.Fatalf("login of %s with %s: %+v", user, resource, a)
+	}
+	b.event(gate.EventBind, user, sid, resource)
+	deadline := time.Now().Add(15 * time.Second)
+	for b.count("select count(*) from sessions where state = 'active' and sid = '"+sid+"'") != 1 {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s is not active: %s", sid, b.state(user))
+		}
+	}
+}
+
+func (b *bench) count(sql string) (n int) {
+	b.t.Helper()
+	if err := b.store.Pool().QueryRow(b.t.Context(), sql).Scan(&n); err != nil {
+		b.t.Fatal(err)
+	}
+	return n
 }

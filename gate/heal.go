@@ -42,12 +42,12 @@ func heal(r *store.Record, v view) (adopted bool) {
 			confirm(r, s, *l, v)
 		case s.State == rules.Binding || v.more:
 		default:
-			end(r, s, "lost")
+			end(r, s, "vanished")
 		}
 	}
 	var unknown []*Listed
 	for sid, l := range listed {
-		if reason, ended := r.Ended[sid]; !ended || reason == "lost" || reason == "abandoned" {
+		if reason, ended := r.Ended[sid]; !ended || reason == "vanished" || reason == "abandoned" {
 			unknown = append(unknown, l)
 		}
 	}

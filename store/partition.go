@@ -14,41 +14,36 @@ import (
 var partitioned = []string{"session_history", "decisions", "events"}
 
 // KeepPartitions makes the partitions of this month and the next two and drops those that ended before now minus keep (0: keeps all).
-// A month whose rows are in the default partition already stays there.
+// A month whose rows are in the default partition already stays there. Each step is a short transaction of its own, because it stops the table's
+// writers: it gives way to them, and what could not be done is an error that the next call mends.
 func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep time.Duration) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1, 0)", linkLockClass); err != nil {
-			return fmt.Errorf("partitions: %w", err)
-		}
-		month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
-		for _, table := range partitioned {
-			for i := range 3 {
-				if err := makePartition(ctx, tx, table, month.AddDate(0, i, 0)); err != nil {
-					return err
-				}
-			}
-			if keep > 0 {
-				if err := dropPartitions(ctx, tx, table, now.Add(-keep)); err != nil {
-					return err
-				}
+	month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	for _, table := range partitioned {
+		for i := range 3 {
+			if err := s.makePartition(ctx, table, month.AddDate(0, i, 0)); err != nil {
+				return err
 			}
 		}
-		return nil
-	})
+		if keep > 0 {
+			if err := s.dropPartitions(ctx, table, now.Add(-keep)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-func makePartition(ctx context.Context, tx pgx.Tx, table string, month time.Time) error {
+func (s *Store) makePartition(ctx context.Context, table string, month time.Time) error {
 	name := table + "_" + month.Format("2006_01")
-	var exists bool // asked first: creating takes a lock that stops every writer, even if there is nothing to create
-	if err := tx.QueryRow(ctx, "select to_regclass($1) is not null", name).Scan(&exists); err != nil {
+	var exists bool // asked first: creating locks the table even if there is nothing to create
+	if err := s.pool.QueryRow(ctx, "select to_regclass($1) is not null", name).Scan(&exists); err != nil {
 		return fmt.Errorf("partition of %s: %w", table, err)
 	}
 	if exists {
 		return nil
 	}
-	sql := fmt.Sprintf("create table %s partition of %s for values from ('%s') to ('%s')",
-		name, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339))
-	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, sql); return err })
+	err := s.alter(ctx, fmt.Sprintf("create table if not exists %s partition of %s for values from ('%s') to ('%s')",
+		name, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)))
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23514" { // the default partition has rows of that month
 		return nil
@@ -59,8 +54,22 @@ func makePartition(ctx context.Context, tx pgx.Tx, table string, month time.Time
 	return nil
 }
 
-func dropPartitions(ctx context.Context, tx pgx.Tx, table string, before time.Time) error {
-	rows, err := tx.Query(ctx, `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+// alter changes a table, one process at a time, and gives up rather than have writers wait long behind it.
+func (s *Store) alter(ctx context.Context, sql string) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "set local lock_timeout = '300ms'"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1, 0)", linkLockClass); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sql)
+		return err
+	})
+}
+
+func (s *Store) dropPartitions(ctx context.Context, table string, before time.Time) error {
+	rows, err := s.pool.Query(ctx, `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
 		where i.inhparent = $1::regclass and c.relname ~ '_[0-9]{4}_[0-9]{2}$'`, table)
 	if err != nil {
 		return fmt.Errorf("partitions of %s: %w", table, err)
@@ -74,7 +83,7 @@ func dropPartitions(ctx context.Context, tx pgx.Tx, table string, before time.Ti
 		if err != nil || month.AddDate(0, 1, 0).After(before) {
 			continue
 		}
-		if _, err := tx.Exec(ctx, "drop table "+pgx.Identifier{name}.Sanitize()); err != nil {
+		if err := s.alter(ctx, "drop table if exists "+pgx.Identifier{name}.Sanitize()); err != nil {
 			return fmt.Errorf("drop partition %s: %w", name, err)
 		}
 	}
