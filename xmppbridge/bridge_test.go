@@ -109,7 +109,7 @@ func TestServerAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, p := newFakeGate(), newPipes()
-		p.err = errors.New("connection refused")
+		p.away.Store(true)
 		b := start(t, p, g, nil)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -117,7 +117,7 @@ func TestServerAway(t *testing.T) {
 			t.Errorf("%d attempts in 10 s", f)
 		}
 		g.expect(t, "disconnected main: connection refused")
-		p.err = nil
+		p.away.Store(false)
 		begin := time.Now()
 		p.accept(t).greet("")
 		if d := time.Since(begin); d > 3*time.Second {

@@ -42,7 +42,8 @@ type conn struct {
 	hosts   map[string]*host
 
 	helloMu sync.Mutex // orders Gate.Hello and Gate.Problem
-	noise   noise
+	noise   noise      // what hosts do wrong
+	strange noise      // what cannot be read, of anybody
 }
 
 // host is what a virtual host has said on this connection.
@@ -244,7 +245,7 @@ func (n *noise) allow(now time.Time) bool {
 	return n.lines <= 10
 }
 
-// complain logs something that a peer has done wrong.
+// complain logs something that a host has done wrong.
 func (c *conn) complain(msg string, args ...any) {
 	if c.noise.allow(time.Now()) {
 		c.log.Warn(msg, args...)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,14 +25,14 @@ const (
 // pipes is a server address whose connections are net.Pipes.
 type pipes struct {
 	conns chan net.Conn
-	err   error // refuses connections
+	away  atomic.Bool // refuses connections
 }
 
 func newPipes() *pipes { return &pipes{conns: make(chan net.Conn, 16)} }
 
 func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
-	if p.err != nil {
-		return nil, p.err
+	if p.away.Load() {
+		return nil, errors.New("connection refused")
 	}
 	server, client := net.Pipe()
 	select {

@@ -41,7 +41,9 @@ func (c *conn) room(h head) int {
 func (c *conn) handle(fr frame, now time.Time) error {
 	if fr.bad != nil || fr.skip != "" {
 		c.b.stats.skipped.Add(1)
-		c.complain("stanza skipped", "reason", fr.skip, "err", fr.bad, "from", clip(fr.from))
+		if c.strange.allow(now) {
+			c.log.Warn("stanza skipped", "reason", fr.skip, "err", fr.bad, "from", clip(fr.from))
+		}
 	}
 	if fr.bad != nil {
 		return nil
