@@ -83,8 +83,8 @@ type world struct {
 	out     io.Writer
 }
 
-// demoStart is how long all of it may take to be up.
-const demoStart = 90 * time.Second
+// demoStart is how long bindgate and Prosody may take to find each other.
+const demoStart = 30 * time.Second
 
 // inDemo starts PostgreSQL, Prosody with our module and bindgate, calls run, and ends them in the opposite order.
 func inDemo(ctx context.Context, cfg config, e *env, run func(context.Context, *world) error) (err error) {

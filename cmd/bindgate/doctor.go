@@ -75,14 +75,21 @@ func (*doctorCmd) Run(ctx context.Context, e *env) error {
 func (r *report) end() error {
 	switch {
 	case r.failed > 0:
-		fmt.Fprintf(r.out, "\n%d failed, %d warnings: bindgate will not work like this.\n", r.failed, r.warned)
+		fmt.Fprintf(r.out, "\n%s, %s: bindgate will not work like this.\n", count(r.failed, "failure"), count(r.warned, "warning"))
 		return errReported
 	case r.warned > 0:
-		fmt.Fprintf(r.out, "\nNothing failed, %d warnings.\n", r.warned)
+		fmt.Fprintf(r.out, "\nNothing failed, %s.\n", count(r.warned, "warning"))
 	default:
 		fmt.Fprintf(r.out, "\nAll is well.\n")
 	}
 	return nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (r *report) dataDir(cfg *config) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/migrations"
@@ -23,15 +22,12 @@ func (*migrateCmd) Run(ctx context.Context, e *env) (err error) {
 		url, running = pg.Running(cfg.clusterDir()) // serve's own
 	}
 	if !running {
-		var stop func(context.Context) error
-		if url, stop, err = cfg.openDatabase(ctx, e.log); err != nil {
+		var db database
+		if db, err = cfg.openDatabase(ctx, e.log); err != nil {
 			return err
 		}
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-			defer cancel()
-			err = errors.Join(err, stop(ctx))
-		}()
+		defer func() { err = errors.Join(err, db.stop(ctx)) }()
+		url = db.url
 	}
 	before, err := migrations.Version(ctx, url)
 	if err != nil {

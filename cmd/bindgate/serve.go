@@ -38,16 +38,13 @@ func (*serveCmd) Run(ctx context.Context, e *env) error {
 
 // running is what is known of a server that takes requests.
 type running struct {
-	addr        string // of the HTTP server, with the port it got
-	databaseURL string
-	key         secret // signs tokens
+	addr string // of the HTTP server, with the port it got
+	key  secret // signs tokens
 }
 
-// How long each step of the shutdown may take; what is not done then is cut off. A kick that was promised is in the database.
-const (
-	httpGrace     = 5 * time.Second
-	databaseGrace = 20 * time.Second
-)
+// httpGrace is how long requests that run may take when serve ends; what is not done then is cut off. A kick that was promised is in the
+// database.
+const httpGrace = 5 * time.Second
 
 // serve runs bindgate until ctx ends or a part of it fails. ready is called once, when it takes requests.
 //
@@ -70,19 +67,15 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return err
 	}
 
-	databaseURL, stopDatabase, err := cfg.openDatabase(ctx, log)
+	db, err := cfg.openDatabase(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseGrace)
-		defer cancel()
-		err = errors.Join(err, stopDatabase(ctx))
-	}()
-	if err := migrations.Up(ctx, databaseURL); err != nil {
+	defer func() { err = errors.Join(err, db.stop(ctx)) }()
+	if err := migrations.Up(ctx, db.url); err != nil {
 		return cfg.databaseError(err)
 	}
-	st, err := store.Open(ctx, store.Config{URL: databaseURL})
+	st, err := store.Open(ctx, store.Config{URL: db.url})
 	if err != nil {
 		return cfg.databaseError(err)
 	}
@@ -104,10 +97,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	server := api.Server(handler, cfg.Listen, log)
 
 	failed := make(chan error, 1)
+	databaseStage := begin(ctx, "embedded database", failed, db.watch)
 	gateStage := begin(ctx, "gate", failed, g.Run)
 	linkStage := begin(ctx, "links", failed, links...)
 	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
-	ready(running{addr: listener.Addr().String(), databaseURL: databaseURL, key: key})
+	ready(running{addr: listener.Addr().String(), key: key})
 
 	select {
 	case <-ctx.Done():
@@ -119,7 +113,8 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	httpStage.end()
 	linkStage.end() // the XMPP servers go over to their failure policy, another process takes the lease
 	gateStage.end() // what was begun is written
-	return err      // then the deferred: connections, embedded database
+	databaseStage.end()
+	return err // then the deferred: connections, embedded database
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.

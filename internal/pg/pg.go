@@ -33,6 +33,7 @@ const (
 
 	startTimeout = 60 * time.Second // crash recovery of a large cluster included
 	pollEvery    = 20 * time.Millisecond
+	watchEvery   = 250 * time.Millisecond
 )
 
 // Config says where a cluster lives and how it runs.
@@ -188,6 +189,32 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	defer c.mu.Unlock()
 	if err := c.shutdown(ctx); err != nil {
 		return err
+	}
+	return c.start(ctx)
+}
+
+// Watch starts the server again when it has ended without being told to, until ctx ends. It returns an error only if it cannot.
+func (c *Cluster) Watch(ctx context.Context) error {
+	for sleep(ctx, watchEvery) == nil {
+		if err := c.revive(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) revive(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.postmaster.alive() {
+		return nil
+	}
+	c.log.WarnContext(ctx, "postgresql has ended, starting it again", "dir", c.dir)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if pm, ok := findPostmaster(c.dir); ok { // somebody was faster
+		c.postmaster = process{pid: pm.pid, dir: c.dir}
+		return c.answering(ctx)
 	}
 	return c.start(ctx)
 }

@@ -81,6 +81,36 @@ func TestACrashedClusterStarts(t *testing.T) {
 	stop(t, c)
 }
 
+func TestAWatchedClusterComesBack(t *testing.T) {
+	t.Parallel()
+	c := start(t, place(t))
+	exec(t, c.URL(), `create table kept ()`)
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() { watched <- c.Watch(ctx) }()
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	deadline, done := context.WithTimeout(t.Context(), 20*time.Second)
+	defer done()
+	for {
+		conn, err := pgx.Connect(deadline, c.URL())
+		if err == nil {
+			conn.Close(deadline)
+			break
+		}
+		if deadline.Err() != nil {
+			t.Fatalf("it did not come back: %v", err)
+		}
+	}
+	cancel()
+	if err := <-watched; err != nil {
+		t.Errorf("Watch: %v", err)
+	}
+	exec(t, c.URL(), `select from kept`)
+	stop(t, c)
+}
+
 func TestDataOfAnotherVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := place(t)
