@@ -115,24 +115,25 @@ func (r *recorder) cut(offset int64) {
 	}
 }
 
-// parser reads the elements of a stream one by one.
-type parser struct {
+// Reader reads the elements of a stream one by one.
+type Reader struct {
 	rec *recorder
 	dec *xml.Decoder
 }
 
-func newParser(r io.Reader) *parser {
+// NewReader reads from r and nothing else must.
+func NewReader(r io.Reader) *Reader {
 	rec := &recorder{r: bufio.NewReaderSize(r, 2048)}
 	dec := xml.NewDecoder(rec)
 	dec.Strict = true
-	return &parser{rec: rec, dec: dec}
+	return &Reader{rec: rec, dec: dec}
 }
 
 // errStreamEnd is the stream's closing tag.
 var errStreamEnd = errors.New("stream closed by the server")
 
-// start reads the next start element without its content: a stream header.
-func (p *parser) start() (*Element, error) {
+// Header reads the next start element without its content: a stream header.
+func (p *Reader) Header() (*Element, error) {
 	for {
 		tok, err := p.dec.Token()
 		if err != nil {
@@ -146,8 +147,8 @@ func (p *parser) start() (*Element, error) {
 	}
 }
 
-// next reads one whole element.
-func (p *parser) next() (*Element, error) {
+// Next reads one whole element. The stream's closing tag is an error.
+func (p *Reader) Next() (*Element, error) {
 	for {
 		from := p.dec.InputOffset()
 		tok, err := p.dec.Token()
@@ -171,7 +172,7 @@ func (p *parser) next() (*Element, error) {
 	}
 }
 
-func (p *parser) element(s xml.StartElement) (*Element, error) {
+func (p *Reader) element(s xml.StartElement) (*Element, error) {
 	e := &Element{Name: s.Name, Attrs: append([]xml.Attr(nil), s.Attr...)}
 	for {
 		from := p.dec.InputOffset()
@@ -199,7 +200,7 @@ func (p *parser) element(s xml.StartElement) (*Element, error) {
 
 // parse reads one document, a WebSocket message or a BOSH body.
 func parse(text string) (*Element, error) {
-	e, err := newParser(strings.NewReader(text)).next()
+	e, err := NewReader(strings.NewReader(text)).Next()
 	if err != nil {
 		return nil, fmt.Errorf("malformed XML %.200q: %w", text, err)
 	}

@@ -48,7 +48,7 @@ func withNamespace(s string) string {
 // tcp is RFC 6120.
 type tcp struct {
 	conn   net.Conn
-	parser *parser
+	parser *Reader
 	stop   chan struct{}
 	once   sync.Once
 	frozen chan struct{}
@@ -73,8 +73,8 @@ func (t *tcp) open(ctx context.Context, domain, lang string) error {
 	if err := t.write(header); err != nil {
 		return err
 	}
-	t.parser = newParser(t.conn)
-	_, err := t.parser.start()
+	t.parser = NewReader(t.conn)
+	_, err := t.parser.Header()
 	return err
 }
 
@@ -85,7 +85,7 @@ func (t *tcp) write(s string) error {
 }
 
 func (t *tcp) read() (*Element, error) {
-	e, err := t.parser.next()
+	e, err := t.parser.Next()
 	select {
 	case <-t.frozen:
 		<-t.stop

@@ -4,7 +4,7 @@ package prosody
 
 import "embed"
 
-// Module is the plugin directory: the file mod_bindgate.lua.
+// Module is the plugin directory: mod_bindgate.lua and its parts in mod_bindgate/.
 //
-//go:embed mod_bindgate.lua
+//go:embed mod_bindgate.lua mod_bindgate
 var Module embed.FS

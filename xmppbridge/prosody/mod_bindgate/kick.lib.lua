@@ -1,0 +1,108 @@
+-- Ending a session for good: conflict with our text and <ended/>, and no resumption, whatever carries the stream.
+
+local st = require "util.stanza";
+local sessionmanager = require "core.sessionmanager";
+local traceback = debug.traceback;
+local xpcall = require "util.xpcall".xpcall;
+
+local xmlns_stream_errors = "urn:ietf:params:xml:ns:xmpp-streams";
+local xmlns_streams = "http://etherx.jabber.org/streams";
+local xmlns_bosh = "http://jabber.org/protocol/httpbind";
+
+local codes = { takeover = true, kick = true, rule = true, expired = true, blocked = true };
+
+return function (gate)
+	local ns = gate.ns;
+	local clean = gate.words.clean;
+	local registry = gate.registry;
+	local kick = { codes = codes };
+	local armed = {};
+
+	-- A <kick/> as a table: sid, code, device, platform, at, text, lang. nil and what is wrong, if it is malformed.
+	function kick.parse(node)
+		local a = node.attr;
+		if not a.sid or a.sid == "" then return nil, "the attribute sid is missing"; end
+		if a.code and a.code ~= "" and not codes[a.code] then
+			return nil, "the attribute code must be takeover, kick, rule, expired or blocked";
+		end
+		local text = node:get_child("text", ns);
+		return {
+			sid = a.sid, code = clean(a.code, 32) or "kick", device = clean(a.device, 256), platform = clean(a.platform, 64),
+			at = clean(a.at, 64), text = text and clean(text:get_text(), 2000), lang = text and clean(text.attr["xml:lang"], 64),
+		};
+	end
+
+	local function add_reason(stanza, k)
+		stanza:tag("conflict", { xmlns = xmlns_stream_errors }):up();
+		if k.text then
+			stanza:tag("text", { xmlns = xmlns_stream_errors, ["xml:lang"] = k.lang }):text(k.text):up();
+		end
+		return stanza:tag("ended", { xmlns = ns, code = k.code, device = k.device, platform = k.platform, at = k.at }):up();
+	end
+
+	-- Prosody takes a whole stanza as the reason; BOSH takes it as the whole body.
+	local function stream_error(r, k)
+		if r.session.bosh_version then
+			local body = st.stanza("body", {
+				xmlns = xmlns_bosh, type = "terminate", condition = "remote-stream-error", ["xmlns:stream"] = xmlns_streams,
+			});
+			return add_reason(body:tag("stream:error"), k):up();
+		end
+		local declared = r.transport == "websocket" and xmlns_streams or nil;
+		return add_reason(st.stanza("stream:error", { ["xmlns:stream"] = declared }), k);
+	end
+
+	local function disarm(r)
+		local a = r.armed;
+		if not a then return; end
+		r.armed, armed[r] = nil, nil;
+		if r.session.close == a.close then r.session.close = a.original; end
+	end
+
+	-- Ends a bound session. Returns whether it is gone.
+	function kick.now(r, k)
+		local session = r.session;
+		disarm(r);
+		if not session.destroyed then
+			r.ending = "kick";
+			local ok, err = xpcall(session.close, traceback, session, stream_error(r, k));
+			if not ok then module:log("warn", "close of %s failed: %s", tostring(r.sid), err); end
+		end
+		if not session.destroyed then
+			-- 0.12: a hibernating WebSocket session's close does nothing, and BOSH with stream management hibernates on close.
+			-- The event takes the resumption token.
+			module:fire_event("pre-session-close", { session = session, reason = "conflict" });
+			sessionmanager.destroy_session(session, "conflict");
+		end
+		if not session.destroyed then
+			r.ending = nil;
+			return false;
+		end
+		registry.end_silently_destroyed(r);
+		return true;
+	end
+
+	-- The kick of the session whose resource a newcomer is about to take: core closes it when the newcomer is certain
+	-- ("conflict"), and then it ends with our words. Nobody is kicked if core never gets there.
+	function kick.arm(r, k)
+		disarm(r);
+		local session = r.session;
+		local a = { original = session.close };
+		function a.close(self, reason)
+			disarm(r);
+			if type(reason) == "table" and reason.condition == "conflict" then
+				return kick.now(r, k);
+			end
+			return self:close(reason);
+		end
+		r.armed, armed[r] = a, true;
+		session.close = a.close;
+	end
+	kick.disarm = disarm;
+
+	function kick.stop()
+		for r in pairs(armed) do disarm(r); end
+	end
+
+	return kick;
+end

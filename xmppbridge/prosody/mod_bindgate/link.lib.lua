@@ -1,0 +1,158 @@
+-- The component's connection: whether it is there, whether it has answered hello on this connection, and the circuit
+-- breaker for a peer that takes asks and does not answer.
+
+local st = require "util.stanza";
+local id = require "util.id";
+local now = require "util.time".now;
+
+local misses_to_open, open_seconds = 5, 5;
+local retry_seconds = 10;
+local abilities = "ask kick probe snapshot mode language hold ended";
+
+return function (gate)
+	local component, host, ns = gate.component, gate.host, gate.ns;
+	local int = gate.words.int;
+	local hosts = prosody.hosts;
+
+	local link = { connection = 0 };
+	local ready = false;  -- the registry is whole
+	local greeted = false; -- hello was sent on this connection
+	local agreed = false; -- and answered
+	local hello_id;
+	local misses, open_until, trial = 0, 0, false;
+	local lasting; -- why we decide alone, logged once
+
+	local function connected()
+		local h = hosts[component];
+		local m = h and h.modules and h.modules.component;
+		return m and m.connected or false;
+	end
+
+	-- Whether events can be sent: after hello, which names the seq they follow.
+	function link.hears()
+		return greeted and connected();
+	end
+
+	-- Whether bindgate can be asked now; if not, why not.
+	function link.usable()
+		if not connected() then return false, "the component is not connected"; end
+		if not agreed then return false, "the component has not answered hello"; end
+		if misses >= misses_to_open then
+			if trial or now() < open_until then return false, "the component does not answer"; end
+			trial = true;
+		end
+		return true;
+	end
+
+	function link.answered()
+		misses, trial = 0, false;
+		if lasting then
+			module:log("info", "bindgate answers again");
+			lasting = nil;
+		end
+	end
+
+	function link.missed()
+		misses, trial = misses + 1, false;
+		if misses >= misses_to_open then
+			open_until = now() + open_seconds;
+		end
+	end
+
+	-- The log hears of a trouble once, and when it is over.
+	function link.alone(why)
+		if lasting ~= why then
+			lasting = why;
+			module:log("warn", "logins are decided by bindgate_on_failure=%q: %s", gate.on_failure, why);
+		end
+	end
+
+	function link.hello()
+		return {
+			xmlns = ns, version = "1", module = gate.version, server = "Prosody",
+			server_version = gate.words.clean(prosody.version, 64), node = "", epoch = gate.epoch,
+			seq = int(gate.registry.seq), sessions = int(gate.registry.total()), mode = gate.mode,
+			on_failure = gate.on_failure, timeout_ms = int(gate.timeout * 1000), abilities = abilities,
+		};
+	end
+
+	local function greet()
+		if not ready or not connected() then return; end
+		local connection = link.connection;
+		hello_id = "h"..id.short();
+		greeted, agreed = true, false;
+		module:send(st.iq({ type = "set", id = hello_id, from = host, to = component }):tag("hello", link.hello()));
+		module:add_timer(retry_seconds, function ()
+			if link.connection == connection and not agreed then greet(); end
+		end);
+	end
+
+	-- The answer to our hello. Returns true if the stanza was one.
+	function link.hello_answer(stanza)
+		if stanza.attr.id ~= hello_id then return false; end
+		local hello = stanza:get_child("hello", ns);
+		local version = hello and tostring(hello.attr.version):match("^%d+");
+		if stanza.attr.type == "result" and version == "1" then
+			agreed, misses, trial = true, 0, false;
+			module:log("info", "bindgate %s is connected, mode %s", gate.words.clean(hello.attr.bindgate, 64) or "(unknown)", gate.mode);
+			return true;
+		end
+		local _, condition, text = nil, "wrong version "..tostring(version), nil;
+		if stanza.attr.type == "error" then _, condition, text = stanza:get_error(); end
+		module:log("error", "bindgate refused hello (gate protocol version 1): %s %s", tostring(condition), text or "");
+		return true;
+	end
+
+	local function on_authenticated()
+		link.connection = link.connection + 1;
+		greeted, agreed, misses, trial = false, false, 0, false;
+		greet();
+	end
+
+	local function on_disconnected()
+		link.connection = link.connection + 1;
+		greeted, agreed = false, false;
+		local connection = link.connection;
+		-- Not now: the dying stream still counts as connected, and what a finished bind sends would be written to it.
+		module:add_timer(0, function () gate.bind.fail_asks(connection, "the component's connection ended"); end);
+	end
+
+	-- Hosts are activated in no order: before the component's is, module:context would hook the global events.
+	local attached = false;
+	local function attach()
+		if attached or not hosts[component] then return; end
+		attached = true;
+		local context = module:context(component);
+		context:hook("component-authenticated", gate.guarded("component-authenticated", on_authenticated));
+		context:hook("component-disconnected", gate.guarded("component-disconnected", on_disconnected));
+	end
+
+	module:hook_global("host-activated", function (activated)
+		if activated == component then attach(); end
+	end);
+	module:hook_global("host-deactivated", function (deactivated)
+		if deactivated == component then attached = false; end
+	end);
+
+	function link.start()
+		attach();
+		module:add_timer(0, function ()
+			gate.registry.complete_later(function ()
+				ready = true;
+				greet();
+			end);
+		end);
+		module:add_timer(5, function ()
+			if not hosts[component] then
+				module:log("error", "there is no Component %q in this server's configuration: bindgate cannot connect", component);
+			end
+		end);
+	end
+
+	-- No ask from now on.
+	function link.stop()
+		ready, agreed = false, false;
+	end
+
+	return link;
+end
