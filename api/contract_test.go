@@ -64,6 +64,9 @@ func routeOf(doc *openapi3.T, req *http.Request) (*routers.Route, map[string]str
 func checkContract(t *testing.T, req *http.Request, sent string, resp *http.Response, body []byte) {
 	t.Helper()
 	route, params := routeOf(loadContract(t), req)
+	if req.Method == http.MethodOptions && resp.StatusCode == http.StatusNoContent {
+		return // for every path, said once in the description
+	}
 	if route == nil {
 		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s %s: %d, and openapi.yaml does not have it", req.Method, req.URL.Path, resp.StatusCode)
