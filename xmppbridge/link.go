@@ -14,7 +14,7 @@ const requestTimeout = 30 * time.Second
 
 var _ gate.Link = (*conn)(nil)
 
-// ask sends a request to a host and returns the answering stanza. A *StanzaError is what the server said; ErrDown means that nothing is known.
+// query sends a request to a host and returns the answering stanza. A *StanzaError is what the server said; ErrDown means that nothing is known.
 func (c *conn) query(ctx context.Context, src gate.Source, encode func(envelope) []byte) (*element, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

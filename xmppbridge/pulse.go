@@ -119,9 +119,9 @@ func (c *conn) helloAnswer(domain string, fr frame) {
 		switch se.Condition {
 		case "service-unavailable", "feature-not-implemented":
 			text = fmt.Sprintf("there is no gate module on %s (%v); enable mod_bindgate for that host", domain, err)
-		case "remote-server-not-found", "item-not-found", "remote-server-timeout":
+		case "remote-server-not-found", "item-not-found", "remote-server-timeout", "not-allowed": // s2s answers, or its absence
 			text = fmt.Sprintf("%s is not a host of this server (%v)", domain, err)
-		case "forbidden", "not-allowed", "not-authorized":
+		case "forbidden", "not-authorized":
 			text = fmt.Sprintf("the module on %s does not listen to %s (%v); set bindgate_component = %q there", domain, c.b.cfg.Component, err, c.b.cfg.Component)
 		}
 	}
