@@ -46,6 +46,7 @@ func runDevices(ctx context.Context, w *world) error {
 		})
 	}
 	devices.Wait()
+	fmt.Fprintln(w.out, "\nEnding everything.")
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
