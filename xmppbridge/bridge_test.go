@@ -14,6 +14,8 @@ import (
 	"github.com/bindgate/bindgate/gate"
 )
 
+var _ Gate = (*gate.Gate)(nil)
+
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	good := Config{Name: "main", Addr: "127.0.0.1:5347", Component: testComponent, Secret: "x"}

@@ -55,17 +55,25 @@ func (c countingReader) Read(p []byte) (int, error) {
 func (c *byteConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 func (c *byteConn) ReadByte() (byte, error)    { return c.r.ReadByte() }
 
+// Close does not wait: closing TLS would say goodbye first, for 5 s if the server does not read.
+func (c *byteConn) Close() error {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		return t.NetConn().Close()
+	}
+	return c.Conn.Close()
+}
+
 // open dials and authenticates.
 func (b *Bridge) open(ctx context.Context) (*conn, error) {
 	sock, err := b.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = sock.Close() })()
 	bc := newByteConn(sock)
+	defer context.AfterFunc(ctx, func() { _ = bc.Close() })()
 	session, err := b.handshake(bc)
 	if err != nil {
-		_ = sock.Close()
+		_ = bc.Close()
 		return nil, err
 	}
 	return newConn(b, bc, session), nil
