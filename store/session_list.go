@@ -101,6 +101,7 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) ([]ListedSess
 		columns, order = listedEnded, "s.account desc, s.ended_at desc, s.generation desc"
 		if !f.After.EndedAt.IsZero() {
 			q.where("(s.account, s.ended_at, s.generation) < (?, ?, ?)", uuidOf(f.After.Key), f.After.EndedAt, f.After.Generation)
+			q.where("a.key <= ?", uuidOf(f.After.Key)) // lets the join begin at the place too
 		}
 	} else {
 		columns, order = listedLive, "s.account, s.sid"
@@ -113,6 +114,7 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) ([]ListedSess
 		}
 		if f.After.SID != "" {
 			q.where("(s.account, s.sid) > (?, ?)", uuidOf(f.After.Key), f.After.SID)
+			q.where("a.key >= ?", uuidOf(f.After.Key)) // lets the join begin at the place too
 		}
 	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf("select %s%s order by %s limit %d", columns, q.sql.String(), order, f.Limit), q.args...)
