@@ -81,7 +81,9 @@ func (s *summary) take(e event, out io.Writer) {
 	t := s.packages[e.Package]
 	if t == nil {
 		t = &tally{}
-		s.packages[e.Package] = t
+		if e.Package != "" { // build output has none
+			s.packages[e.Package] = t
+		}
 	}
 	switch e.Action {
 	case "build-output":
@@ -136,11 +138,11 @@ func (s *summary) endPackage(e event, t *tally, out io.Writer) {
 		} else if b := s.output[e.Package+" "]; b != nil {
 			fmt.Fprint(out, b.String())
 		}
-		fmt.Fprintf(out, "FAIL  %s  %d tests, %d failed (%.1f s)\n", e.Package, t.passed+t.failed+t.skipped, t.failed, e.Elapsed)
+		fmt.Fprintf(out, "FAIL  %s  %s, %d failed (%.1f s)\n", e.Package, tests(t.passed+t.failed+t.skipped), t.failed, e.Elapsed)
 	case t.passed+t.skipped == 0:
 		fmt.Fprintf(out, "-     %s  no tests\n", e.Package)
 	default:
-		fmt.Fprintf(out, "ok    %s  %d tests (%.1f s)\n", e.Package, t.passed+t.skipped, e.Elapsed)
+		fmt.Fprintf(out, "ok    %s  %s (%.1f s)\n", e.Package, tests(t.passed+t.skipped), e.Elapsed)
 	}
 }
 
@@ -156,6 +158,13 @@ func (s *summary) close(out io.Writer, ok bool) {
 	}
 	fmt.Fprintf(out, "%s: %d passed, %d failed, %d skipped, in %d packages, %s.\n",
 		word, s.passed, s.failed, s.skipped, len(s.packages), time.Since(s.began).Round(time.Second))
+}
+
+func tests(n int) string {
+	if n == 1 {
+		return "1 test"
+	}
+	return fmt.Sprintf("%d tests", n)
 }
 
 // reason is what a test said when it skipped itself.
