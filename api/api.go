@@ -34,8 +34,7 @@ type Config struct {
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
-	// Ready says why this process cannot do its work now, beyond the database, which is always looked at. It may be nil.
-	Ready func(ctx context.Context) error
+	Links    []string             // that /readyz wants up, whichever process owns them
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended.
@@ -51,7 +50,7 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
-	ready   func(ctx context.Context) error
+	links   []string
 }
 
 // call is one request with what is known of it.
@@ -126,7 +125,7 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, ready: cfg.Ready}, nil
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, links: cfg.Links}, nil
 }
 
 func (a *api) handler() http.Handler {

@@ -181,17 +181,17 @@ func (a *authenticator) authenticate(r *http.Request) (*caller, error) {
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return nil, badToken("The header Authorization has to be one: Bearer <token>.", nil)
+		return nil, badToken("The header Authorization has to be one: Bearer <token>.")
 	}
 	var c claims
 	if _, err := a.parser.ParseWithClaims(strings.TrimSpace(token), &c, func(*jwt.Token) (any, error) { return []byte(a.secret), nil }); err != nil {
-		return nil, badToken(tokenProblem(err), err)
+		return nil, badToken(tokenProblem(err))
 	}
 	if !time.Now().Before(c.ExpiresAt.Time) {
-		return nil, badToken(tokenProblem(jwt.ErrTokenExpired), nil)
+		return nil, badToken(tokenProblem(jwt.ErrTokenExpired))
 	}
 	if len(c.Subject) > 255 || strings.ContainsRune(c.Subject, 0) {
-		return nil, badToken("The token's subject is longer than 255 bytes or holds a NUL.", nil)
+		return nil, badToken("The token's subject is longer than 255 bytes or holds a NUL.")
 	}
 	who := &caller{subject: c.Subject, scopes: strings.Fields(c.Scope)}
 	if c.Domains != nil {
@@ -200,7 +200,7 @@ func (a *authenticator) authenticate(r *http.Request) (*caller, error) {
 	return who, nil
 }
 
-func badToken(detail string, _ error) *failure {
+func badToken(detail string) *failure {
 	return &failure{code: codeUnauthorized, detail: detail, challenge: fmt.Sprintf(`Bearer realm="bindgate", error="invalid_token", error_description=%q`, detail)}
 }
 

@@ -189,7 +189,7 @@ func (o *object) wrong(at, detail string) {
 	}
 }
 
-// text returns a string of 1 … limit bytes; "" if it is not there.
+// text returns a string of 1 … limit characters; "" if it is not there.
 func (o *object) text(name string, limit int) string {
 	raw, ok := o.fields[name]
 	if !ok {
@@ -204,8 +204,8 @@ func (o *object) textAt(at string, raw json.RawMessage, limit int) string {
 		o.wrong(at, "This must be a string.")
 		return ""
 	}
-	if s == "" || len(s) > limit {
-		o.wrong(at, fmt.Sprintf("This must have 1 to %d bytes; it has %d.", limit, len(s)))
+	if n := utf8.RuneCountInString(s); n == 0 || n > limit {
+		o.wrong(at, fmt.Sprintf("This must have 1 to %d characters; it has %d.", limit, n))
 	}
 	return s
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -141,7 +140,7 @@ func (a *api) handleError(err error, c echo.Context) {
 	f := explain(err)
 	st := statuses[f.code]
 	id := c.Response().Header().Get(headerRequestID)
-	if f.cause != nil && !errors.Is(c.Request().Context().Err(), context.Canceled) {
+	if f.cause != nil && !errors.Is(f.cause, context.Canceled) { // a caller that has gone away is no fault
 		a.log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelError, "request failed", slog.String("request_id", id),
 			slog.String("method", c.Request().Method), slog.String("route", c.Path()), slog.Int("status", st.status), slog.Any("error", f.cause))
 	}
@@ -153,7 +152,7 @@ func (a *api) handleError(err error, c echo.Context) {
 		h.Set("WWW-Authenticate", f.challenge)
 	}
 	if f.code == codeUnavailable {
-		h.Set("Retry-After", strconv.Itoa(1))
+		h.Set("Retry-After", "1")
 	}
 	body, _ := json.Marshal(problem{ // strings and a number always encode
 		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: f.detail, Field: f.field, RequestID: id,

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"net/http"
 	"regexp"
 
 	"github.com/labstack/echo/v4"
@@ -30,4 +32,17 @@ func Routes() []Route {
 		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scope, known.params})
 	}
 	return out
+}
+
+// ReadObject reads a body as every handler does.
+func ReadObject(r *http.Request) (fields map[string]json.RawMessage, code, field string) {
+	o, err := readObject(r)
+	if err != nil {
+		f := explain(err)
+		if f.field != nil {
+			field = *f.field
+		}
+		return nil, string(f.code), field
+	}
+	return o.fields, "", ""
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/bindgate/bindgate/store"
 )
 
-// The sizes of what a kick may carry, in elements and bytes.
+// The sizes of what a kick may carry, in elements and characters.
 const (
 	maxSelected = 500
 	maxReason   = 1024

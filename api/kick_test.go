@@ -55,9 +55,9 @@ func TestKickSelects(t *testing.T) {
 		body string
 		want []int64
 	}{
-		"all":               {`{"all":true}`, []int64{1, 2, 3}},
+		"all":               {"\t{ \"all\" :\n true , \"reason\": \"" + strings.Repeat("é", 1024) + `" , "text" : { "de" : "Tschüß" } }`, []int64{1, 2, 3}},
 		"platform":          {`{"platform":"web"}`, []int64{2}},
-		"session_ids":       {`{"session_ids":` + quoted(ses(1), ses(3)) + `}`, []int64{1, 3}},
+		"session_ids":       {`{"session_ids" : ` + quoted(ses(1), ses(3)) + `}`, []int64{1, 3}},
 		"device_ids":        {`{"device_ids":` + quoted(dev(7)) + `}`, []int64{1}},
 		"except_session_id": {`{"except_session_id":"` + ses(2) + `"}`, []int64{1, 3}},
 	} {

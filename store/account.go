@@ -37,13 +37,3 @@ func (s *Store) FindAccount(ctx context.Context, account Key) (AccountSummary, e
 	}
 	return a, nil
 }
-
-// HasDevice reports whether the account has a device.
-func (s *Store) HasDevice(ctx context.Context, account Key, device int64) (bool, error) {
-	var has bool
-	err := s.pool.QueryRow(ctx, `select exists (select from devices where account = $1 and id = $2)`, uuidOf(account), device).Scan(&has)
-	if err != nil {
-		return false, fmt.Errorf("has device: %w", err)
-	}
-	return has, nil
-}
