@@ -234,7 +234,7 @@ func (s *service) seed(list ...seeded) []string {
 				values ($1, $2, $3, 'main', $4, $5, $6, $7, $8, '192.0.2.1', true, 'tcp', '', 'Test', 'en', '', now(), now(), now())`, key, v.sid, v.generation, v.resource, v.state, device, identity, v.platform)
 		}
 		if v.evicting {
-			s.exec(`insert into evictions (account, sid, link, code, device, platform, requested_at) values ($1, $2, 'main', 'takeover', '', '', now())`, key, v.sid)
+			s.exec(`update sessions set evict_code = 'takeover', evict_at = now() where account = $1 and sid = $2`, key, v.sid)
 		}
 		ids[i] = store.SessionID(key, v.generation)
 	}
@@ -244,7 +244,7 @@ func (s *service) seed(list ...seeded) []string {
 // end moves a live session to the history, as the gate does when its unbind is seen.
 func (s *service) end(account string, generation int64) {
 	s.t.Helper()
-	s.exec(`with gone as (delete from sessions where account = $1 and generation = $2 returning *), e as (delete from evictions where account = $1 and sid in (select sid from gone))
+	s.exec(`with gone as (delete from sessions where account = $1 and generation = $2 returning *)
 		insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client, decided_at, started_at, last_seen_at, end_reason)
 		select account, clock_timestamp(), generation, sid, link, resource, device, identity, platform, ip, secure, transport, client, decided_at, started_at, last_seen_at, 'kick' from gone`,
 		store.KeyOf(account), generation)

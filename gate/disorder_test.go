@@ -129,7 +129,7 @@ func TestLateAnswerIsMadeGood(t *testing.T) {
 	e.AskID = ""
 	b.gate.Event(e)
 	b.eventually("ann", "s1=evicting:takeover s2=active")
-	if n := b.count("select count(*) from evictions where next_at <= clock_timestamp()"); n != 1 {
+	if n := b.count("select count(*) from sessions where evict_next <= clock_timestamp()"); n != 1 {
 		t.Fatalf("%d evictions are due, want 1", n)
 	}
 }

@@ -80,8 +80,8 @@ func (b *bench) rule(fields string) {
 func (b *bench) state(user string) string {
 	b.t.Helper()
 	var out string
-	err := b.store.Pool().QueryRow(b.t.Context(), `select coalesce(string_agg(s.sid || '=' || coalesce('evicting:' || e.code, s.state), ' ' order by s.generation), '')
-		from sessions s left join evictions e on e.account = s.account and e.sid = s.sid where s.account = $1`, store.KeyOf(user+"@"+theDomain)).Scan(&out)
+	err := b.store.Pool().QueryRow(b.t.Context(), `select coalesce(string_agg(s.sid || '=' || coalesce('evicting:' || s.evict_code, s.state), ' ' order by s.generation), '')
+		from sessions s where s.account = $1`, store.KeyOf(user+"@"+theDomain)).Scan(&out)
 	if err != nil {
 		b.t.Fatal(err)
 	}

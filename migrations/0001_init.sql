@@ -10,6 +10,7 @@ create table accounts (
     domain     text not null,
     generation bigint not null default 0, -- grows with every admission
     revision   bigint not null default 0, -- grows with every change
+    last_ask   text not null default '',  -- the ask that was decided last: it may be repeated
     lang       text,
     created_at timestamptz not null default now()
 ) with (fillfactor = 80);
@@ -32,7 +33,7 @@ create table devices (
 );
 
 -- Live sessions only; an ended one is moved to session_history in the same transaction.
--- A session that has to go has a row in evictions; its own row stays as it is, so a withdrawn eviction leaves no trace.
+-- One that has to go says so in its evict_ columns: no index has them but while the server is to be asked, so marking it stays within its page.
 create table sessions (
     account       uuid not null,
     sid           text not null, -- made by the server's module
@@ -56,29 +57,24 @@ create table sessions (
     seq           bigint not null default 0, -- an older list of the server's says nothing about it
     started_at    timestamptz not null,
     last_seen_at  timestamptz not null,
+
+    evict_code     text check (evict_code in ('takeover', 'kick', 'rule', 'expired', 'blocked')), -- null: it may stay
+    evict_winner   bigint,              -- generation of the session it goes for; null: nobody's
+    evict_own      boolean,             -- the winner is the same device: no takeover
+    evict_device   text,                -- what its client is told of the winner
+    evict_platform text,
+    evict_kick     bigint,              -- the kick that asked for it
+    evict_text     jsonb,               -- language → text, of a kick with its own words
+    evict_at       timestamptz,         -- when it was decided
+    evict_next     timestamptz,         -- when the server is asked again; null: it rides in the winner's answer until that bind is seen
+    evict_attempts integer,
+    still_present  boolean,             -- it was asked for several times in vain
     primary key (account, sid)
-) with (fillfactor = 80);
+) with (fillfactor = 70);
 create index sessions_binding on sessions (bind_deadline) where state = 'binding';
 create index sessions_unjudged on sessions (link) where decided_at is null;
 
-create table evictions (
-    account       uuid not null,
-    sid           text not null,
-    link          text not null,
-    code          text not null check (code in ('takeover', 'kick', 'rule', 'expired', 'blocked')),
-    winner        bigint,               -- generation of the session it goes for; null: nobody's
-    device        text not null,        -- what the client is told of the winner
-    platform      text not null,
-    kick          bigint,               -- the kick that asked for it
-    text          jsonb,                -- language → text, of a kick with its own words
-    own           boolean not null default false, -- the winner is the same device: no takeover
-    requested_at  timestamptz not null,
-    next_at       timestamptz,          -- when the server is asked again; null: it rides in the winner's answer until that bind is seen
-    attempts      integer not null default 0,
-    still_present boolean not null default false,
-    primary key (account, sid)
-);
-create index evictions_due on evictions (link, next_at) where next_at is not null;
+create index sessions_evicting on sessions (link, evict_next) where evict_next is not null;
 
 create table session_history (
     account      uuid not null,
@@ -148,26 +144,35 @@ create table kicks (
     primary key (account, id)
 );
 
--- One row a transaction: its events in order. The sequencer moves them to events and gives each its position after the commit,
--- so that a reader by position never misses one.
-create table event_queue (
-    id       bigint generated always as identity primary key,
-    at       timestamptz[] not null,
+-- The event log. A transaction writes its events as one batch, in order, and queues it; the sequencer gives each batch its positions after the
+-- commit, so that a reader by position never misses one. The view shows one row an event.
+create table event_batches (
+    id       bigint generated always as identity,
+    at       timestamptz not null,
     types    text[] not null,
-    accounts text[] not null,
-    data     text[] not null  -- JSON objects
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+    accounts text[] not null,         -- bare JIDs; '' for events of links and rules
+    data     text[] not null,         -- JSON objects
+    primary key (id, at)
+) partition by range (at);
+alter table event_batches alter column data set storage external;
+create table event_batches_default partition of event_batches default;
+create table event_queue (
+    id     bigint primary key,
+    at     timestamptz not null,
+    events integer not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 create table event_head (one boolean primary key default true check (one), position bigint not null);
 insert into event_head values (true, 0);
-create table events (
-    position bigint not null,
-    at       timestamptz not null,
-    type     text not null,
-    account  text not null,           -- bare JID; '' for events of links and rules
-    data     json not null,
-    primary key (position, at)
-) partition by range (at);
-create table events_default partition of events default;
+create table event_positions (
+    first  bigint primary key,        -- position of the batch's first event
+    events integer not null,
+    batch  bigint not null,
+    at     timestamptz not null
+);
+create view events as
+    select p.first + e.n - 1 as position, b.at, e.type, e.account, e.data::json
+    from event_positions p join event_batches b on b.id = p.batch and b.at = p.at,
+        unnest(b.types, b.accounts, b.data) with ordinality e(type, account, data, n);
 
 -- The connection to one XMPP server. Whoever owns it writes for it under its fence, which grows with every change of owner.
 create table links (

@@ -24,9 +24,9 @@ type AccountSummary struct {
 func (s *Store) FindAccount(ctx context.Context, account Key) (AccountSummary, error) {
 	var a AccountSummary
 	err := s.pool.QueryRow(ctx, `select a.jid, a.domain, a.generation, a.revision,
-			count(*) filter (where e.sid is null and s.state = 'binding'), count(*) filter (where e.sid is null and s.state = 'active'),
-			count(*) filter (where e.sid is null and s.state = 'hibernating'), count(*) filter (where e.sid is not null)
-		from accounts a left join sessions s on s.account = a.key left join evictions e on e.account = s.account and e.sid = s.sid
+			count(*) filter (where s.evict_code is null and s.state = 'binding'), count(*) filter (where s.evict_code is null and s.state = 'active'),
+			count(*) filter (where s.evict_code is null and s.state = 'hibernating'), count(*) filter (where s.evict_code is not null)
+		from accounts a left join sessions s on s.account = a.key
 		where a.key = $1 group by a.key`, uuidOf(account)).
 		Scan(&a.JID, &a.Domain, &a.Generation, &a.Revision, &a.Binding, &a.Active, &a.Hibernating, &a.Evicting)
 	if errors.Is(err, pgx.ErrNoRows) {

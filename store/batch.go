@@ -75,6 +75,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 	if busy, err = b.create(ctx, mode); err != nil {
 		return nil, translate(err)
 	}
+	if err := b.loadAnswered(ctx); err != nil {
+		return nil, fmt.Errorf("batch: decisions: %w", err)
+	}
 	if err := b.loadEnded(ctx); err != nil {
 		return nil, fmt.Errorf("batch: history: %w", err)
 	}
@@ -118,14 +121,11 @@ const guard = `select set_config('lock_timeout', '1s', true), set_config('idle_i
 
 func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	keys := uuids(len(b.wants), func(i int) Key { return b.wants[i].Key })
-	var subjects, asks []string
-	var askKeys, deviceKeys []pgtype.UUID
+	var subjects []string
+	var deviceKeys []pgtype.UUID
 	var devices []int64
 	for i, w := range b.wants {
 		subjects = append(subjects, w.JID)
-		if w.AskID != "" {
-			askKeys, asks = append(askKeys, keys[i]), append(asks, w.AskID)
-		}
 		for _, d := range w.Devices {
 			deviceKeys, devices = append(deviceKeys, keys[i]), append(devices, d)
 		}
@@ -147,7 +147,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 			return nil
 		})
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, '') from accounts where key = any($1) order by key for update"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), last_ask from accounts where key = any($1) order by key for update"
 	if mode == SkipBusy {
 		lock += " skip locked"
 	}
@@ -161,12 +161,6 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
 			from unnest($1::uuid[], $2::bigint[]) w(account, id)
 				cross join lateral (select * from devices d where d.account = w.account and d.id = w.id limit 1) d`, deviceKeys, devices).Query(b.scanDevices)
-	}
-	if len(asks) > 0 {
-		q.Queue(`select d.account, d.at, d.ask_id, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, d.rule_level,
-				d.condition, coalesce(d.retry_after, 0), d.shadow
-			from unnest($1::uuid[], $2::text[]) w(account, ask)
-				cross join lateral (select * from decisions d where d.account = w.account and d.at > now() - interval '2 minutes' and d.ask_id = w.ask limit 1) d`, askKeys, asks).Query(b.scanAnswered)
 	}
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
@@ -189,7 +183,7 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.lastAsk); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
@@ -198,28 +192,30 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.transport,
+const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, s.device, s.identity, s.platform, s.ip, s.secure, s.transport,
 		s.client_id, s.client, s.lang, s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at,
-		e.code, coalesce(e.winner, 0), coalesce(e.own, false), coalesce(e.device, ''), coalesce(e.platform, ''), coalesce(e.kick, 0), e.text,
-		e.requested_at, e.next_at, coalesce(e.attempts, 0), coalesce(e.still_present, false)
-	from sessions s left join evictions e on e.account = s.account and e.sid = s.sid
-	where s.account = any($1)`
+		s.evict_code, s.evict_winner, s.evict_own, s.evict_device, s.evict_platform, s.evict_kick, s.evict_text, s.evict_at, s.evict_next, s.evict_attempts, s.still_present
+	from sessions s where s.account = any($1)`
 
 func (b *batch) scanSessions(rows pgx.Rows) error {
 	for rows.Next() {
-		s, e := &Session{}, Eviction{}
+		s := &Session{}
 		var k pgtype.UUID
-		var code *string
-		var decided, deadline, requested, next *time.Time
-		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &s.Device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Transport,
+		var device, winner, kick pgtype.Int8
+		var code, toldDevice, toldPlatform pgtype.Text
+		var own, still pgtype.Bool
+		var attempts pgtype.Int4
+		var text map[string]string
+		var decided, deadline, requested, next pgtype.Timestamptz
+		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Transport,
 			&s.ClientID, &s.Client, &s.Lang, &s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt,
-			&code, &e.Winner, &e.Own, &e.Device, &e.Platform, &e.Kick, &e.Text, &requested, &next, &e.Attempts, &e.StillPresent); err != nil {
+			&code, &winner, &own, &toldDevice, &toldPlatform, &kick, &text, &requested, &next, &attempts, &still); err != nil {
 			return err
 		}
-		s.DecidedAt, s.BindDeadline = timeOf(decided), timeOf(deadline)
-		if code != nil {
-			e.Code, e.RequestedAt, e.NextAt = *code, timeOf(requested), timeOf(next)
-			s.Eviction = &e
+		s.Device, s.DecidedAt, s.BindDeadline = device.Int64, decided.Time, deadline.Time
+		if code.Valid {
+			s.Eviction = &Eviction{Code: code.String, Winner: winner.Int64, Own: own.Bool, Device: toldDevice.String, Platform: toldPlatform.String, Kick: kick.Int64, Text: text,
+				RequestedAt: requested.Time, NextAt: next.Time, Attempts: int(attempts.Int32), StillPresent: still.Bool}
 		}
 		// An account that another transaction holds was not locked: what is read of it may be stale and is left alone.
 		if r := b.records[b.index[k.Bytes]]; r != nil {
@@ -352,6 +348,29 @@ func (b *batch) create(ctx context.Context, mode Mode) (busy []int, err error) {
 	return busy, nil
 }
 
+// loadAnswered finds the decisions of asks that are repeated. Rare.
+func (b *batch) loadAnswered(ctx context.Context) error {
+	var keys []pgtype.UUID
+	var asks []string
+	for i, w := range b.wants {
+		if r := b.records[i]; r != nil && w.AskID != "" && (r.lastAsk == w.AskID || slices.ContainsFunc(r.Sessions, func(s *Session) bool { return s.AskID == w.AskID })) {
+			keys, asks = append(keys, pgtype.UUID{Bytes: w.Key, Valid: true}), append(asks, w.AskID)
+		}
+	}
+	if len(asks) == 0 {
+		return nil
+	}
+	rows, err := b.conn.Query(ctx, `select d.account, d.at, d.ask_id, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, d.rule_level,
+			d.condition, coalesce(d.retry_after, 0), d.shadow
+		from unnest($1::uuid[], $2::text[]) w(account, ask)
+			cross join lateral (select * from decisions d where d.account = w.account and d.at > now() - interval '1 hour' and d.ask_id = w.ask limit 1) d`, keys, asks)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return b.scanAnswered(rows)
+}
+
 // loadEnded finds out which of the wanted sids have ended. Rare: only for reports about sessions that are not live.
 func (b *batch) loadEnded(ctx context.Context) error {
 	var keys []pgtype.UUID
@@ -388,11 +407,4 @@ func (b *batch) loadEnded(ctx context.Context) error {
 		r.Ended[sid] = reason
 	}
 	return rows.Err()
-}
-
-func timeOf(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return *t
 }

@@ -25,17 +25,17 @@ type DueEviction struct {
 // is made. The waits between attempts are 1, 2, 4 and then 30 seconds.
 func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEviction, error) {
 	rows, err := s.pool.Query(ctx, `with due as (
-			select account, sid from evictions
-			where link = $1 and next_at <= clock_timestamp() and exists (select from links where name = $1 and fence = $2)
-			order by next_at limit $3 for update skip locked),
+			select account, sid from sessions
+			where link = $1 and evict_next <= clock_timestamp() and exists (select from links where name = $1 and fence = $2)
+			order by evict_next limit $3 for update skip locked),
 		claimed as (
-			update evictions e set attempts = attempts + 1,
-				next_at = clock_timestamp() + case attempts when 0 then interval '1s' when 1 then interval '2s' when 2 then interval '4s' else interval '30s' end
-			from due where e.account = due.account and e.sid = due.sid
-			returning e.*)
-		select a.key, a.jid, coalesce(a.lang, ''), s.sid, s.generation, s.resource, s.lang, s.device, s.state,
-			c.code, c.device, c.platform, c.kick, c.text, c.requested_at, c.attempts, c.still_present
-		from claimed c join sessions s on s.account = c.account and s.sid = c.sid join accounts a on a.key = c.account`, f.Link, f.Value, limit)
+			update sessions s set evict_attempts = s.evict_attempts + 1,
+				evict_next = clock_timestamp() + case s.evict_attempts when 0 then interval '1s' when 1 then interval '2s' when 2 then interval '4s' else interval '30s' end
+			from due where s.account = due.account and s.sid = due.sid
+			returning s.*)
+		select a.key, a.jid, coalesce(a.lang, ''), c.sid, c.generation, c.resource, c.lang, c.device, c.state,
+			c.evict_code, c.evict_device, c.evict_platform, c.evict_kick, c.evict_text, c.evict_at, c.evict_attempts, c.still_present
+		from claimed c join accounts a on a.key = c.account`, f.Link, f.Value, limit)
 	if err != nil {
 		return nil, fmt.Errorf("claim evictions: %w", err)
 	}
@@ -70,7 +70,9 @@ func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEv
 
 // HastenEvictions makes all evictions of a link due now, but for those that ride in an answer. For a link that has just come up.
 func (s *Store) HastenEvictions(ctx context.Context, link string) error {
-	if _, err := s.pool.Exec(ctx, "update evictions set next_at = clock_timestamp() where link = $1 and next_at > clock_timestamp()", link); err != nil {
+	if _, err := s.pool.Exec(ctx, `update sessions s set evict_next = clock_timestamp()
+		from (select account, sid from sessions where link = $1 and evict_next > clock_timestamp() for update skip locked) w
+		where s.account = w.account and s.sid = w.sid`, link); err != nil {
 		return fmt.Errorf("hasten evictions: %w", err)
 	}
 	return nil
@@ -121,8 +123,7 @@ type Outcome struct {
 
 // Outcomes returns what is known of sessions of one account, in any order; generations that were never given are left out.
 func (s *Store) Outcomes(ctx context.Context, account Key, generations []int64) ([]Outcome, error) {
-	rows, err := s.pool.Query(ctx, `select s.generation, s.resource, true, coalesce(e.still_present, false)
-			from sessions s left join evictions e on e.account = s.account and e.sid = s.sid where s.account = $1 and s.generation = any($2)
+	rows, err := s.pool.Query(ctx, `select generation, resource, true, coalesce(still_present, false) from sessions where account = $1 and generation = any($2)
 		union all
 		select generation, resource, false, false from session_history where account = $1 and generation = any($2)`,
 		pgtype.UUID{Bytes: account, Valid: true}, generations)

@@ -29,11 +29,9 @@ func (b *batch) flush(ctx context.Context) error {
 			w.collect(r)
 		}
 	}
-	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision
-		from unnest($1::uuid[], $2::bigint[], $3::bigint[]) u(key, generation, revision) where a.key = u.key`)
-	w.ended.queue(w.queue, `with gone as (delete from sessions s using unnest($1::uuid[], $2::text[]) u(account, sid) where s.account = u.account and s.sid = u.sid)
-		delete from evictions e using unnest($1::uuid[], $2::text[]) u(account, sid) where e.account = u.account and e.sid = u.sid`)
-	w.withdrawn.queue(w.queue, `delete from evictions e using unnest($1::uuid[], $2::text[]) u(account, sid) where e.account = u.account and e.sid = u.sid`)
+	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask
+		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) u(key, generation, revision, last_ask) where a.key = u.key`)
+	w.ended.queue(w.queue, `delete from sessions s using unnest($1::uuid[], $2::text[]) u(account, sid) where s.account = u.account and s.sid = u.sid`)
 	w.history.queue(w.queue, `insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
 			decided_at, started_at, last_seen_at, end_reason, winner, kick)
 		select * from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
@@ -49,11 +47,11 @@ func (b *batch) flush(ctx context.Context) error {
 			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])
 			u(account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
 		where s.account = u.account and s.sid = u.sid`)
-	w.evictions.queue(w.queue, `insert into evictions (account, sid, link, code, winner, own, device, platform, kick, text, requested_at, next_at, attempts, still_present)
-		select a, s, l, c, w, o, d, p, k, t::jsonb, r, n, m, b from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::text[], $9::bigint[],
-			$10::text[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::boolean[]) u(a, s, l, c, w, o, d, p, k, t, r, n, m, b)
-		on conflict (account, sid) do update set code = excluded.code, winner = excluded.winner, own = excluded.own, device = excluded.device, platform = excluded.platform,
-			kick = excluded.kick, text = excluded.text, requested_at = excluded.requested_at, next_at = excluded.next_at, attempts = excluded.attempts, still_present = excluded.still_present`)
+	w.evictions.queue(w.queue, `update sessions s set evict_code = u.c, evict_winner = u.w, evict_own = u.o, evict_device = u.d, evict_platform = u.p, evict_kick = u.k,
+			evict_text = u.t::jsonb, evict_at = u.r, evict_next = u.n, evict_attempts = u.m, still_present = u.b
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::timestamptz[], $11::timestamptz[],
+			$12::integer[], $13::boolean[]) u(a, s, c, w, o, d, p, k, t, r, n, m, b)
+		where s.account = u.a and s.sid = u.s`)
 	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
 		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
@@ -64,8 +62,7 @@ func (b *batch) flush(ctx context.Context) error {
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)`)
 	if len(w.events) > 0 {
-		c := queued(w.events)
-		c.queue(w.queue, insertEvents)
+		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
 	}
 	w.queue.Queue("commit")
 	return b.conn.SendBatch(ctx, w.queue).Close()
@@ -122,23 +119,24 @@ func grow[T any](col any, v T) any {
 	return append(s, v)
 }
 
-func optional(n int64) pgtype.Int8 { return pgtype.Int8{Int64: n, Valid: n != 0} }
+func optionalText(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
+func optional(n int64) pgtype.Int8      { return pgtype.Int8{Int64: n, Valid: n != 0} }
 func optionalTime(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
 
 type writer struct {
-	queue                                                                                     *pgx.Batch
-	accounts, ended, withdrawn, history, added, changed, evictions, decisions, devices, kicks columns
-	events                                                                                    []Event
+	queue                                                                          *pgx.Batch
+	accounts, ended, history, added, changed, evictions, decisions, devices, kicks columns
+	events                                                                         []Event
 }
 
 func (w *writer) collect(r *Record) {
 	if r.discarded {
 		return
 	}
-	if r.changed {
-		w.accounts.push(r.Key, r.Generation, r.Revision)
+	if r.changed || r.asked {
+		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk)
 	}
 	for _, h := range r.history {
 		var winner, kick int64
@@ -151,9 +149,6 @@ func (w *writer) collect(r *Record) {
 			w.ended.push(r.Key, h.SID)
 		}
 	}
-	for _, sid := range r.withdrawn {
-		w.withdrawn.push(r.Key, sid)
-	}
 	for _, s := range r.Sessions {
 		if s.isNew || s.dirty {
 			to := &w.changed
@@ -163,14 +158,17 @@ func (w *writer) collect(r *Record) {
 			to.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
 				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt)
 		}
-		if e := s.Eviction; e != nil && e.dirty {
+		switch e := s.Eviction; {
+		case e != nil && e.dirty:
 			var text pgtype.Text
 			if e.Text != nil {
 				b, _ := json.Marshal(e.Text) // a map of strings always encodes
 				text = pgtype.Text{String: string(b), Valid: true}
 			}
-			w.evictions.push(r.Key, s.SID, s.Link, e.Code, optional(e.Winner), e.Own, e.Device, e.Platform, optional(e.Kick), text, e.RequestedAt, optionalTime(e.NextAt),
-				int32(e.Attempts), e.StillPresent)
+			w.evictions.push(r.Key, s.SID, optionalText(e.Code), optional(e.Winner), e.Own, e.Device, e.Platform, optional(e.Kick), text, optionalTime(e.RequestedAt),
+				optionalTime(e.NextAt), int32(e.Attempts), e.StillPresent)
+		case e == nil && s.withdrawn:
+			w.evictions.push(r.Key, s.SID, optionalText(""), optional(0), false, "", "", optional(0), pgtype.Text{}, optionalTime(time.Time{}), optionalTime(time.Time{}), int32(0), false)
 		}
 	}
 	for _, d := range r.decisions {

@@ -11,7 +11,7 @@ import (
 )
 
 // partitioned are the tables of history, a partition a month.
-var partitioned = []string{"session_history", "decisions", "events"}
+var partitioned = []string{"session_history", "decisions", "event_batches"}
 
 // KeepPartitions makes the partitions of this month and the next two and drops those that ended before now minus keep (0: keeps all).
 // A month whose rows are in the default partition already stays there. Each step is a short transaction of its own, because it stops the table's

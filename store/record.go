@@ -43,7 +43,7 @@ type Session struct {
 
 	Eviction *Eviction // not nil: it has to go
 
-	isNew, dirty, gone bool
+	isNew, dirty, withdrawn bool
 }
 
 // Eviction says that a session has to go, and why.
@@ -116,12 +116,13 @@ type Record struct {
 	Answered *Decision         // the decision that Want.AskID already got, or nil
 	Ended    map[string]string // of Want.SIDs: those whose end is on record, with its reason
 
+	lastAsk   string
 	devices   map[int64]*Device
 	created   bool // the account's row is of this transaction
 	changed   bool // revision grew
+	asked     bool // lastAsk is new
 	discarded bool
 	history   []ended
-	withdrawn []string // sids whose eviction is taken back
 	decisions []*Decision
 	events    []Event
 	kicks     []Kick
@@ -190,7 +191,6 @@ func (r *Record) Changed(s *Session) { s.dirty = true }
 
 // End moves a session to history.
 func (r *Record) End(s *Session, reason string) {
-	s.gone = true
 	for i, o := range r.Sessions {
 		if o == s {
 			r.Sessions = append(r.Sessions[:i:i], r.Sessions[i+1:]...)
@@ -215,7 +215,7 @@ func (r *Record) EvictionChanged(s *Session) { s.Eviction.dirty = true }
 // Withdraw takes an eviction back: the session stands again.
 func (r *Record) Withdraw(s *Session) {
 	s.Eviction = nil
-	r.withdrawn = append(r.withdrawn, s.SID)
+	s.withdrawn = true
 	r.Touch()
 }
 
@@ -231,6 +231,9 @@ func (r *Record) SaveDevice(d *Device) {
 // Decide keeps a decision. At most one a transaction: its time is its key.
 func (r *Record) Decide(d *Decision) {
 	d.At = r.Now
+	if d.AskID != "" {
+		r.lastAsk, r.asked = d.AskID, true
+	}
 	r.decisions = append(r.decisions, d)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/bindgate/bindgate/rules"
 )
@@ -151,8 +152,7 @@ func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by string,
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&e.At); err != nil {
 		return err
 	}
-	c := queued([]Event{e})
-	_, err = tx.Exec(ctx, insertEvents, c.cols...)
+	_, err = tx.Exec(ctx, insertEvents, eventArgs(e.At, []Event{e})...)
 	return err
 }
 
@@ -163,7 +163,7 @@ type querier interface {
 func findRule(ctx context.Context, q querier, scope RuleScope) (KeptRule, error) {
 	var r KeptRule
 	var fields []byte
-	var expires *time.Time
+	var expires pgtype.Timestamptz
 	err := q.QueryRow(ctx, `select fields, version, expires_at from rules
 		where scope = $1 and subject = $2 and (expires_at is null or expires_at > clock_timestamp())`, scope.Level, scope.Subject).Scan(&fields, &r.Version, &expires)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -175,6 +175,6 @@ func findRule(ctx context.Context, q querier, scope RuleScope) (KeptRule, error)
 	if r.Rule, err = rules.Parse(fields); err != nil {
 		return r, fmt.Errorf("the kept rule of %s %q: %w", scope.Level, scope.Subject, err)
 	}
-	r.ExpiresAt = timeOf(expires)
+	r.ExpiresAt = expires.Time
 	return r, nil
 }

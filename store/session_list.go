@@ -68,9 +68,9 @@ func (s ListedSession) Position() SessionPosition {
 	return SessionPosition{Key: s.Key, SID: s.SID, EndedAt: s.EndedAt, Generation: s.Generation}
 }
 
-const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, case when e.sid is null then s.state else 'evicting' end,
+const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, case when s.evict_code is null then s.state else 'evicting' end,
 	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, ''
-	from sessions s join accounts a on a.key = s.account left join evictions e on e.account = s.account and e.sid = s.sid`
+	from sessions s join accounts a on a.key = s.account`
 
 const listedEnded = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, 'ended',
 	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, s.ended_at, s.end_reason
@@ -108,9 +108,9 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) ([]ListedSess
 		switch f.State {
 		case "":
 		case StateEvicting:
-			q.where("e.sid is not null")
+			q.where("s.evict_code is not null")
 		default:
-			q.where("e.sid is null and s.state = ?", f.State)
+			q.where("s.evict_code is null and s.state = ?", f.State)
 		}
 		if f.After.SID != "" {
 			q.where("(s.account, s.sid) > (?, ?)", uuidOf(f.After.Key), f.After.SID)
@@ -150,7 +150,7 @@ func (s *Store) FindSession(ctx context.Context, account Key, generation int64) 
 // SessionsAt returns an account's live sessions on a resource, or of a device if resource is "": first those that may stay, the latest first.
 func (s *Store) SessionsAt(ctx context.Context, account Key, resource string, device int64) ([]ListedSession, error) {
 	rows, err := s.pool.Query(ctx, "select "+listedLive+` where s.account = $1 and case when $2 = '' then s.device = $3 else s.resource = $2 end
-		order by e.sid is not null, s.generation desc`, uuidOf(account), resource, device)
+		order by s.evict_code is not null, s.generation desc`, uuidOf(account), resource, device)
 	if err != nil {
 		return nil, fmt.Errorf("sessions at: %w", err)
 	}
@@ -175,10 +175,10 @@ func (s *Store) HadSession(ctx context.Context, account Key, resource string, de
 func scanListedSession(row pgx.CollectableRow) (ListedSession, error) {
 	var s ListedSession
 	var k pgtype.UUID
-	var decided, ended *time.Time
+	var decided, ended pgtype.Timestamptz
 	err := row.Scan(&k, &s.JID, &s.Domain, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &s.Device, &s.Identity, &s.Platform, &s.IP, &s.Secure,
 		&s.Client, &decided, &s.StartedAt, &s.LastSeenAt, &ended, &s.EndReason)
-	s.Key, s.DecidedAt, s.EndedAt = k.Bytes, timeOf(decided), timeOf(ended)
+	s.Key, s.DecidedAt, s.EndedAt = k.Bytes, decided.Time, ended.Time
 	return s, err
 }
 

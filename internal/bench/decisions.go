@@ -146,7 +146,7 @@ func seed(ctx context.Context, c *pg.Cluster, n int) error {
 		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at)
 			select key, 's' || i || '-' || (g - 2), g, 'bench', (array['laptop', 'phone'])[g], 'active', 'probable', 'unknown', '192.0.2.7', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now()
 			from a, generate_series(1, 2) g order by 1`,
-		`insert into evictions (account, sid, link, code, winner, device, platform, requested_at) select key, 's' || i || '-' || -1, 'bench', 'takeover', 2, '', 'unknown', now() from a`,
+		`update sessions set evict_code = 'takeover', evict_winner = 2, evict_own = false, evict_device = '', evict_platform = 'unknown', evict_at = now() where generation = 1`,
 		`analyze`,
 	} {
 		if _, err := conn.Exec(ctx, strings.ReplaceAll(sql, "$N", strconv.Itoa(n))); err != nil {

@@ -224,8 +224,8 @@ func (w *world) rule(fields string) {
 
 // record renders the live sessions of an account, "resource=state" in order of resource, evicting ones marked.
 func (w *world) record(user string) string {
-	rows, err := w.store.Pool().Query(w.t.Context(), `select s.resource || '=' || case when e.sid is null then s.state else 'evicting' end
-		from sessions s left join evictions e on e.account = s.account and e.sid = s.sid where s.account = $1`, store.KeyOf(w.jid(user)))
+	rows, err := w.store.Pool().Query(w.t.Context(), `select s.resource || '=' || case when s.evict_code is null then s.state else 'evicting' end
+		from sessions s where s.account = $1`, store.KeyOf(w.jid(user)))
 	if err != nil {
 		return "record: " + err.Error()
 	}
