@@ -52,6 +52,19 @@ return function (gate)
 		return add_reason(st.stanza("stream:error", { ["xmlns:stream"] = declared }), k);
 	end
 
+	-- Writes what is buffered before the connection is closed. Prosody's own close waits for the socket to be writable, and
+	-- forgets the buffer if the client happens to have sent something at the same moment ("connection timeout").
+	local function close_written(conn)
+		if not conn or not conn.onwritable then return; end -- another network backend
+		local original = rawget(conn, "close"); -- nil: the class's
+		function conn.close(self, ...)
+			self.close = original;
+			local ok, err = pcall(self.onwritable, self);
+			if not ok then module:log("debug", "writing before the close: %s", err); end
+			return self:close(...);
+		end
+	end
+
 	local function disarm(r)
 		local a = r.armed;
 		if not a then return; end
@@ -65,6 +78,7 @@ return function (gate)
 		disarm(r);
 		if not session.destroyed then
 			r.ending = "kick";
+			if not session.bosh_version then close_written(session.conn); end
 			local ok, err = xpcall(session.close, traceback, session, stream_error(r, k));
 			if not ok then module:log("warn", "close of %s failed: %s", tostring(r.sid), err); end
 		end

@@ -11,6 +11,7 @@ local xpcall = require "util.xpcall".xpcall;
 local xmlns_ping = "urn:xmpp:ping";
 local buckets = 4096;
 local part_sessions = 100;
+local marker = "@sessions@";
 local most_probes = 50;
 
 return function (gate)
@@ -161,18 +162,30 @@ return function (gate)
 				return answer(origin, st.reply(stanza):tag("snapshot", attr));
 			end
 		end
-		local reply = st.reply(stanza):tag("snapshot", attr);
-		local at, sessions, covered = now(), 0, 0;
+		local part, at, sessions, covered = {}, now(), 0, 0;
 		while covered < count and sessions < part_sessions do
 			local bucket = all[first + covered];
 			if bucket then
-				for r in pairs(bucket.records) do reply:tag("session", registry.describe(r, at)):up(); end
+				for r in pairs(bucket.records) do part[#part + 1] = registry.write(r, at); end
 				sessions = sessions + bucket.n;
 			end
 			covered = covered + 1;
 		end
 		attr.count = int(covered);
-		return answer(origin, reply);
+		local reply = tostring(st.reply(stanza):tag("snapshot", attr):text(marker));
+		local before, behind = reply:find(marker, 1, true);
+		origin.send(reply:sub(1, before - 1)..table.concat(part)..reply:sub(behind + 1));
+		return true;
+	end
+
+	-- A part makes little garbage, and the collector waits until it is done: the collector's own pauses grow with the server's
+	-- memory (0.2 s with 15,000 sessions) and belong to no part.
+	local function without_collector(f, ...)
+		if collectgarbage("isrunning") ~= true then return xpcall(f, traceback, ...); end
+		collectgarbage("stop");
+		local ok, ret = xpcall(f, traceback, ...);
+		collectgarbage("restart");
+		return ok, ret;
 	end
 
 	local function on_iq(event)
@@ -191,7 +204,12 @@ return function (gate)
 		if not handler then
 			return bad(origin, stanza, "no request of the gate protocol: "..tostring(kind).." "..words.clean(node.name, 64));
 		end
-		local ok, ret = xpcall(handler, traceback, origin, stanza, node);
+		local ok, ret;
+		if handler == handlers.get.snapshot then
+			ok, ret = without_collector(handler, origin, stanza, node);
+		else
+			ok, ret = xpcall(handler, traceback, origin, stanza, node);
+		end
 		if ok then return ret; end
 		module:log("error", "%s failed: %s", node.name, ret);
 		return refuse(origin, stanza, "wait", "internal-server-error", "the request failed, see the server's log");
