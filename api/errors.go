@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -154,7 +153,7 @@ func (a *api) handleError(err error, c echo.Context) {
 	if f.code == codeUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	body, _ := json.Marshal(problem{ // strings and a number always encode
+	body, _ := encode(problem{ // strings and a number always encode
 		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: f.detail, Field: f.field, RequestID: id,
 	})
 	h.Del("ETag")

@@ -34,13 +34,20 @@ func page[T, R any](read []T, limit int, show func(T) R, next func(T) string) li
 
 // respond writes a value as JSON.
 func (c *call) respond(status int, v any) error {
+	body, err := encode(v)
+	if err != nil {
+		return fmt.Errorf("encode the response: %w", err)
+	}
+	return c.Blob(status, "application/json", body)
+}
+
+// encode makes JSON without HTML's escapes, which nobody here needs.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode the response: %w", err)
-	}
-	return c.Blob(status, "application/json", b.Bytes())
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }
 
 // requestID takes the caller's id if it is a plain word, else makes one.

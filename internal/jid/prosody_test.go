@@ -12,12 +12,13 @@ import (
 	"github.com/xdg-go/stringprep"
 )
 
-// Every code point between two letters, prepared by Prosody's own library. It prints hex, or - for a refusal.
+// Code points between two letters, prepared by Prosody's own library: all up to U+2FFFF and of the tags' block, and one in 101 of the rest, which
+// are private or unassigned. It prints hex, or - for a refusal.
 const prosodyPrepares = `
 package.cpath = "/usr/lib/prosody/?.so;" .. package.cpath
 local prep = require "util.encodings".stringprep
 local function show(s) return s and (s:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) or "-" end
-for i = 0, 0x10ffff do if i < 0xd800 or i > 0xdfff then
+for i = 0, 0x10ffff do if (i < 0xd800 or i > 0xdfff) and (i < 0x30000 or i // 0x1000 == 0xe0 or i % 101 == 0) then
 	local s = "a" .. utf8.char(i) .. "1"
 	print(i, show(prep.nodeprep(s)), show(prep.nameprep(s)), show(prep.resourceprep(s)))
 end end`
@@ -60,7 +61,7 @@ func TestAsProsody(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if lines != 0x110000-0x800 {
+	if lines < 0x30000-0x800 {
 		t.Errorf("compared %d code points", lines)
 	}
 }
