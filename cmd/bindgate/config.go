@@ -49,10 +49,9 @@ type linkConfig struct {
 // secret prints as [redacted].
 type secret string
 
-func (secret) String() string                 { return "[redacted]" }
-func (secret) GoString() string               { return "[redacted]" }
-func (secret) LogValue() slog.Value           { return slog.StringValue("[redacted]") }
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (secret) String() string       { return "[redacted]" }
+func (secret) GoString() string     { return "[redacted]" }
+func (secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 const (
 	defaultDataDir  = "./bindgate-data"

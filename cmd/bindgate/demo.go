@@ -130,12 +130,12 @@ func inDemo(ctx context.Context, cfg config, e *env, run func(context.Context, *
 			return err
 		}
 	case <-inner.Done():
-		return nil // serve says why
+		return nil // serve says why, in the deferred function
 	}
 	if err := w.linkUp(inner); err != nil {
-		return w.unless(ctx, err)
+		return unlessEnded(ctx, err)
 	}
-	return w.unless(ctx, run(inner, w))
+	return unlessEnded(ctx, run(inner, w))
 }
 
 func cmpError(err, otherwise error) error {
@@ -145,10 +145,10 @@ func cmpError(err, otherwise error) error {
 	return otherwise
 }
 
-// unless drops an error that only says that the user has ended the demo.
-func (w *world) unless(ctx context.Context, err error) error {
+// unlessEnded drops an error that only says that the user has ended the demo.
+func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // that is its purpose
 	}
 	return err
 }

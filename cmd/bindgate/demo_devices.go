@@ -17,10 +17,14 @@ import (
 type device struct{ user, resource, lang string }
 
 var demoDevices = []device{
-	{"alice", "android-pixel", "en"}, {"alice", "laptop", "en"},
-	{"bob", "iphone", "en"}, {"bob", "web-firefox", "en"},
-	{"hanako", "android-tablet", "ja"}, {"hanako", "desktop", "ja"},
-	{"wei", "iphone", "zh"}, {"wei", "web-chrome", "zh"},
+	{"alice", "android-pixel", "en"},
+	{"alice", "laptop", "en"},
+	{"bob", "iphone", "en"},
+	{"bob", "web-firefox", "en"},
+	{"hanako", "android-tablet", "ja"},
+	{"hanako", "desktop", "ja"},
+	{"wei", "iphone", "zh"},
+	{"wei", "web-chrome", "zh"},
 }
 
 // runDevices lets devices log in and out and says what happens, until ctx ends.

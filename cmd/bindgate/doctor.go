@@ -40,6 +40,7 @@ func (r *report) warn(what, format string, args ...any) {
 	r.warned++
 	r.line("WARN", what, format, args...)
 }
+
 func (r *report) fail(what, format string, args ...any) {
 	r.failed++
 	r.line("FAIL", what, format, args...)

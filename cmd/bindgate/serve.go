@@ -125,8 +125,10 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	}
 	var runs []func(context.Context) error
 	for _, l := range cfg.Links {
-		bc := xmppbridge.Config{Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
-			Version: version(), Logger: log}
+		bc := xmppbridge.Config{
+			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
+			Version: version(), Logger: log,
+		}
 		if l.TLS {
 			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration
 			bc.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}

@@ -70,17 +70,17 @@ func (o owner) prepare(dir string) (string, error) {
 			return "", err
 		}
 	}
-	real, err := filepath.EvalSymlinks(dir)
+	place, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", fmt.Errorf("database directory: %w", err)
 	}
-	if err := o.claim(real); err != nil {
+	if err := o.claim(place); err != nil {
 		return "", err
 	}
-	if bad := o.blockedAt(real); bad != "" {
+	if bad := o.blockedAt(place); bad != "" {
 		return "", fmt.Errorf("the user %s, which PostgreSQL runs as, cannot enter %s: allow it (chmod o+x %s) or use another data directory", o.name, bad, bad)
 	}
-	return real, nil
+	return place, nil
 }
 
 // create makes dir, or a link to a place which the owner can reach.

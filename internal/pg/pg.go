@@ -361,7 +361,7 @@ func (c *Cluster) answering(ctx context.Context) error {
 		}
 		conn, err := pgx.Connect(ctx, socketURL(c.socket, "postgres"))
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not yet
 		}
 		return true, conn.Close(ctx)
 	})

@@ -177,9 +177,9 @@ func TestADirectoryThatPostgresCannotReachIsALink(t *testing.T) {
 	dir := filepath.Join(closed, "cluster")
 	c := start(t, dir)
 	t.Cleanup(func() {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			os.RemoveAll(real)
-			os.Remove(real + ".lock")
+		if at, err := filepath.EvalSymlinks(dir); err == nil {
+			os.RemoveAll(at)
+			os.Remove(at + ".lock")
 		}
 	})
 	exec(t, c.URL(), `create table kept ()`)

@@ -71,7 +71,7 @@ func summarize(in io.Reader, out io.Writer) *summary {
 	}
 	if err := lines.Err(); err != nil {
 		fmt.Fprintln(out, "testrun:", err)
-		io.Copy(io.Discard, in) // go test must not block on a full pipe
+		_, _ = io.Copy(io.Discard, in) // go test must not block on a full pipe
 	}
 	return s
 }
