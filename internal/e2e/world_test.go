@@ -30,6 +30,7 @@ type world struct {
 	t       testing.TB
 	server  *prosody.Server
 	url     string // of the database
+	addr    string // of the component port as bindgate sees it
 	store   *store.Store
 	mu      sync.Mutex
 	running *bindgate
@@ -52,7 +53,14 @@ func newWorld(t testing.TB, cfg prosody.Config) *world {
 // dormant is a world whose bindgate does not run yet.
 func dormant(t testing.TB, cfg prosody.Config) *world {
 	t.Helper()
-	w := &world{t: t, url: pgtest.URL(t), server: prosody.ForTest(t, cfg)}
+	return dormantOn(t, pgtest.URL(t), cfg)
+}
+
+// dormantOn is one on the database at url.
+func dormantOn(t testing.TB, url string, cfg prosody.Config) *world {
+	t.Helper()
+	w := &world{t: t, url: url, server: prosody.ForTest(t, cfg)}
+	w.addr = w.server.Component
 	var err error
 	if w.store, err = store.Open(t.Context(), store.Config{URL: w.url}); err != nil {
 		t.Fatal(err)
@@ -80,7 +88,7 @@ func (w *world) start() *bindgate {
 func (w *world) launch(name string) *bindgate {
 	w.t.Helper()
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
-	bridge := xmppbridge.New(xmppbridge.Config{Name: "default", Addr: w.server.Component, Component: w.server.ComponentJID(),
+	bridge := xmppbridge.New(xmppbridge.Config{Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test"}, g)
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
