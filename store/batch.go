@@ -192,8 +192,8 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, s.device, s.identity, s.platform, s.ip, s.secure, s.transport,
-		s.client_id, s.client, s.lang, s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at,
+const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, s.device, s.identity, s.platform, s.ip, s.secure, s.client, s.lang,
+		 s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at,
 		s.evict_code, s.evict_winner, s.evict_own, s.evict_device, s.evict_platform, s.evict_kick, s.evict_text, s.evict_at, s.evict_next, s.evict_attempts, s.still_present
 	from sessions s where s.account = any($1)`
 
@@ -207,8 +207,8 @@ func (b *batch) scanSessions(rows pgx.Rows) error {
 		var attempts pgtype.Int4
 		var text map[string]string
 		var decided, deadline, requested, next pgtype.Timestamptz
-		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Transport,
-			&s.ClientID, &s.Client, &s.Lang, &s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt,
+		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Client, &s.Lang,
+			&s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt,
 			&code, &winner, &own, &toldDevice, &toldPlatform, &kick, &text, &requested, &next, &attempts, &still); err != nil {
 			return err
 		}

@@ -31,21 +31,21 @@ func (b *batch) flush(ctx context.Context) error {
 	}
 	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask
 		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) u(key, generation, revision, last_ask) where a.key = u.key`)
-	w.ended.queue(w.queue, `delete from sessions s using unnest($1::uuid[], $2::text[]) u(account, sid) where s.account = u.account and s.sid = u.sid`)
-	w.history.queue(w.queue, `insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
+	w.ended.queue(w.queue, `with gone as (
+			delete from sessions s using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) u(account, sid, at, reason)
+			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason)
+		insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
 			decided_at, started_at, last_seen_at, end_reason, winner, kick)
-		select * from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-			$11::boolean[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::bigint[], $19::bigint[])`)
+		select account, at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
+			decided_at, started_at, last_seen_at, reason, evict_winner, evict_kick from gone`)
 	w.added.queue(w.queue, `insert into sessions (account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang,
 			ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
 		select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
 			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])`)
-	w.changed.queue(w.queue, `update sessions s set resource = u.resource, state = u.state, device = u.device, identity = u.identity, platform = u.platform, ip = u.ip, secure = u.secure,
-			transport = u.transport, client_id = u.client_id, client = u.client, lang = u.lang, ask_id = u.ask_id, decided_at = u.decided_at, bind_deadline = u.bind_deadline,
-			epoch = u.epoch, seq = u.seq, started_at = u.started_at, last_seen_at = u.last_seen_at
-		from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])
-			u(account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
+	w.changed.queue(w.queue, `update sessions s set resource = u.resource, state = u.state, ip = u.ip, secure = u.secure, decided_at = u.decided_at, bind_deadline = u.bind_deadline,
+			epoch = u.epoch, seq = u.seq, last_seen_at = u.last_seen_at
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bigint[], $11::timestamptz[])
+			u(account, sid, resource, state, ip, secure, decided_at, bind_deadline, epoch, seq, last_seen_at)
 		where s.account = u.account and s.sid = u.sid`)
 	w.evictions.queue(w.queue, `update sessions s set evict_code = u.c, evict_winner = u.w, evict_own = u.o, evict_device = u.d, evict_platform = u.p, evict_kick = u.k,
 			evict_text = u.t::jsonb, evict_at = u.r, evict_next = u.n, evict_attempts = u.m, still_present = u.b
@@ -126,9 +126,9 @@ func optionalTime(t time.Time) pgtype.Timestamptz {
 }
 
 type writer struct {
-	queue                                                                          *pgx.Batch
-	accounts, ended, history, added, changed, evictions, decisions, devices, kicks columns
-	events                                                                         []Event
+	queue                                                                 *pgx.Batch
+	accounts, ended, added, changed, evictions, decisions, devices, kicks columns
+	events                                                                []Event
 }
 
 func (w *writer) collect(r *Record) {
@@ -139,24 +139,17 @@ func (w *writer) collect(r *Record) {
 		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk)
 	}
 	for _, h := range r.history {
-		var winner, kick int64
-		if h.Eviction != nil {
-			winner, kick = h.Eviction.Winner, h.Eviction.Kick
-		}
-		w.history.push(r.Key, h.at, h.Generation, h.SID, h.Link, h.Resource, optional(h.Device), string(h.Identity), h.Platform, h.IP, h.Secure, h.Transport, h.Client,
-			optionalTime(h.DecidedAt), h.StartedAt, h.LastSeenAt, h.reason, optional(winner), optional(kick))
 		if !h.isNew {
-			w.ended.push(r.Key, h.SID)
+			w.ended.push(r.Key, h.SID, h.at, h.reason)
 		}
 	}
 	for _, s := range r.Sessions {
-		if s.isNew || s.dirty {
-			to := &w.changed
-			if s.isNew {
-				to = &w.added
-			}
-			to.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
+		switch {
+		case s.isNew:
+			w.added.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
 				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt)
+		case s.dirty:
+			w.changed.push(r.Key, s.SID, s.Resource, string(s.State), s.IP, s.Secure, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.LastSeenAt)
 		}
 		switch e := s.Eviction; {
 		case e != nil && e.dirty:

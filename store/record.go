@@ -29,8 +29,8 @@ type Session struct {
 	Platform     string
 	IP           string
 	Secure       bool
-	Transport    string
-	ClientID     string
+	Transport    string // of a new one; not loaded
+	ClientID     string // likewise
 	Client       string
 	Lang         string
 	AskID        string
@@ -186,10 +186,10 @@ func (r *Record) Admit(s *Session) {
 	r.Touch()
 }
 
-// Changed notes that a field of a live session changed. It does not grow the revision: Touch does.
+// Changed notes that a live session's resource, state, address, times or last event changed. It does not grow the revision: Touch does.
 func (r *Record) Changed(s *Session) { s.dirty = true }
 
-// End moves a session to history.
+// End moves a session to history, as it is on record, with what its eviction says. One that was added in this transaction leaves no trace.
 func (r *Record) End(s *Session, reason string) {
 	for i, o := range r.Sessions {
 		if o == s {

@@ -132,13 +132,15 @@ func loginTo(account int, was int64) gate.Ask {
 	}
 }
 
-// seed makes accounts that each have a live session and one that was evicted and has not been seen to end, and a rule of one session.
+// seed makes accounts that each have two devices, last seen hours ago, a live session on one of them, and one that was evicted and has not been seen
+// to end, and a rule of one session.
 func seed(ctx context.Context, c *pg.Cluster, n int) error {
 	conn, err := pgx.Connect(ctx, c.URL()) // one connection: the temporary table is its own
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	devices := fmt.Sprintf("(%d, 'phone'), (%d, 'laptop')", store.DeviceOf("resource", "phone"), store.DeviceOf("resource", "laptop"))
 	for _, sql := range []string{
 		`update rules set fields = '{"max_sessions": 1}' where scope = 'default'`,
 		`create temp table a as select encode(substring(sha256(convert_to('user' || i || '@example.org', 'UTF8')) for 16), 'hex')::uuid as key, i from generate_series(0, $N - 1) i order by 1`,
@@ -147,9 +149,11 @@ func seed(ctx context.Context, c *pg.Cluster, n int) error {
 			select key, 's' || i || '-' || (g - 2), g, 'bench', (array['laptop', 'phone'])[g], 'active', 'probable', 'unknown', '192.0.2.7', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now()
 			from a, generate_series(1, 2) g order by 1`,
 		`update sessions set evict_code = 'takeover', evict_winner = 2, evict_own = false, evict_device = '', evict_platform = 'unknown', evict_at = now() where generation = 1`,
+		`insert into devices (account, id, identity, resource, client, first_seen_at, last_seen_at)
+			select key, d.id, 'probable', d.resource, 'Client 1.0', now() - interval '30 days', now() - interval '2 hours' from a, (values $D) d(id, resource) order by 1`,
 		`analyze`,
 	} {
-		if _, err := conn.Exec(ctx, strings.ReplaceAll(sql, "$N", strconv.Itoa(n))); err != nil {
+		if _, err := conn.Exec(ctx, strings.NewReplacer("$N", strconv.Itoa(n), "$D", devices).Replace(sql)); err != nil {
 			return fmt.Errorf("seed: %w", err)
 		}
 	}
