@@ -398,11 +398,11 @@ func TestReload(t *testing.T) {
 		// One bind is held while the module goes: it is let in by the policy.
 		c.on(nil)
 		held := login(t, server, xmppclient.TCP, "held-"+how, "en")
-		bound := make(chan error, 1)
-		go func() { _, err := held.Bind(within(t), "x"); bound <- err }()
 		c.mu.Lock()
 		asks := len(c.asks)
 		c.mu.Unlock()
+		bound := make(chan error, 1)
+		go func() { _, err := held.Bind(within(t), "x"); bound <- err }()
 		c.ask(asks + 1)
 		if err := f(); err != nil {
 			t.Fatal(err)

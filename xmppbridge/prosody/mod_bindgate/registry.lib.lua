@@ -268,14 +268,22 @@ return function (gate)
 		emit("hibernate", { user = r.user, sid = r.sid, resource = r.resource, state = "hibernating" });
 	end));
 
+	-- 13.0: before the stream that resumes is emptied.
+	module:hook_global("c2s-session-updated", function (event)
+		local r = event.session.bindgate;
+		if r and reg.by_sid[r.sid] == r then r.transport = transport_of(event.from_session); end
+	end);
+
 	module:hook("smacks-hibernation-end", gate.guarded("resume", function (event)
 		local session = event.resumed;
 		if not session then return; end
 		local r = session.bindgate;
 		if not r or reg.by_sid[r.sid] ~= r then return; end
-		r.transport = transport_of(event.origin);
 		r.input = now();
-		event.origin.bindgate = r; -- its filters, which the session took over, may still be handed the old table
+		if not event.origin.destroyed then -- 0.12
+			r.transport = transport_of(event.origin);
+			event.origin.bindgate = r; -- its filters, which the session took over, may still be handed the old table
+		end
 		add_filter(session, "stanzas/in", on_input, 100);
 		restate(r);
 		emit("resume", {
