@@ -27,6 +27,7 @@ import (
 type process struct {
 	t     *testing.T
 	url   string
+	key   string // file with the token secret
 	token string
 	cmd   *exec.Cmd
 	log   *safeBuffer
@@ -64,7 +65,7 @@ func startServe(t *testing.T, server *prosody.Server, secretWord string, args ..
 	}
 	addr := l.Addr().String()
 	l.Close()
-	p := &process{t: t, url: "http://" + addr, log: &safeBuffer{}}
+	p := &process{t: t, url: "http://" + addr, key: keyFile, log: &safeBuffer{}}
 	if p.token, err = (&config{}).mint(key, api.Claims{Scopes: []string{api.ScopeAdmin}}); err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +233,32 @@ func TestAStandbyTakesOver(t *testing.T) {
 	standby.within(10*time.Second, "the new owner has both sessions", func() bool {
 		return slices.Equal(standby.resources("ann@localhost"), []string{"phone"}) && slices.Equal(standby.resources("bob@localhost"), []string{"phone"})
 	})
+}
+
+func TestDoctorLeavesARunningLinkAlone(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{})
+	database := pgtest.Empty(t)
+	p := startServe(t, server, server.Secret(), "--database-url", database)
+	p.within(15*time.Second, "owns the link", p.linked)
+	doctor := func(listen string) string {
+		var out, errs bytes.Buffer
+		run(t.Context(), []string{
+			"doctor", "--database-url", database, "--listen", listen, "--jwt-secret-file", p.key, "--data-dir", t.TempDir(),
+			"--xmpp-addr", server.Component, "--xmpp-component", server.ComponentJID(), "--xmpp-secret", server.Secret(),
+		}, &out, &errs)
+		return out.String() + errs.String()
+	}
+	link := "OK    link " + server.ComponentJID() + ": "
+	if said := doctor(strings.TrimPrefix(p.url, "http://")); !strings.Contains(said, link+"up, localhost on Prosody") {
+		t.Errorf("doctor on the same address says:\n%s", said)
+	}
+	if said := doctor("127.0.0.1:0"); !strings.Contains(said, link+"connected by the bindgate ") {
+		t.Errorf("doctor on another address says:\n%s", said)
+	}
+	if n := strings.Count(p.log.String(), "link is up"); n != 1 {
+		t.Errorf("the link came up %d times; doctor must not touch it", n)
+	}
 }
 
 // testSlack is for a machine that runs other tests too.

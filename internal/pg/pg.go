@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -193,7 +192,8 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return c.start(ctx)
 }
 
-// Watch starts the server again when it has ended without being told to, until ctx ends. It returns an error only if it cannot.
+// Watch starts the server again when it has ended without being told to, until ctx ends; a start that
+// ctx interrupts is given up. It returns an error only if the server cannot be started.
 func (c *Cluster) Watch(ctx context.Context) error {
 	for sleep(ctx, watchEvery) == nil {
 		if err := c.revive(ctx); err != nil && ctx.Err() == nil {
@@ -259,38 +259,6 @@ func (c *Cluster) release() {
 		c.lock.Close()
 		c.lock = nil
 	}
-}
-
-// initialize runs initdb beside the directory and renames the result: an interrupted one leaves no half cluster.
-func (c *Cluster) initialize(ctx context.Context, noSync bool) error {
-	fresh := c.dir + ".new"
-	if err := os.RemoveAll(fresh); err != nil {
-		return fmt.Errorf("make a database cluster: %w", err)
-	}
-	if err := c.owner.mkdir(fresh); err != nil {
-		return err
-	}
-	args := []string{
-		"--pgdata=" + fresh, "--username=" + superuser, "--encoding=UTF8", "--locale=C", "--lc-ctype=C.UTF-8",
-		"--auth-local=trust", "--auth-host=reject",
-	}
-	if noSync {
-		args = append(args, "--no-sync")
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin.dir, "initdb"), args...)
-	cmd.Dir = "/"
-	cmd.Env = c.owner.env()
-	cmd.SysProcAttr = c.owner.attr()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb in %s: %w: %s", c.dir, err, lastLines(string(out), 5))
-	}
-	if err := os.Remove(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("make a database cluster: %w", err)
-	}
-	if err := os.Rename(fresh, c.dir); err != nil {
-		return fmt.Errorf("make a database cluster: %w", err)
-	}
-	return nil
 }
 
 // start runs the server and waits for its first answer. After a crash, processes of the previous server may hold its
@@ -365,25 +333,6 @@ func (c *Cluster) answering(ctx context.Context) error {
 		}
 		return true, conn.Close(ctx)
 	})
-}
-
-func (c *Cluster) createDatabase(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, socketURL(c.socket, "postgres"))
-	if err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	defer conn.Close(ctx)
-	var there bool
-	if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, database).Scan(&there); err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	if there {
-		return nil
-	}
-	if _, err := conn.Exec(ctx, `create database `+pgx.Identifier{database}.Sanitize()); err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	return nil
 }
 
 func socketURL(dir, db string) string {

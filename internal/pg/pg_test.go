@@ -93,21 +93,25 @@ func TestAWatchedClusterComesBack(t *testing.T) {
 	}
 	deadline, done := context.WithTimeout(t.Context(), 20*time.Second)
 	defer done()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		conn, err := pgx.Connect(deadline, c.URL())
 		if err == nil {
 			conn.Close(deadline)
 			break
 		}
-		if deadline.Err() != nil {
+		select {
+		case <-deadline.Done():
 			t.Fatalf("it did not come back: %v", err)
+		case <-tick.C:
 		}
 	}
+	exec(t, c.URL(), `select from kept`)
 	cancel()
 	if err := <-watched; err != nil {
 		t.Errorf("Watch: %v", err)
 	}
-	exec(t, c.URL(), `select from kept`)
 	stop(t, c)
 }
 
