@@ -48,6 +48,14 @@ return function (gate)
 		return replacing and replacing ~= r and replacing.user == r.user and replacing.wanted == r.resource;
 	end
 
+	-- The language of a BOSH stream is in the request that begins it (XEP-0124 §7); mod_bosh drops it and takes each later body
+	-- for a stream in "en".
+	module:hook_global("bosh-session", gate.guarded("BOSH session", function (event)
+		local body = event.request and event.request.body;
+		if type(body) ~= "string" then return; end
+		event.session.bindgate_lang = body:sub(1, 4096):match("<[%w:]*body%s[^>]*xml:lang%s*=%s*[\"']([%w_-]+)[\"']");
+	end));
+
 	-- Above core's handler of the bind request (0): what only the request shows.
 	module:hook("stanza/iq/"..xmlns_bind..":bind", gate.guarded("bind request", function (event)
 		local session, stanza = event.origin, event.stanza;
@@ -55,6 +63,7 @@ return function (gate)
 		local r = registry.of(session);
 		local node = stanza.tags[1];
 		r.lang = clean(stanza.attr["xml:lang"], 64);
+		if session.bosh_version and (not r.lang or r.lang == "en") then r.lang = clean(session.bindgate_lang, 64) or r.lang; end
 		local named = node:get_child("resource");
 		r.named = named and #named.tags == 0 and (named[1] or "") ~= "";
 		local takeover = node:get_child("takeover", ns);
@@ -136,7 +145,6 @@ return function (gate)
 		ask_count = ask_count + 1;
 		local at = now();
 		local a = { iq = id_prefix..int(ask_count), ask_id = gate.epoch.."-"..int(ask_count), connection = link.connection };
-		r.ask_id = a.ask_id;
 		local user_agent = session.sasl_handler and session.sasl_handler.user_agent;
 		r.client_id = clean(session.client_id, 128) or r.client_id;
 		r.client = clean(type(user_agent) == "table" and user_agent.software, 200) or r.client;
@@ -312,8 +320,8 @@ return function (gate)
 		if waiting[r.sid] then forget(r); end
 		r.kick, replacing = nil, r;
 		if gate.mode == "off" then return nil; end
-		local usable, why = link.usable();
-		if usable and not async.ready() then usable, why = false, "the bind cannot be held"; end
+		local usable, why = false, "the bind cannot be held";
+		if async.ready() then usable, why = link.usable(); end
 		if not usable then return by_policy(event, r, why); end
 
 		waiting[r.sid] = r;
@@ -340,6 +348,8 @@ return function (gate)
 		local ok, ret = xpcall(pre_bind, traceback, event);
 		if ok then return ret; end
 		module:log("error", "bind failed: %s", ret);
+		local r = event.session.bindgate;
+		if r and waiting[r.sid] then forget(r); end
 		if gate.on_failure == "allow" then return nil; end
 		event.error = { type = "wait", condition = "service-unavailable" };
 		return false;
@@ -366,6 +376,7 @@ return function (gate)
 		local decision, remembered = r.decision, r.kick;
 		r.kick, replacing = nil, nil;
 		if waiting[r.sid] then forget(r); end
+		r.decision = nil;
 		for _, k in ipairs(decision and decision.kicks or {}) do
 			local other = registry.bound_by_sid(k.sid);
 			if other and other ~= r then
