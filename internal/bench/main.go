@@ -31,6 +31,9 @@ var rows = []struct {
 	measure func(ctx context.Context, log *slog.Logger) (row, error)
 }{
 	{"decisions", decisions},
+	{"takeover", takeover},
+	{"snapshot", snapshot},
+	{"memory", memory},
 }
 
 func main() {

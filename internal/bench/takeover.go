@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/xmppclient"
+)
+
+// trials of each kind in a round.
+const trials = 80
+
+// takeover compares the time from a new client's bind to the old client's <conflict/> with the same on a Prosody without the gate, whose built-in
+// kick_old replaces a session at once. What the gate adds is one durable transaction, so it is measured in those.
+func takeover(ctx context.Context, log *slog.Logger) (row, error) {
+	r := row{Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
+		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds)}
+	c, stop, err := cluster(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer stop()
+	if _, err := pgbench(ctx, c, "-i", "-q", "-s", "10"); err != nil {
+		return r, err
+	}
+	gated, err := prosody.Start(ctx, prosody.Config{LogLevel: "warn"})
+	if err != nil {
+		return r, err
+	}
+	defer gated.Stop()
+	plain, err := prosody.Start(ctx, prosody.Config{LogLevel: "warn", WithoutGate: true})
+	if err != nil {
+		return r, err
+	}
+	defer plain.Stop()
+	_, stopGate, err := bindgate(ctx, log, c, gated)
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if err := stopGate(); err != nil {
+			log.Error("bindgate", "error", err)
+		}
+	}()
+	var ratios, with, without, latency []float64
+	for range rounds {
+		out, err := pgbench(ctx, c, "-n", "-N", "-M", "prepared", "-c", "1", "-T", "3")
+		if err != nil {
+			return r, err
+		}
+		one, err := figure(latencyLine, out)
+		if err != nil {
+			return r, err
+		}
+		ours, err := replace(ctx, gated)
+		if err != nil {
+			return r, fmt.Errorf("with the gate: %w", err)
+		}
+		builtIn, err := replace(ctx, plain)
+		if err != nil {
+			return r, fmt.Errorf("built in: %w", err)
+		}
+		ratios = append(ratios, (ours-builtIn)/one)
+		with, without, latency = append(with, ours), append(without, builtIn), append(latency, one)
+	}
+	r.Ratio = median(ratios)
+	r.Holds = r.Ratio <= 2
+	r.Detail = map[string]float64{"gate p50 ms": median(with), "built-in p50 ms": median(without), "pgbench 1-client ms": median(latency)}
+	return r, nil
+}
+
+// replace logs in to one account again and again with one resource and returns the median in milliseconds from bind to the old client's end.
+func replace(ctx context.Context, server *prosody.Server) (float64, error) {
+	dial := func() (*xmppclient.Client, error) {
+		return xmppclient.Dial(ctx, xmppclient.Options{Addr: server.C2S, Domain: server.Domain(), User: "bench", Discard: true})
+	}
+	old, err := dial()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { old.Close() }()
+	if _, err := old.Bind(ctx, "phone"); err != nil {
+		return 0, err
+	}
+	var all []float64
+	for range trials {
+		next, err := dial()
+		if err != nil {
+			return 0, err
+		}
+		bound, err := next.Bind(ctx, "phone")
+		if err != nil {
+			return 0, err
+		}
+		end, err := old.WaitClosed(ctx)
+		if err != nil || end == nil || end.Condition != "conflict" {
+			return 0, fmt.Errorf("the old client got %v, %w", end, err)
+		}
+		all = append(all, end.At.Sub(bound.SentAt).Seconds()*1000)
+		old.Cut()
+		old = next
+	}
+	return median(all), nil
+}
