@@ -19,7 +19,7 @@ const maxProbes = 2
 func (g *Gate) Ask(a Ask, answer func(Answer)) {
 	g.stats.Asks.Add(1)
 	g.noteSeq(a.Source, a.Epoch, a.Seq, false)
-	g.ask(&asking{Ask: a, gate: g, reply: answer})
+	g.ask(&asking{Ask: a, gate: g, reply: answer, connection: g.connection(a.Link)})
 }
 
 // asking is an ask on its way through its rounds.
@@ -29,6 +29,8 @@ type asking struct {
 	reply    func(Answer)
 	verdicts map[string]rules.Verdict // by sid, from the rounds before
 	probes   int
+
+	connection int // that it came over; with its end the server goes on without us
 }
 
 func (g *Gate) ask(a *asking) {
@@ -48,7 +50,7 @@ func (g *Gate) ask(a *asking) {
 
 func (a *asking) apply(r *store.Record) func() {
 	g := a.gate
-	if time.Since(a.Received) >= a.Deadline {
+	if time.Since(a.Received) >= a.Deadline || g.connection(a.Link) != a.connection {
 		r.Discard()
 		return func() {
 			g.stats.Late.Add(1)

@@ -19,6 +19,7 @@ type link struct {
 	name, driver, component string
 	fence                   store.Fence // zero: not the owner
 	conn                    Link        // nil: down
+	connection              int         // counts the changes of conn
 	since                   time.Time   // of the present state
 	lastError               string
 	sources                 map[Source]*source
@@ -131,7 +132,7 @@ func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
 
 // Connected tells that a link's server is there; conn is used until Disconnected.
 func (g *Gate) Connected(name string, conn Link) {
-	g.withLink(name, func(l *link) { l.conn, l.since, l.lastError = conn, time.Now(), "" })
+	g.withLink(name, func(l *link) { l.conn, l.connection, l.since, l.lastError = conn, l.connection+1, time.Now(), "" })
 	g.bg.Add(1)
 	go func() {
 		defer g.bg.Done()
@@ -152,6 +153,7 @@ func (g *Gate) Disconnected(name string, reason error) {
 		was = l.conn != nil
 		l.conn = nil
 		if was {
+			l.connection++
 			l.since = time.Now()
 		}
 		if reason != nil {
@@ -196,7 +198,20 @@ func (g *Gate) Hello(h Hello) {
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
+	g.bg.Add(1)
+	go func() {
+		defer g.bg.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
+		defer cancel()
+		if err := g.store.HastenBinds(ctx, h.Link, helloGrace); err != nil {
+			g.log.Warn("binds that were asked for before may be waited for until their deadline", "link", h.Link, "error", err)
+		}
+	}()
 }
+
+// helloGrace is how long after a hello the binds that were asked for before it may still be reported; the comparison that begins with it finds
+// those that came to be.
+const helloGrace = 2 * time.Second
 
 // Problem notes what is wrong with a domain of a link, for operators.
 func (g *Gate) Problem(name, domain, text string) {
@@ -254,6 +269,11 @@ func (g *Gate) withLink(name string, f func(*link)) {
 func (g *Gate) connOf(name string) (conn Link) {
 	g.withLink(name, func(l *link) { conn = l.conn })
 	return conn
+}
+
+func (g *Gate) connection(name string) (n int) {
+	g.withLink(name, func(l *link) { n = l.connection })
+	return n
 }
 
 func (g *Gate) fence(name string) (f store.Fence) {

@@ -78,6 +78,17 @@ func (s *Store) HastenEvictions(ctx context.Context, link string) error {
 	return nil
 }
 
+// HastenBinds lets no bind of a link be waited for longer than wait from now. For a server that said hello: whoever asked it before has been answered
+// without us, or is bound by now.
+func (s *Store) HastenBinds(ctx context.Context, link string, wait time.Duration) error {
+	if _, err := s.pool.Exec(ctx, `update sessions s set bind_deadline = clock_timestamp() + $2::interval
+		from (select account, sid from sessions where link = $1 and state = 'binding' and bind_deadline > clock_timestamp() + $2::interval for update skip locked) w
+		where s.account = w.account and s.sid = w.sid`, link, wait); err != nil {
+		return fmt.Errorf("hasten binds: %w", err)
+	}
+	return nil
+}
+
 // levels returns a function that gives the rules, strongest first, of each of the accounts.
 func (s *Store) levels(ctx context.Context, jids []string) (func(jid string) []rules.LevelRule, error) {
 	rows, err := s.pool.Query(ctx, `select scope, subject, fields from rules

@@ -1,0 +1,98 @@
+package gate_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/store"
+)
+
+// absent is a server that answers nothing.
+type absent struct{}
+
+var errAbsent = errors.New("absent")
+
+func (absent) Kick(context.Context, gate.Source, gate.Kick) (gate.KickResult, error) {
+	return "", errAbsent
+}
+
+func (absent) Probe(context.Context, gate.Source, string, []string, time.Duration) (map[string]gate.Verdict, error) {
+	return nil, errAbsent
+}
+
+func (absent) Snapshot(context.Context, gate.Source, int, int, string) (gate.Part, error) {
+	return gate.Part{}, errAbsent
+}
+
+func (absent) SetMode(context.Context, gate.Source, string) error { return errAbsent }
+
+// own has the bench's gate own the link.
+func (b *bench) own() {
+	b.t.Helper()
+	up := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- b.gate.Own(ctx, theLink, "gate", "bindgate."+theDomain, func(ctx context.Context) error {
+			b.gate.Connected(theLink, absent{})
+			close(up)
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	b.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	<-up
+}
+
+// A connection that was lost takes its binds with it: those that were let in and were not heard of again are given up soon after the next hello.
+func TestHelloEndsTheWaitForEarlierBinds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.own()
+	b.rule(`{"max_sessions": 1}`)
+	b.login("ann", "s1", "phone")
+	a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "tablet", ID: "a", Deadline: time.Minute, Sessions: []gate.Listed{{SID: "s1", Resource: "phone", State: "active"}}})
+	if a.Outcome != gate.Allow {
+		t.Fatalf("%+v", a)
+	}
+	b.eventually("ann", "s1=evicting:takeover s2=binding")
+	b.gate.Disconnected(theLink, errAbsent)
+	b.gate.Connected(theLink, absent{})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq})
+	b.eventually("ann", "s1=active")
+}
+
+// An ask whose connection has ended is not decided: the server has gone on without us.
+func TestAskOfALostConnection(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.own()
+	b.login("ann", "s1", "phone")
+	tx, err := b.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "select from accounts where key = $1 for update", store.KeyOf("ann@"+theDomain)); err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan gate.Answer, 1)
+	b.gate.Ask(gate.Ask{Source: b.source(), Received: time.Now(), Deadline: time.Minute, User: "ann", SID: "s2", Resource: "tablet", ID: "a", More: true, Epoch: "e1", Seq: b.seq},
+		func(a gate.Answer) { out <- a })
+	b.gate.Disconnected(theLink, errAbsent)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-out; a.Outcome != gate.Undecided {
+		t.Fatalf("%+v", a)
+	}
+	if got := b.state("ann"); got != "s1=active" {
+		t.Fatal(got)
+	}
+}
