@@ -122,7 +122,7 @@ func (c *component) read(reader *xmppclient.Reader, hello bool) {
 			reply = "<iq type='result' id='" + e.Attr("id") + "' from='%s' to='%s'><hello xmlns='" + ns + "' version='1' bindgate='0.1.0'/></iq>"
 		}
 		if reply != "" {
-			c.send(reply)
+			c.write(fmt.Sprintf(reply, c.jid, e.Attr("from")))
 		}
 		c.mu.Lock()
 		switch {
@@ -146,7 +146,11 @@ func (c *component) read(reader *xmppclient.Reader, hello bool) {
 
 // send writes a stanza; its two %s are filled with our address and the host's.
 func (c *component) send(stanza string) {
-	if _, err := io.WriteString(c.conn, fmt.Sprintf(stanza, c.jid, c.domain)); err != nil {
+	c.write(fmt.Sprintf(stanza, c.jid, c.domain))
+}
+
+func (c *component) write(text string) {
+	if _, err := io.WriteString(c.conn, text); err != nil {
 		c.t.Logf("component send: %v", err)
 	}
 }
@@ -300,7 +304,7 @@ func mustEnd(t testing.TB, c *xmppclient.Client) *xmppclient.StreamError {
 		t.Fatal(err)
 	}
 	if e == nil {
-		t.Fatal("the stream ended without a stream error")
+		t.Fatalf("the stream ended without a stream error: %v", c.Err())
 	}
 	return e
 }

@@ -292,3 +292,66 @@ func TestKickBeforeBind(t *testing.T) {
 		t.Errorf("unbind: %s", e.Raw)
 	}
 }
+
+// TestKickInAnswerBeforeBind: an answer names a session that was allowed before it and is not bound yet.
+func TestKickInAnswerBeforeBind(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{PluginPath: "testdata/plugins", Modules: []string{"late"}})
+	c := connect(t, server, true)
+	c.on(allowAll)
+	slow := login(t, server, xmppclient.TCP, "kim", "en")
+	bound := make(chan error, 1)
+	go func() {
+		_, err := slow.Bind(within(t), "slow")
+		bound <- err
+	}()
+	sid := c.ask(1).node.Attr("sid")
+	c.on(func(a ask) string { return a.allow(kickOf(sid, "code='takeover'", "")) })
+	winner := login(t, server, xmppclient.TCP, "kim", "en")
+	mustBind(t, winner, "winner")
+	if _, err := server.Eval(t.Context(), `prosody.hosts.localhost.events.fire_event("late-go")`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-bound; err != nil {
+		t.Fatal(err)
+	}
+	if e := mustEnd(t, slow); e.Ended == nil || e.Ended.Code != "takeover" {
+		t.Errorf("stream error: %s", e.Raw)
+	}
+	mustLive(t, winner)
+}
+
+// TestTwoHosts: one component serves two virtual hosts, each with a module of its own.
+func TestTwoHosts(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{Domains: []string{"localhost", "other.localhost"}, Component: "bindgate.localhost"})
+	c := connect(t, server, true)
+	c.await("two hellos", func() bool { return c.hellos == 2 })
+	client, err := xmppclient.Dial(within(t), xmppclient.Options{Addr: server.C2S, Domain: "other.localhost", User: "lee"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Cut)
+	bound := make(chan error, 1)
+	go func() {
+		_, err := client.Bind(within(t), "x")
+		bound <- err
+	}()
+	a := c.ask(1)
+	c.domain = "other.localhost"
+	c.send(a.allow())
+	if err := <-bound; err != nil {
+		t.Fatal(err)
+	}
+	kick := "<kick xmlns='" + ns + "' sid='" + a.node.Attr("sid") + "'/>"
+	c.domain = "localhost"
+	if condition, _ := conditionOf(c.request("set", kick)); condition != "item-not-found" {
+		t.Errorf("the other host's session: %s", condition)
+	}
+	mustLive(t, client)
+	c.domain = "other.localhost"
+	if answer := c.request("set", kick); answer.Attr("type") != "result" {
+		t.Errorf("kick: %s", answer.Raw)
+	}
+	mustEnd(t, client)
+}

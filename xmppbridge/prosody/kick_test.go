@@ -86,6 +86,36 @@ func TestKickForGood(t *testing.T) {
 	}
 }
 
+// TestKickBetweenBOSHRequests ends a client at the moment it has no request open: it reads why at its next one.
+func TestKickBetweenBOSHRequests(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{})
+	c := connect(t, server, true)
+	c.on(allowAll)
+	client := login(t, server, xmppclient.BOSH, "polly", "en")
+	mustBind(t, client, "x")
+	sid := c.event("bind", "polly", "x").Attr("sid")
+	// Take the open request away, and kick in the same run of the server's thread.
+	_, err := server.Eval(t.Context(), fmt.Sprintf(`
+		local session = prosody.hosts.localhost.sessions.polly.sessions.x;
+		for i = #session.requests, 1, -1 do
+			session.requests[i]:send("<body xmlns='http://jabber.org/protocol/httpbind' sid='"..session.sid.."'/>");
+		end
+		assert(#session.requests == 0);
+		prosody.hosts.localhost.events.fire_event("iq/host", {
+			origin = { send = function () end };
+			stanza = st.iq({ type = "set", id = "k", from = "bindgate.localhost", to = "localhost" })
+				:tag("kick", { xmlns = "urn:bindgate:1", sid = %q, code = "rule" }):tag("text", { xmlns = "urn:bindgate:1", ["xml:lang"] = "en" }):text("<later>");
+		});
+		assert(session.destroyed);`, sid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := mustEnd(t, client); e.Condition != "conflict" || e.Text != "<later>" || e.Ended == nil || e.Ended.Code != "rule" {
+		t.Errorf("stream error: %s", e.Raw)
+	}
+}
+
 func TestKickRefused(t *testing.T) {
 	t.Parallel()
 	server := prosody.ForTest(t, prosody.Config{})

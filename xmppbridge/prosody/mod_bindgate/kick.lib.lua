@@ -1,6 +1,7 @@
 -- Ending a session for good: conflict with our text and <ended/>, and no resumption, whatever carries the stream.
 
 local st = require "util.stanza";
+local timer = require "util.timer";
 local sessionmanager = require "core.sessionmanager";
 local traceback = debug.traceback;
 local xpcall = require "util.xpcall".xpcall;
@@ -8,6 +9,8 @@ local xpcall = require "util.xpcall".xpcall;
 local xmlns_stream_errors = "urn:ietf:params:xml:ns:xmpp-streams";
 local xmlns_streams = "http://etherx.jabber.org/streams";
 local xmlns_bosh = "http://jabber.org/protocol/httpbind";
+
+local note_seconds = 60; -- mod_bosh gives up on a silent client after as long
 
 local codes = { takeover = true, kick = true, rule = true, expired = true, blocked = true };
 
@@ -42,7 +45,7 @@ return function (gate)
 
 	-- Prosody takes a whole stanza as the reason; BOSH takes it as the whole body.
 	local function stream_error(r, k)
-		if r.session.bosh_version then
+		if r.transport == "bosh" then -- not session.bosh_version: that stays when the session is resumed over TCP
 			local body = st.stanza("body", {
 				xmlns = xmlns_bosh, type = "terminate", condition = "remote-stream-error", ["xmlns:stream"] = xmlns_streams,
 			});
@@ -65,6 +68,26 @@ return function (gate)
 		end
 	end
 
+	-- A BOSH client that has no request open just now reads why at its next one: in mod_bosh's table a stand-in keeps the place
+	-- of the session, gives the answer, and goes.
+	local bosh_sessions = module:shared("/*/bosh/sessions");
+	local function leave_note(sid, body)
+		local note = { type = "c2s_destroyed", destroyed = true, sid = sid, requests = {}, send_buffer = { body }, log = module._log };
+		local function go()
+			if bosh_sessions[sid] == note then bosh_sessions[sid] = nil; end
+		end
+		function note.filter(_, data) return data; end
+		note.thread = { run = function () end };
+		note.close = go;
+		function note.send()
+			go();
+			for _, request in ipairs(note.requests) do request:send(body); end
+			return true;
+		end
+		bosh_sessions[sid] = note;
+		timer.add_task(note_seconds, go);
+	end
+
 	local function disarm(r)
 		local a = r.armed;
 		if not a then return; end
@@ -78,8 +101,14 @@ return function (gate)
 		disarm(r);
 		if not session.destroyed then
 			r.ending = "kick";
-			if not session.bosh_version then close_written(session.conn); end
-			local ok, err = xpcall(session.close, traceback, session, stream_error(r, k));
+			local reason, unread_sid = stream_error(r, k), nil;
+			if not session.bosh_version then
+				close_written(session.conn);
+			elseif #session.requests == 0 then
+				unread_sid = session.sid;
+			end
+			local ok, err = xpcall(session.close, traceback, session, reason);
+			if unread_sid then leave_note(unread_sid, tostring(reason)); end
 			if not ok then module:log("warn", "close of %s failed: %s", tostring(r.sid), err); end
 		end
 		if not session.destroyed then
@@ -113,6 +142,14 @@ return function (gate)
 		session.close = a.close;
 	end
 	kick.disarm = disarm;
+
+	-- 0.12: what ends a hibernating BOSH session leaves its resumption token, and a client that resumes with it gets no answer.
+	module:hook("resource-unbind", gate.guarded("revoke", function (event)
+		local session = event.session;
+		if session.resumption_token then
+			module:fire_event("pre-session-close", { session = session, reason = "conflict" });
+		end
+	end), 50);
 
 	function kick.stop()
 		for r in pairs(armed) do disarm(r); end

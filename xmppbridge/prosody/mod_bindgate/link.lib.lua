@@ -6,7 +6,7 @@ local id = require "util.id";
 local now = require "util.time".now;
 
 local misses_to_open, open_seconds = 5, 5;
-local retry_seconds = 10;
+local retry_seconds, refused_seconds = 10, 60;
 local abilities = "ask kick probe snapshot mode language hold ended";
 
 return function (gate)
@@ -19,7 +19,8 @@ return function (gate)
 	local greeted = false; -- hello was sent on this connection
 	local agreed = false; -- and answered
 	local hello_id;
-	local misses, open_until, trial = 0, 0, false;
+	local refused; -- until when hello is not repeated after a refusal
+	local misses, open_until, trial_until = 0, 0, 0;
 	local lasting; -- why we decide alone, logged once
 
 	local function connected()
@@ -38,14 +39,15 @@ return function (gate)
 		if not connected() then return false, "the component is not connected"; end
 		if not agreed then return false, "the component has not answered hello"; end
 		if misses >= misses_to_open then
-			if trial or now() < open_until then return false, "the component does not answer"; end
-			trial = true;
+			local at = now();
+			if at < open_until or at < trial_until then return false, "the component does not answer"; end
+			trial_until = at + gate.timeout + 1;
 		end
 		return true;
 	end
 
 	function link.answered()
-		misses, trial = 0, false;
+		misses, trial_until = 0, 0;
 		if lasting then
 			module:log("info", "bindgate answers again");
 			lasting = nil;
@@ -53,7 +55,7 @@ return function (gate)
 	end
 
 	function link.missed()
-		misses, trial = misses + 1, false;
+		misses, trial_until = misses + 1, 0;
 		if misses >= misses_to_open then
 			open_until = now() + open_seconds;
 		end
@@ -79,12 +81,16 @@ return function (gate)
 	local function greet()
 		if not ready or not connected() then return; end
 		local connection = link.connection;
-		hello_id = "h"..id.short();
+		hello_id, refused = "h"..id.short(), nil;
 		greeted, agreed = true, false;
 		module:send(st.iq({ type = "set", id = hello_id, from = host, to = component }):tag("hello", link.hello()));
-		module:add_timer(retry_seconds, function ()
-			if link.connection == connection and not agreed then greet(); end
-		end);
+		local this_hello = hello_id;
+		local function again()
+			if link.connection ~= connection or hello_id ~= this_hello or agreed then return; end
+			if refused and now() < refused then return refused_seconds; end
+			greet();
+		end
+		module:add_timer(retry_seconds, again);
 	end
 
 	-- The answer to our hello. Returns true if the stanza was one.
@@ -93,10 +99,11 @@ return function (gate)
 		local hello = stanza:get_child("hello", ns);
 		local version = hello and tostring(hello.attr.version):match("^%d+");
 		if stanza.attr.type == "result" and version == "1" then
-			agreed, misses, trial = true, 0, false;
+			agreed, misses, trial_until = true, 0, 0;
 			module:log("info", "bindgate %s is connected, mode %s", gate.words.clean(hello.attr.bindgate, 64) or "(unknown)", gate.mode);
 			return true;
 		end
+		refused = now() + refused_seconds;
 		local _, condition, text = nil, "wrong version "..tostring(version), nil;
 		if stanza.attr.type == "error" then _, condition, text = stanza:get_error(); end
 		module:log("error", "bindgate refused hello (gate protocol version 1): %s %s", tostring(condition), text or "");
@@ -105,7 +112,7 @@ return function (gate)
 
 	local function on_authenticated()
 		link.connection = link.connection + 1;
-		greeted, agreed, misses, trial = false, false, 0, false;
+		greeted, agreed, misses, trial_until = false, false, 0, 0;
 		greet();
 	end
 

@@ -175,12 +175,16 @@ return function (gate)
 		return list;
 	end
 
+	local function since(from, at)
+		return math.max(0, at - from); -- the clock may have been set back
+	end
+
 	-- The attributes of a session, for asks and events.
 	function registry.describe(r, at)
 		local session = r.session;
 		return {
 			user = r.user, sid = r.sid, resource = r.resource, state = state_of(r),
-			age_seconds = int(at - (r.bound_at or at)), idle_seconds = int(at - (r.input or at)),
+			age_seconds = int(since(r.bound_at, at)), idle_seconds = int(since(r.input, at)),
 			ip = clean(session.ip, 64), secure = flag(session.secure), transport = r.transport,
 			client_id = r.client_id, client = r.client, lang = r.lang,
 		};
@@ -195,7 +199,7 @@ return function (gate)
 		local session = r.session;
 		r.head = r.head or "<session user='"..escape(r.user).."' sid='"..r.sid.."' resource='"..escape(r.resource).."'";
 		return ("%s state='%s' age_seconds='%d' idle_seconds='%d'%s%s transport='%s'%s%s%s/>"):format(
-			r.head, state_of(r), math.floor(at - r.bound_at), math.floor(at - r.input),
+			r.head, state_of(r), math.floor(since(r.bound_at, at)), math.floor(since(r.input, at)),
 			attribute("ip", clean(session.ip, 64)), session.secure and " secure='1'" or "", r.transport,
 			attribute("client_id", r.client_id), attribute("client", r.client), attribute("lang", r.lang));
 	end
@@ -213,7 +217,7 @@ return function (gate)
 	local function ended(r, reason)
 		leave(r);
 		if r.heard then r.heard("gone"); end
-		emit("unbind", { user = r.user, sid = r.sid, resource = r.resource, reason = reason, state = "ended" });
+		emit("unbind", { user = r.user, sid = r.sid, resource = r.resource, reason = reason });
 	end
 
 	-- A bound session of the same address that another took the place of without an unbind: Prosody 0.12 does that to a
