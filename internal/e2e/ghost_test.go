@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/xmppclient"
+)
+
+// A phone that died without a word does not lock its owner out: the new login is in within ghost_after_seconds + 1.
+func TestDeadPhoneUnderDeny(t *testing.T) {
+	t.Parallel()
+	shared := newWorld(t, prosody.Config{})
+	for name, c := range map[string]struct {
+		rule  string
+		ghost time.Duration
+		die   func(*xmppclient.Client)
+	}{
+		"frozen":             {`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`, time.Second, (*xmppclient.Client).Freeze},
+		"silent":             {`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`, time.Second, func(c *xmppclient.Client) { c.Mute(true) }},
+		"frozen for 2 s":     {`{"max_sessions": 1, "on_excess": "deny"}`, 2 * time.Second, (*xmppclient.Client).Freeze},
+		"frozen, platform":   {`{"max_per_platform": {"unknown": 1}, "on_excess": "deny", "ghost_after_seconds": 1}`, time.Second, (*xmppclient.Client).Freeze},
+		"frozen, cut at 1 s": {`{"max_sessions": 1, "on_excess": "deny"}`, 2 * time.Second, func(c *xmppclient.Client) { c.Freeze(); time.AfterFunc(time.Second, c.Cut) }},
+	} {
+		for _, transport := range transports {
+			for _, sm := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/sm %t", name, transport, sm), func(t *testing.T) {
+					t.Parallel()
+					w := shared.in(t)
+					user := fmt.Sprintf("dead%d-%s-%t", len(name), transport, sm)
+					w.ruleOf(user, c.rule)
+					phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: sm})
+					w.recorded(user, "phone=active")
+					next := w.dial(user, xmppclient.Options{})
+					c.die(phone)
+					if took := w.bindIn(next, "new"); took > c.ghost+time.Second {
+						t.Errorf("in after %s, want %s at most", took, c.ghost+time.Second)
+					}
+					w.recorded(user, "new=active")
+					if on := w.onServer(user); on != "new" {
+						t.Errorf("on the server: %s", on)
+					}
+					w.stays(next)
+				})
+			}
+		}
+	}
+}
+
+// The taken resource of a dead phone is free just so.
+func TestDeadPhoneUnderDenyOfItsResource(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	w.rule(`{"same_resource": "deny", "ghost_after_seconds": 1}`)
+	phone := w.login("ned", "phone")
+	phone.Freeze()
+	next := w.dial("ned", xmppclient.Options{})
+	if took := w.bindIn(next, "phone"); took > 2*time.Second {
+		t.Errorf("in after %s, want 2s at most", took)
+	}
+	w.recorded("ned", "phone=active")
+	w.stays(next)
+	if got := w.sessions("ned"); got[0].Generation != 2 {
+		t.Errorf("who is left: %+v", got)
+	}
+	third := w.dial("ned", xmppclient.Options{})
+	if d := w.denied(third, "phone"); d.Condition != "conflict" || d.Denied == nil || d.Denied.Code != "same_resource" {
+		t.Errorf("denial: %s", d.Raw)
+	}
+	w.stays(next)
+}
+
+// A client that answers the probe keeps its place, on every transport, with stream management and without.
+func TestLivePhoneUnderDeny(t *testing.T) {
+	t.Parallel()
+	shared := newWorld(t, prosody.Config{})
+	shared.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 4}`)
+	for _, transport := range transports {
+		for _, sm := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/sm %t", transport, sm), func(t *testing.T) {
+				t.Parallel()
+				w := shared.in(t)
+				user := fmt.Sprintf("live-%s-%t", transport, sm)
+				phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: sm})
+				w.recorded(user, "phone=active")
+				next := w.dial(user, xmppclient.Options{})
+				d := w.denied(next, "new")
+				if d.Condition != "resource-constraint" || d.Type != "wait" || d.Denied == nil || d.Denied.Code != "limit" {
+					t.Errorf("denial: %s", d.Raw)
+				}
+				w.stays(phone)
+				w.recorded(user, "phone=active")
+				w.wantDecided(user, "phone allow/ok 1 []", "new deny/limit 0 []")
+				phone.Close()         // with stream management over BOSH it hibernates
+				w.bindIn(next, "new") // the denied stream is as good as new
+				w.recorded(user, "new=active")
+			})
+		}
+	}
+}
+
+// Of several in the way only the dead one goes.
+func TestOneOfTwoIsDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	w.rule(`{"max_sessions": 2, "on_excess": "deny", "ghost_after_seconds": 1}`)
+	alive := w.login("oda", "alive") // the oldest: age is not what makes one go
+	dead := w.login("oda", "dead")
+	dead.Freeze()
+	next := w.dial("oda", xmppclient.Options{})
+	if took := w.bindIn(next, "new"); took > 2*time.Second {
+		t.Errorf("in after %s, want 2s at most", took)
+	}
+	w.recorded("oda", "alive=active new=active")
+	w.stays(alive)
+	w.stays(next)
+	w.wantDecided("oda", "alive allow/ok 1 []", "dead allow/ok 2 []", "new allow/takeover 3 [2]")
+	fourth := w.dial("oda", xmppclient.Options{})
+	if d := w.denied(fourth, "fourth"); d.Denied == nil || d.Denied.Code != "limit" {
+		t.Errorf("denial: %s", d.Raw)
+	}
+}
+
+// A hibernating session holds no place and costs no probe.
+func TestHibernatingUnderDeny(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	for i, rule := range []string{`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 4}`, `{"same_resource": "deny", "ghost_after_seconds": 4}`} {
+		w.rule(rule)
+		for _, transport := range []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket} {
+			user := fmt.Sprintf("asleep%d-%s", i, transport)
+			phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: true})
+			w.recorded(user, "phone=active")
+			phone.Cut()
+			w.recorded(user, "phone=hibernating")
+			resource := []string{"new", "phone"}[i]
+			next := w.dial(user, xmppclient.Options{})
+			if took := w.bindIn(next, resource); took > time.Second {
+				t.Errorf("in after %s, want at once", took)
+			}
+			w.recorded(user, resource+"=active")
+			w.stays(next)
+			w.refused(phone, user, transport)
+		}
+	}
+	if n := w.running.gate.Stats().Probes.Load(); n != 0 {
+		t.Errorf("%d probes", n)
+	}
+}
