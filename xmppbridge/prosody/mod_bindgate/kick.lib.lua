@@ -151,14 +151,6 @@ return function (gate)
 		end
 	end), 50);
 
-	-- 0.12: what ends a hibernating BOSH session leaves its resumption token, and a client that resumes with it gets no answer.
-	module:hook("resource-unbind", gate.guarded("revoke", function (event)
-		local session = event.session;
-		if session.resumption_token then
-			module:fire_event("pre-session-close", { session = session, reason = "conflict" });
-		end
-	end), 50);
-
 	function kick.stop()
 		for r in pairs(armed) do disarm(r); end
 	end
