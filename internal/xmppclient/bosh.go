@@ -26,7 +26,8 @@ type bosh struct {
 	domain   string
 	inFlight int
 	queue    []string
-	ending   bool
+	ending   bool // we have closed the stream
+	ended    bool // the server has
 	frozen   bool
 	err      error
 	incoming []*Element
@@ -110,7 +111,11 @@ func (b *bosh) take(body *Element) {
 		e.At = body.At
 		b.incoming = append(b.incoming, e)
 	}
-	if body.Attr("type") == "terminate" && b.err == nil {
+	if body.Attr("type") == "terminate" {
+		b.ended = true
+	}
+	// What the other request brings may have been written first.
+	if b.ended && b.inFlight == 0 && b.err == nil {
 		b.err = errStreamEnd
 	}
 	select {
@@ -121,7 +126,7 @@ func (b *bosh) take(body *Element) {
 
 // pump sends what is queued, and keeps one request at the server. Called with mu held.
 func (b *bosh) pump() {
-	if b.err != nil || b.frozen || b.ending {
+	if b.err != nil || b.frozen || b.ending || b.ended {
 		return
 	}
 	if len(b.queue) > 0 && b.inFlight < 2 {
