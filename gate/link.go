@@ -276,8 +276,14 @@ func (g *Gate) connection(name string) (n int) {
 	return n
 }
 
+// fence returns the proof that this process owns the link; one that is refused if it does not.
 func (g *Gate) fence(name string) (f store.Fence) {
-	g.withLink(name, func(l *link) { f = l.fence })
+	g.withLink(name, func(l *link) {
+		f = l.fence
+		if f.Link == "" {
+			f = store.Fence{Link: name, Value: -1}
+		}
+	})
 	return f
 }
 

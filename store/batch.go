@@ -115,9 +115,14 @@ func uuids(n int, key func(i int) Key) []pgtype.UUID {
 
 // guard bounds what a frozen process can hold up, and keeps PostgreSQL to plans that find rows by their keys, made once: every statement of a batch
 // is such, whatever the statistics of a young or fast-growing table say.
-const guard = `select set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true),
-	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
+//
+// The link's advisory lock is shared by everyone who writes for the link; a new owner takes it alone, so it waits for those writes and fences the next.
+const (
+	guard = `select set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '2s', true),
+		set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+		set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)`
+	guardLink = guard + `, pg_advisory_xact_lock_shared($1, $2)`
+)
 
 func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	keys := uuids(len(b.wants), func(i int) Key { return b.wants[i].Key })
@@ -132,30 +137,21 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	}
 	q := &pgx.Batch{}
 	q.Queue("begin")
-	q.Queue(guard)
-	if fence.Link != "" {
-		// Shared with everyone who writes for this link; a new owner takes it alone, so it waits for those writes and fences the next.
-		q.Queue("select pg_advisory_xact_lock_shared($1, $2)", linkLockClass, fence.Number)
-		q.Queue("select fence from links where name = $1", fence.Link).QueryRow(func(row pgx.Row) error {
-			var f int64
-			if err := row.Scan(&f); err != nil {
-				return err
-			}
-			if f != fence.Value {
-				return ErrFenced
-			}
-			return nil
-		})
+	if fence.Link == "" {
+		q.Queue(guard)
+	} else {
+		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
 	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), last_ask from accounts where key = any($1) order by key for update"
 	if mode == SkipBusy {
 		lock += " skip locked"
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
-	q.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&b.now) })
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
-	q.Queue(`select scope, subject, fields from rules
-		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects).Query(b.scanRules)
+	// There is always a default rule; its row brings the clock after the locks, and the fence.
+	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $2), 0) from rules
+		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects, fence.Link).
+		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	if len(devices) > 0 {
 		q.Queue(`select w.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
 				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
@@ -225,12 +221,16 @@ func (b *batch) scanSessions(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-func (b *batch) scanRules(rows pgx.Rows) error {
+func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 	for rows.Next() {
 		var scope, subject string
 		var fields []byte
-		if err := rows.Scan(&scope, &subject, &fields); err != nil {
+		var found int64
+		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found); err != nil {
 			return err
+		}
+		if found != fence {
+			return ErrFenced
 		}
 		rule, err := rules.Parse(fields)
 		if err != nil {
