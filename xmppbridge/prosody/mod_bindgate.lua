@@ -8,6 +8,7 @@
 --   link      the component's connection, hello, the circuit breaker
 --   kick      ending a session for good on every transport
 --   bind      the hold on a bind: ask, allow, deny, failure policy
+--   unbound   an end for streams that never bind
 --   requests  what bindgate asks of us: kick, probe, snapshot, mode, hello
 
 local id = require "util.id";
@@ -67,6 +68,7 @@ gate.registry = module:require "registry"(gate);
 gate.link = module:require "link"(gate);
 gate.kick = module:require "kick"(gate);
 gate.bind = module:require "bind"(gate);
+module:require "unbound"(gate);
 gate.requests = module:require "requests"(gate);
 
 function module.save()

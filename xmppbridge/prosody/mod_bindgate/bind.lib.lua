@@ -355,6 +355,11 @@ return function (gate)
 		return false;
 	end, -100);
 
+	-- Whether the record's session asks now, or was allowed and is not bound.
+	function bind.waits(r)
+		return waiting[r.sid] == r;
+	end
+
 	-- A kick for a session that is not bound yet; it is carried out when it binds. Returns whether there is such a session.
 	function bind.remember(k)
 		local r = waiting[k.sid];
@@ -393,35 +398,6 @@ return function (gate)
 			module:add_timer(0, function () carry_out_late(r); end);
 		end
 	end), 100);
-
-	-- Streams that authenticate and never bind have no time limit in Prosody.
-	local unbound, first, last = {}, 1, 0;
-	local function expire_unbound()
-		local limit = now() - gate.unbound_timeout;
-		while first <= last and unbound[first].at <= limit do
-			local entry = unbound[first];
-			unbound[first], first = nil, first + 1;
-			local session = entry.session;
-			if not session.destroyed and session.type == "c2s_unbound" and session.close then
-				local r = session.bindgate;
-				local tried = r and (waiting[r.sid] and now() or r.tried_at);
-				if tried and tried > entry.at then
-					last = last + 1;
-					unbound[last] = { session = session, at = tried };
-				else
-					session:close({ condition = "connection-timeout", text = "No resource was bound" });
-				end
-			end
-		end
-		return math.min(5, gate.unbound_timeout / 4);
-	end
-	if gate.unbound_timeout > 0 then
-		module:hook("authentication-success", function (event)
-			last = last + 1;
-			unbound[last] = { session = event.session, at = now() };
-		end);
-		module:add_timer(math.min(5, gate.unbound_timeout / 4), expire_unbound);
-	end
 
 	-- Everything that waits goes on by the failure policy, and is told before this load ends.
 	function bind.stop()

@@ -163,7 +163,19 @@ return function (gate)
 		return reg.buckets;
 	end
 
-	-- The live sessions of an account as a list of records.
+	local function is_older(a, b)
+		return a.bound_at < b.bound_at;
+	end
+
+	-- The records of a bucket as a list, oldest first: ages are told in seconds, their order is not lost in them.
+	function registry.listed(bucket)
+		local list = {};
+		for r in pairs(bucket.records) do list[#list + 1] = r; end
+		table.sort(list, is_older);
+		return list;
+	end
+
+	-- The live sessions of an account as a list of records, oldest first.
 	function registry.account(user)
 		local list = {};
 		local account = sessionmanager_hosts[host].sessions[user];
@@ -172,6 +184,7 @@ return function (gate)
 				list[#list + 1] = adopt(session);
 			end
 		end
+		table.sort(list, is_older);
 		return list;
 	end
 

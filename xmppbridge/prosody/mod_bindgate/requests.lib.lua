@@ -166,7 +166,7 @@ return function (gate)
 		while covered < count and sessions < part_sessions do
 			local bucket = all[first + covered];
 			if bucket then
-				for r in pairs(bucket.records) do part[#part + 1] = registry.write(r, at); end
+				for _, r in ipairs(registry.listed(bucket)) do part[#part + 1] = registry.write(r, at); end
 				sessions = sessions + bucket.n;
 			end
 			covered = covered + 1;
