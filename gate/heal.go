@@ -25,9 +25,9 @@ const idleStep = time.Minute
 // heal brings the record of an account in line with what the server has. It never ends a session that an event newer than the list spoke
 // of, or that is not bound yet, and never adds one whose unbind is on record. It reports whether it added sessions, which have to be judged.
 func heal(r *store.Record, v view) (adopted bool) {
-	listed := make(map[string]*Listed, len(v.sessions))
+	listed, place := make(map[string]*Listed, len(v.sessions)), make(map[string]int, len(v.sessions))
 	for i := range v.sessions {
-		listed[v.sessions[i].SID] = &v.sessions[i]
+		listed[v.sessions[i].SID], place[v.sessions[i].SID] = &v.sessions[i], i
 	}
 	for _, s := range slices.Clone(r.Sessions) {
 		if s.Link != v.Link {
@@ -51,7 +51,7 @@ func heal(r *store.Record, v view) (adopted bool) {
 			unknown = append(unknown, l)
 		}
 	}
-	slices.SortFunc(unknown, func(x, y *Listed) int { return cmp.Or(cmp.Compare(y.Age, x.Age), cmp.Compare(x.SID, y.SID)) })
+	slices.SortFunc(unknown, func(x, y *Listed) int { return cmp.Or(cmp.Compare(y.Age, x.Age), cmp.Compare(place[x.SID], place[y.SID])) })
 	for _, l := range unknown {
 		s := &store.Session{SID: l.SID, Link: v.Link, Resource: l.Resource, State: stateOf(l.State), Epoch: v.epoch, Seq: v.seq}
 		setPeer(s, l.Peer)

@@ -96,3 +96,15 @@ func TestAskOfALostConnection(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// Sessions of the same age are told apart by their order in the server's list.
+func TestListsAreInOrder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var list []gate.Listed
+	for _, sid := range []string{"s7", "s1", "s9", "s3"} {
+		list = append(list, gate.Listed{SID: sid, Resource: "at " + sid, State: "active", Age: time.Second})
+	}
+	b.ask("ann", "s5", "phone", list...)
+	b.eventually("ann", "s7=active s1=active s9=active s3=active s5=binding")
+}
