@@ -34,7 +34,6 @@ type Config struct {
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
-	Links    []string             // that /readyz wants up, whichever process owns them
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended.
@@ -50,7 +49,6 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
-	links   []string
 }
 
 // call is one request with what is known of it.
@@ -125,7 +123,7 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, links: cfg.Links}, nil
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
 }
 
 func (a *api) handler() http.Handler {
