@@ -99,7 +99,7 @@ func (w *world) spawn() *process {
 		}
 		m := serving.FindStringSubmatch(p.log.String())
 		if m == nil {
-			return p.log.String()
+			return "its log: " + p.log.String()
 		}
 		p.url = m[1]
 		return ""
@@ -150,7 +150,7 @@ func (w *world) owned(p *process) {
 			return err.Error()
 		}
 		for _, l := range links {
-			if l.Owned && l.OwnerName == p.name && strings.Contains(string(l.State), `"up":true`) && strings.Contains(string(l.State), "last_snapshot_at") {
+			if l.Owned && l.OwnerName == p.name && strings.Contains(string(l.State), `"up": true`) && strings.Contains(string(l.State), "last_snapshot_at") {
 				return ""
 			}
 		}
