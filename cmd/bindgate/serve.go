@@ -42,6 +42,9 @@ type running struct {
 	key  secret // signs tokens
 }
 
+// gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
+const gcPercent = 400
+
 // httpGrace is how long requests that run may take when serve ends; what is not done then is cut off. A kick that was promised is in the
 // database.
 const httpGrace = 5 * time.Second
@@ -50,6 +53,9 @@ const httpGrace = 5 * time.Second
 //
 // It starts from the inside out: database, gate, links, HTTP; and ends the other way round, each step waiting for the one before it.
 func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running)) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := cfg.checkDataDir(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -40,6 +41,7 @@ func main() {
 	only := flag.String("only", "", "comma-separated rows; empty: all")
 	out := flag.String("json", "bench.json", "where the JSON goes; empty: nowhere")
 	flag.Parse()
+	debug.SetGCPercent(400) // as bindgate serve does
 	if err := run(*only, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
