@@ -292,6 +292,44 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// TestOldestFirst: an account's sessions are listed in the order of their binds, though all are of the same second.
+func TestOldestFirst(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{})
+	c := connect(t, server, true)
+	c.on(allowAll)
+	var want []string
+	for i := range 55 {
+		mustBind(t, login(t, server, xmppclient.TCP, "row", "en"), "")
+		want = append(want, c.event("bind", "row", "").Attr("sid"))
+		if i == 20 {
+			if err := server.Reload(t.Context(), "localhost", "bindgate"); err != nil {
+				t.Fatal(err)
+			}
+			c.await("a second hello", func() bool { return c.hellos == 2 })
+			c.request("get", "<hello xmlns='"+ns+"'/>")
+		}
+	}
+	mustBind(t, login(t, server, xmppclient.TCP, "row", "en"), "")
+	c.mu.Lock()
+	last := c.asks[len(c.asks)-1].Child(ns, "ask")
+	c.mu.Unlock()
+	if len(last.Children) != 50 || last.Attr("more") != "1" {
+		t.Errorf("%d sessions in the ask, more=%q", len(last.Children), last.Attr("more"))
+	}
+	for i, s := range last.Children {
+		if s.Attr("sid") != want[i] {
+			t.Fatalf("ask: session %d is not the one bound then", i)
+		}
+	}
+	sessions, _ := snapshot(c)
+	for i, sid := range want {
+		if sessions[i].Attr("sid") != sid {
+			t.Fatalf("snapshot: session %d is not the one bound then", i)
+		}
+	}
+}
+
 func TestModeIsKept(t *testing.T) {
 	t.Parallel()
 	server := prosody.ForTest(t, prosody.Config{})

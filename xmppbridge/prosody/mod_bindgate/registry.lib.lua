@@ -68,7 +68,7 @@ return function (gate)
 	local function enter(r)
 		local session = r.session;
 		r.user, r.resource, r.head = session.username, session.resource, nil;
-		r.bound_at = r.bound_at or now();
+		r.bound_at = r.bound_at or session.conntime or now(); -- bound before this module was there: when it connected
 		r.input = r.input or r.bound_at;
 		r.bucket = r.bucket or bucket_of(r.user);
 		r.mark = mark_of(r);
