@@ -117,7 +117,7 @@ func TestKickWithTheLinkDown(t *testing.T) {
 	w.agreed(1)
 }
 
-// The database hangs, then is gone: logins are answered by policy within the module's timeout, readiness says so, and afterwards the record is
+// The database hangs, freezes, then is gone: logins are answered by policy within the module's timeout, readiness says so, and afterwards the record is
 // repaired.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
@@ -165,21 +165,29 @@ func TestDatabaseAway(t *testing.T) {
 	w.recorded("ann", "slow=active")
 	w.takenOver(clients[0])
 
+	thaw := w.freeze(cluster)
+	bind("frozen", timeout+soon)
+	ready(http.StatusServiceUnavailable)
+	thaw()
+	ready(http.StatusOK)
+	w.recorded("ann", "frozen=active")
+	w.takenOver(clients[1])
+
 	if err := cluster.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	bind("away", timeout+soon)
 	bind("away too", timeout+soon)
 	ready(http.StatusServiceUnavailable)
-	for _, c := range clients[1:] {
+	for _, c := range clients[2:] {
 		w.lives(c)
 	}
 	if err := cluster.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ready(http.StatusOK)
-	w.takenOver(clients[1])
 	w.takenOver(clients[2])
+	w.takenOver(clients[3])
 	w.recorded("ann", "away too=active")
 	w.agreed(1)
 }

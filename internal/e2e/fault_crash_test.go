@@ -173,15 +173,23 @@ func TestStandby(t *testing.T) {
 	w.governed("ann")
 
 	fourth := w.spawn()
-	old := w.login("bob", "phone")
+	bob, cat := w.login("bob", "phone"), w.login("cat", "phone")
 	w.recorded("bob", "phone=active")
+	w.recorded("cat", "phone=active")
+	release := w.lock("bob")
+	held := w.binding(w.dial("bob", xmppclient.Options{}), "tablet") // the process freezes in its transaction
+	w.lockAwaited(1)
 	began = time.Now()
 	third.signal(syscall.SIGSTOP)
-	late := w.binding(w.dial("bob", xmppclient.Options{}), "tablet") // the frozen process finds this ask when it wakes
+	release()
+	late := w.binding(w.dial("cat", xmppclient.Options{}), "tablet") // it finds this ask when it wakes
 	w.inTime(began, fourth, "froze")
+	w.bound(held)
 	w.bound(late)
-	w.takenOver(old)
+	w.takenOver(bob)
+	w.takenOver(cat)
 	w.recorded("bob", "tablet=active")
+	w.recorded("cat", "tablet=active")
 	w.governed("ann")
 	var before string
 	w.until("the record is at rest", func() string {

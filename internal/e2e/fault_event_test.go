@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
 )
 
@@ -39,8 +40,20 @@ func TestDisorderedEvents(t *testing.T) {
 	w.recorded("ann", "")
 
 	lost("bind", "cat", func() { w.login("cat", "phone") })
-	w.login("dan", "phone")
+	w.login("hal", "phone")
 	w.recorded("cat", "phone=active")
+
+	// The proof of a kick is lost: the server is asked again.
+	dan := w.login("dan", "phone")
+	w.recorded("dan", "phone=active")
+	lost("unbind", "dan", func() {
+		report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("dan"), By: "test", Select: gate.KickSelect{All: true}}, 0)
+		if err != nil || len(report.Results) != 1 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+	})
+	w.kicked(dan)
+	w.recorded("dan", "")
 
 	// Doubled.
 	p.filter(func(stanza []byte) [][]byte { return [][]byte{stanza, stanza} }, nil)

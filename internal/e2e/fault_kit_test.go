@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +78,40 @@ func (w *world) lockAwaited(n int) {
 		}
 		return ""
 	})
+}
+
+// freeze stops every process of a PostgreSQL until thaw is called.
+func (w *world) freeze(c *pg.Cluster) (thaw func()) {
+	w.t.Helper()
+	first, err := os.ReadFile(filepath.Join(filepath.Dir(c.LogFile()), "postmaster.pid"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(first), "\n")
+	postmaster, err := strconv.Atoi(line)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pids := []int{postmaster} // first, so that it makes no more
+	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
+		w.t.Fatal(err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", postmaster, postmaster))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, field := range strings.Fields(string(children)) {
+		if pid, err := strconv.Atoi(field); err == nil && syscall.Kill(pid, syscall.SIGSTOP) == nil {
+			pids = append(pids, pid)
+		}
+	}
+	thaw = sync.OnceFunc(func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	})
+	w.t.Cleanup(thaw)
+	return thaw
 }
 
 // outcome of a bind that runs.
@@ -197,7 +235,7 @@ func overLimit(sessions string, most int) string {
 	return ""
 }
 
-// crowd is users that log in again and again, each with two devices.
+// crowd is users that log in again and again, each with two devices, over all transports.
 type crowd struct {
 	w     *world
 	users []string
@@ -215,13 +253,14 @@ func (w *world) crowd(n int) *crowd {
 		wait.Go(func() {
 			tick := time.NewTicker(60 * time.Millisecond)
 			defer tick.Stop()
+			way := transports[i%len(transports)]
 			for device := 0; ; device = 1 - device {
 				select {
 				case <-ctx.Done():
 					return
 				case <-tick.C:
 				}
-				if cl, err := w.tryDial(user, xmppclient.Options{Discard: true}); err == nil {
+				if cl, err := w.tryDial(user, xmppclient.Options{Transport: way, SM: device == 1 && way != xmppclient.BOSH, Discard: true}); err == nil {
 					bind, cancel := context.WithTimeout(ctx, patience)
 					_, _ = cl.Bind(bind, []string{"phone", "laptop"}[device])
 					cancel()
