@@ -43,7 +43,7 @@ func TestHelloAskAllowEvents(t *testing.T) {
 	}
 	a2 := c.ask(2).node
 	for name, want := range map[string]string{
-		"user": "alice", "resource": r.Resource, "chosen": "", "ip": "127.0.0.1", "secure": "1", "transport": "websocket",
+		"user": "alice", "resource": r.Resource, "chosen": "", "client_id": "", "client": "", "ip": "127.0.0.1", "secure": "1", "transport": "websocket",
 		"lang": "zh", "takeover": "tok<&>'\"", "deadline_ms": "5000", "seq": "1", "epoch": hello.Attr("epoch"), "more": "",
 	} {
 		if got := a2.Attr(name); got != want {

@@ -6,7 +6,7 @@ local words = {};
 
 -- What came from outside and goes into an attribute: valid UTF-8 without control characters, at most max bytes.
 function words.clean(text, max)
-	if text == nil or text == "" then return nil; end
+	if not text or text == "" then return nil; end
 	text = tostring(text);
 	if #text > max then
 		text = text:sub(1, max);
