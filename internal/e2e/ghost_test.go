@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestDeadPhoneUnderDeny(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/sm %t", name, transport, sm), func(t *testing.T) {
 					t.Parallel()
 					w := shared.in(t)
-					user := fmt.Sprintf("dead%d-%s-%t", len(name), transport, sm)
+					user := fmt.Sprintf("%s-%s-%t", strings.NewReplacer(" ", "", ",", "").Replace(name), transport, sm)
 					w.ruleOf(user, c.rule)
 					phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: sm})
 					w.recorded(user, "phone=active")
