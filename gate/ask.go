@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -19,7 +21,47 @@ const maxProbes = 2
 func (g *Gate) Ask(a Ask, answer func(Answer)) {
 	g.stats.Asks.Add(1)
 	g.noteSeq(a.Source, a.Epoch, a.Seq, false)
-	g.ask(&asking{Ask: a, gate: g, reply: answer, connection: g.connection(a.Link)})
+	k := &asking{Ask: a, gate: g, connection: g.connection(a.Link)}
+	k.reply = func(x Answer) {
+		g.asks.remove(k)
+		answer(x)
+	}
+	g.asks.add(k)
+	g.ask(k)
+}
+
+// undecided are the asks that have no answer yet, so that one which the server does without can be let go.
+type undecided struct {
+	mu   sync.Mutex
+	open map[askKey]*asking
+}
+
+type askKey struct {
+	Source
+	id string
+}
+
+func (u *undecided) add(a *asking) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.open[askKey{a.Source, a.ID}] = a
+}
+
+func (u *undecided) remove(a *asking) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if key := (askKey{a.Source, a.ID}); u.open[key] == a {
+		delete(u.open, key)
+	}
+}
+
+// drop lets an ask go: nobody waits for its answer.
+func (u *undecided) drop(src Source, id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if a := u.open[askKey{src, id}]; a != nil {
+		a.gone.Store(true)
+	}
 }
 
 // asking is an ask on its way through its rounds.
@@ -30,7 +72,8 @@ type asking struct {
 	verdicts map[string]rules.Verdict // by sid, from the rounds before
 	probes   int
 
-	connection int // that it came over; with its end the server goes on without us
+	connection int         // that it came over; with its end the server goes on without us
+	gone       atomic.Bool // the server went on without us
 }
 
 func (g *Gate) ask(a *asking) {
@@ -50,20 +93,26 @@ func (g *Gate) ask(a *asking) {
 
 func (a *asking) apply(r *store.Record) func() {
 	g := a.gate
-	if time.Since(a.Received) >= a.Deadline || g.connection(a.Link) != a.connection {
+	late := func() {
+		g.stats.Late.Add(1)
+		a.reply(Answer{AskID: a.ID, Outcome: Undecided})
+	}
+	if time.Since(a.Received) >= a.Deadline || a.gone.Load() || g.connection(a.Link) != a.connection {
 		r.Discard()
-		return func() {
-			g.stats.Late.Add(1)
-			a.reply(Answer{AskID: a.ID, Outcome: Undecided})
-		}
+		return late
 	}
 	if r.Answered != nil {
 		answer := a.again(r)
 		r.Discard()
 		return func() { a.reply(answer) }
 	}
+	old := r.Live(a.SID)
+	if old != nil && old.State != rules.Binding { // the failure policy let it in
+		r.Discard()
+		return late
+	}
 	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, ask: true})
-	if old := r.Live(a.SID); old != nil { // the same stream asks again: its earlier bind did not come to be
+	if old = r.Live(a.SID); old != nil { // the same stream asks again: its earlier bind did not come to be
 		end(r, old, "abandoned")
 	}
 	rule := rules.Merge(r.Levels...)

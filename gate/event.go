@@ -12,6 +12,9 @@ import (
 func (g *Gate) Event(e Event) {
 	g.stats.Events.Add(1)
 	g.noteSeq(e.Source, e.Epoch, e.Seq, true)
+	if e.Kind == EventGone {
+		g.asks.drop(e.Source, e.AskID)
+	}
 	jid := e.User + "@" + e.Domain
 	want := store.Want{Key: store.KeyOf(jid), JID: jid, SIDs: []string{e.SID}}
 	if e.Kind == EventBind {

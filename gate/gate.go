@@ -51,6 +51,8 @@ type Gate struct {
 
 	mu    sync.Mutex
 	links map[string]*link
+
+	asks undecided
 }
 
 // New returns a gate on a migrated store.
@@ -77,6 +79,7 @@ func New(st *store.Store, cfg Config) *Gate {
 		cfg.LeaseTTL = 3 * time.Second
 	}
 	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}}
+	g.asks.open = map[askKey]*asking{}
 	_, _ = rand.Read(g.id[:]) // never fails
 	return g
 }

@@ -51,7 +51,9 @@ func heal(r *store.Record, v view) (adopted bool) {
 			unknown = append(unknown, l)
 		}
 	}
-	slices.SortFunc(unknown, func(x, y *Listed) int { return cmp.Or(cmp.Compare(y.Age, x.Age), cmp.Compare(place[x.SID], place[y.SID])) })
+	slices.SortFunc(unknown, func(x, y *Listed) int {
+		return cmp.Or(cmp.Compare(y.Age, x.Age), cmp.Compare(place[x.SID], place[y.SID]))
+	})
 	for _, l := range unknown {
 		s := &store.Session{SID: l.SID, Link: v.Link, Resource: l.Resource, State: stateOf(l.State), Epoch: v.epoch, Seq: v.seq}
 		setPeer(s, l.Peer)

@@ -74,22 +74,7 @@ func TestAskOfALostConnection(t *testing.T) {
 	b := newBench(t)
 	b.own()
 	b.login("ann", "s1", "phone")
-	tx, err := b.store.Pool().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "select from accounts where key = $1 for update", store.KeyOf("ann@"+theDomain)); err != nil {
-		t.Fatal(err)
-	}
-	out := make(chan gate.Answer, 1)
-	b.gate.Ask(gate.Ask{Source: b.source(), Received: time.Now(), Deadline: time.Minute, User: "ann", SID: "s2", Resource: "tablet", ID: "a", More: true, Epoch: "e1", Seq: b.seq},
-		func(a gate.Answer) { out <- a })
-	b.gate.Disconnected(theLink, errAbsent)
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if a := <-out; a.Outcome != gate.Undecided {
+	if a := b.lateAsk("ann", "s2", func() { b.gate.Disconnected(theLink, errAbsent) }); a.Outcome != gate.Undecided {
 		t.Fatalf("%+v", a)
 	}
 	if got := b.state("ann"); got != "s1=active" {
@@ -107,4 +92,51 @@ func TestListsAreInOrder(t *testing.T) {
 	}
 	b.ask("ann", "s5", "phone", list...)
 	b.eventually("ann", "s7=active s1=active s9=active s3=active s5=binding")
+}
+
+// lateAsk has an ask wait while then happens, and returns its answer.
+func (b *bench) lateAsk(user, sid string, then func()) gate.Answer {
+	b.t.Helper()
+	tx, err := b.store.Pool().Begin(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(b.t.Context(), "select from accounts where key = $1 for update", store.KeyOf(user+"@"+theDomain)); err != nil {
+		b.t.Fatal(err)
+	}
+	out := make(chan gate.Answer, 1)
+	b.gate.Ask(gate.Ask{Source: b.source(), Received: time.Now(), Deadline: time.Minute, User: user, SID: sid, Resource: "tablet", ID: "ask-" + sid, More: true, Epoch: "e1", Seq: b.seq},
+		func(a gate.Answer) { out <- a })
+	then()
+	if err := tx.Rollback(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	return <-out
+}
+
+// An ask that the server gave up before it was decided leaves nothing.
+func TestAskThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.login("ann", "s1", "phone")
+	if a := b.lateAsk("ann", "s2", func() { b.event(gate.EventGone, "ann", "s2", "") }); a.Outcome != gate.Undecided {
+		t.Fatalf("%+v", a)
+	}
+	b.ask("ann", "s3", "web")
+	b.eventually("ann", "s1=active s3=binding")
+}
+
+// An ask whose session was bound without us meanwhile, as the failure policy may do, is not decided again.
+func TestAskOfABoundSession(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.login("ann", "s1", "phone")
+	b.event(gate.EventBind, "ann", "s2", "tablet")
+	b.eventually("ann", "s1=active s2=active")
+	a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "tablet", ID: "late", More: true})
+	if a.Outcome != gate.Undecided {
+		t.Fatalf("%+v", a)
+	}
+	b.eventually("ann", "s1=active s2=active")
 }
