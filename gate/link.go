@@ -198,20 +198,7 @@ func (g *Gate) Hello(h Hello) {
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
-	g.bg.Add(1)
-	go func() {
-		defer g.bg.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
-		defer cancel()
-		if err := g.store.HastenBinds(ctx, h.Link, helloGrace); err != nil {
-			g.log.Warn("binds that were asked for before may be waited for until their deadline", "link", h.Link, "error", err)
-		}
-	}()
 }
-
-// helloGrace is how long after a hello the binds that were asked for before it may still be reported; the comparison that begins with it finds
-// those that came to be.
-const helloGrace = 2 * time.Second
 
 // Problem notes what is wrong with a domain of a link, for operators.
 func (g *Gate) Problem(name, domain, text string) {

@@ -13,6 +13,9 @@ import (
 const (
 	partSessions = 100 // aimed at in a part
 	partTimeout  = 20 * time.Second
+	// bindOverdue is how long a bind that was let in before a comparison may still be reported: what tells of its end may be what was missed. One that
+	// comes later yet is decided as a login at that moment.
+	bindOverdue = 2 * time.Second
 )
 
 // reconciler compares the record with each module's sessions: when a module says hello, when something was missed, and every now and then.
@@ -60,6 +63,9 @@ func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
 	conn := g.connOf(l.name)
 	if conn == nil {
 		return nil // the next hello starts it again
+	}
+	if err := g.store.HastenBinds(ctx, l.name, bindOverdue); err != nil {
+		return err
 	}
 	total := 0
 	g.withLink(l.name, func(l *link) { total = l.sources[src].Sessions })

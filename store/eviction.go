@@ -78,8 +78,7 @@ func (s *Store) HastenEvictions(ctx context.Context, link string) error {
 	return nil
 }
 
-// HastenBinds lets no bind of a link be waited for longer than wait from now. For a server that said hello: whoever asked it before has been answered
-// without us, or is bound by now.
+// HastenBinds lets no bind of a link be waited for longer than wait from now. For when reports of the server may have been missed.
 func (s *Store) HastenBinds(ctx context.Context, link string, wait time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `update sessions s set bind_deadline = clock_timestamp() + $2::interval
 		from (select account, sid from sessions where link = $1 and state = 'binding' and bind_deadline > clock_timestamp() + $2::interval for update skip locked) w
