@@ -136,14 +136,10 @@ func (g *Gate) every(ctx context.Context, period time.Duration, what string, onc
 }
 
 // do appends an operation to its account's lane; if that cannot be, the operation is told.
-func (g *Gate) do(o *op) bool {
-	if g.queue.push(o) {
-		return true
-	}
-	if o.failed != nil {
+func (g *Gate) do(o *op) {
+	if !g.queue.push(o) && o.failed != nil {
 		o.failed(ErrOverloaded)
 	}
-	return false
 }
 
 // await runs an operation and waits for its end.

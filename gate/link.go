@@ -30,12 +30,11 @@ type link struct {
 // source is one module.
 type source struct {
 	Hello
-	helloAt      time.Time
-	lastSeq      int64
-	dirtySince   time.Time // something was missed; zero: nothing
-	snapshotAt   time.Time
-	snapshotTook time.Duration
-	problem      string
+	helloAt    time.Time
+	lastSeq    int64
+	dirtySince time.Time // something was missed; zero: nothing
+	snapshotAt time.Time
+	problem    string
 }
 
 // reorderWindow is how long events may come out of order before the record is compared with the server.

@@ -15,7 +15,6 @@ type op struct {
 	// failed is told once if the operation could not be done. nil: nobody cares.
 	failed func(error)
 	fence  store.Fence
-	tries  int
 }
 
 // queue keeps operations in order of arrival per account and hands out at most one operation an account at a time.

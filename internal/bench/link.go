@@ -67,7 +67,7 @@ func linked(ctx context.Context, g *gate.Gate) error {
 // compared waits until the record has as many bound sessions as the server.
 func compared(ctx context.Context, g *gate.Gate) error {
 	deadline := time.Now().Add(2 * time.Minute)
-	for time.Now().Before(deadline) {
+	for time.Now().Before(deadline) && ctx.Err() == nil {
 		if g.Stats().Healed.Load() >= manySessions && g.Waiting() == 0 {
 			return nil
 		}

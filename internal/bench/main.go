@@ -65,7 +65,9 @@ func run(only, out string) error {
 		}
 		done = append(done, result)
 	}
-	print(done)
+	if err := show(done); err != nil {
+		return err
+	}
 	if out == "" {
 		return nil
 	}
@@ -76,7 +78,7 @@ func run(only, out string) error {
 	return os.WriteFile(out, append(b, '\n'), 0o644)
 }
 
-func print(done []row) {
+func show(done []row) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "row\tfigure\tbound\tholds\tmade of")
 	for _, r := range done {
@@ -91,7 +93,7 @@ func print(done []row) {
 		slices.Sort(parts)
 		fmt.Fprintf(w, "%s\t%.3g %s\t%s\t%s\t%s\n", r.Name, r.Ratio, r.Unit, r.Bound, holds, strings.Join(parts, ", "))
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 func median(xs []float64) float64 {

@@ -71,36 +71,40 @@ func takeover(ctx context.Context, log *slog.Logger) (row, error) {
 	return r, nil
 }
 
-// replace logs in to one account again and again with one resource and returns the median in milliseconds from bind to the old client's end.
+// replace logs a client in to each of many accounts and then a second one with the same resource, and returns the median in milliseconds from the second's bind to the first's end.
 func replace(ctx context.Context, server *prosody.Server) (float64, error) {
-	dial := func() (*xmppclient.Client, error) {
-		return xmppclient.Dial(ctx, xmppclient.Options{Addr: server.C2S, Domain: server.Domain(), User: "bench", Discard: true})
+	login := func(i int) (*xmppclient.Client, xmppclient.BindResult, error) {
+		c, err := xmppclient.Dial(ctx, xmppclient.Options{Addr: server.C2S, Domain: server.Domain(), User: fmt.Sprintf("user%d", i), Discard: true})
+		if err != nil {
+			return nil, xmppclient.BindResult{}, err
+		}
+		bound, err := c.Bind(ctx, "phone")
+		return c, bound, err
 	}
-	old, err := dial()
-	if err != nil {
-		return 0, err
-	}
-	defer func() { old.Close() }()
-	if _, err := old.Bind(ctx, "phone"); err != nil {
-		return 0, err
+	var old []*xmppclient.Client
+	for i := range trials {
+		c, _, err := login(i)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Cut()
+		old = append(old, c)
 	}
 	var all []float64
-	for range trials {
-		next, err := dial()
+	for i, c := range old {
+		next, bound, err := login(i)
 		if err != nil {
 			return 0, err
 		}
-		bound, err := next.Bind(ctx, "phone")
+		defer next.Cut()
+		end, err := c.WaitClosed(ctx)
 		if err != nil {
 			return 0, err
 		}
-		end, err := old.WaitClosed(ctx)
-		if err != nil || end == nil || end.Condition != "conflict" {
-			return 0, fmt.Errorf("the old client got %v, %w", end, err)
+		if end == nil || end.Condition != "conflict" {
+			return 0, fmt.Errorf("the old client got %v", end)
 		}
 		all = append(all, end.At.Sub(bound.SentAt).Seconds()*1000)
-		old.Cut()
-		old = next
 	}
 	return median(all), nil
 }
