@@ -242,8 +242,11 @@ type crowd struct {
 	stop  func()
 }
 
-// crowd begins to log in.
-func (w *world) crowd(n int) *crowd {
+// crowd begins to log in and never out.
+func (w *world) crowd(n int) *crowd { return w.crowdThat(n, func(*xmppclient.Client) {}) }
+
+// crowdThat does something with each client that is bound, or was not let in, before it logs in with the next.
+func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
 	c := &crowd{w: w}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var wait sync.WaitGroup
@@ -264,6 +267,7 @@ func (w *world) crowd(n int) *crowd {
 					bind, cancel := context.WithTimeout(ctx, patience)
 					_, _ = cl.Bind(bind, []string{"phone", "laptop"}[device])
 					cancel()
+					then(cl)
 				}
 			}
 		})
