@@ -154,3 +154,27 @@ func TestTextOfKick(t *testing.T) {
 		})
 	}
 }
+
+// Where the stream's language is not one we speak, the account's is.
+func TestTextInAccountsLanguage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	w.rule(`{"max_sessions": 1}`)
+	w.login("lee", "first").Close()
+	w.recorded("lee", "")
+	if _, err := w.store.Pool().Exec(t.Context(), `update accounts set lang = 'zh-TW' where jid = $1`, w.jid("lee")); err != nil {
+		t.Fatal(err)
+	}
+	for stream, want := range map[string]string{"ja": "ja", "tlh": "zh"} {
+		old := w.loginWith("lee", "old", xmppclient.Options{Lang: stream})
+		next := w.login("lee", "next")
+		wantError(t, w.evicted(old), "takeover", want)
+		w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
+		if d := w.denied(w.dial("lee", xmppclient.Options{Lang: stream}), "other"); d.Lang != want {
+			t.Errorf("denial to %s: %s", stream, d.Raw)
+		}
+		w.rule(`{"max_sessions": 1}`)
+		next.Close()
+		w.recorded("lee", "")
+	}
+}
