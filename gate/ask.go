@@ -164,13 +164,13 @@ func (a *asking) probe(sids []string, wait time.Duration) {
 	if left := a.Deadline - time.Since(a.Received) - 250*time.Millisecond; wait > left {
 		wait = max(left, 0)
 	}
-	g.bg.Add(1)
-	go func() {
-		defer g.bg.Done()
+	if !g.bg.run(func() {
 		a.verdicts = g.probe(a.Source, a.User, sids, wait, a.verdicts)
 		a.probes++
 		g.ask(a)
-	}()
+	}) {
+		g.ask(a) // the queue is closed: this answers it
+	}
 }
 
 // probe returns the verdicts of the sessions together with those of earlier rounds. What could not be asked has none.

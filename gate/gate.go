@@ -45,7 +45,7 @@ type Gate struct {
 	store *store.Store
 	queue *queue
 	alone chan struct{} // bounds the transactions for busy accounts
-	bg    sync.WaitGroup
+	bg    background
 	id    store.Key // of this process
 	stats Stats
 
@@ -108,7 +108,7 @@ func (g *Gate) Run(ctx context.Context) error {
 			o.failed(ErrStopped)
 		}
 	}
-	g.bg.Wait()
+	g.bg.end()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -192,11 +192,7 @@ func (g *Gate) run(ctx context.Context, ops []*op) {
 	switch {
 	case err == nil:
 		for _, i := range busy {
-			g.bg.Add(1)
-			go func(o *op) {
-				defer g.bg.Done()
-				g.runAlone(ctx, o)
-			}(ops[i])
+			g.bg.run(func() { g.runAlone(ctx, ops[i]) })
 		}
 	case len(ops) == 1 || errors.Is(err, store.ErrFenced) || store.Unreachable(err):
 		for _, o := range ops {

@@ -71,11 +71,9 @@ func (j *judging) next() {
 func (j *judging) probe(sids []string, wait time.Duration) {
 	g := j.gate
 	user, domain, _ := strings.Cut(j.jid, "@")
-	g.bg.Add(1)
-	go func() {
-		defer g.bg.Done()
+	g.bg.run(func() {
 		j.verdicts = g.probe(g.sourceOf(j.link, domain), user, sids, wait, j.verdicts)
 		j.probes++
 		g.judgeAgain(j)
-	}()
+	})
 }

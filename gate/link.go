@@ -132,9 +132,7 @@ func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
 // Connected tells that a link's server is there; conn is used until Disconnected.
 func (g *Gate) Connected(name string, conn Link) {
 	g.withLink(name, func(l *link) { l.conn, l.connection, l.since, l.lastError = conn, l.connection+1, time.Now(), "" })
-	g.bg.Add(1)
-	go func() {
-		defer g.bg.Done()
+	g.bg.run(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
 		defer cancel()
 		if err := g.store.HastenEvictions(ctx, name); err != nil {
@@ -142,7 +140,7 @@ func (g *Gate) Connected(name string, conn Link) {
 		}
 		g.tellLink(ctx, "link.up", name, "")
 		g.wake(name)
-	}()
+	})
 }
 
 // Disconnected tells that a link's server cannot be reached, and why.
@@ -162,9 +160,7 @@ func (g *Gate) Disconnected(name string, reason error) {
 	if !was {
 		return
 	}
-	g.bg.Add(1)
-	go func() {
-		defer g.bg.Done()
+	g.bg.run(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), txTimeout)
 		defer cancel()
 		text := ""
@@ -172,7 +168,7 @@ func (g *Gate) Disconnected(name string, reason error) {
 			text = reason.Error()
 		}
 		g.tellLink(ctx, "link.down", name, text)
-	}()
+	})
 }
 
 func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
