@@ -194,19 +194,39 @@ func (g *Gate) run(ctx context.Context, ops []*op) {
 		for _, i := range busy {
 			g.bg.run(func() { g.runAlone(ctx, ops[i]) })
 		}
-	case len(ops) == 1 || errors.Is(err, store.ErrFenced) || store.Unreachable(err):
+	case hopeless(err) || len(ops) == 1 && !errors.Is(err, store.ErrBusy):
 		for _, o := range ops {
 			g.fail(o, err)
 		}
+	case len(ops) == 1:
+		g.bg.run(func() { g.runAlone(ctx, ops[0]) })
 	default:
 		g.log.WarnContext(ctx, "a batch failed, its operations are tried one by one", "operations", len(ops), "error", err)
-		for _, o := range ops {
-			if _, err := g.transact(ctx, []*op{o}, store.WaitBusy); err != nil {
-				g.fail(o, err)
+		for i := range ops {
+			if ctx.Err() != nil || hopeless(err) {
+				g.fail(ops[i], err)
+				continue
 			}
+			err = g.runOne(ctx, ops[i])
 		}
 	}
 }
+
+// runOne does one operation of a batch that failed. Its error is the operation's, which has been told.
+func (g *Gate) runOne(ctx context.Context, o *op) error {
+	busy, err := g.transact(ctx, []*op{o}, store.SkipBusy)
+	switch {
+	case len(busy) > 0 || errors.Is(err, store.ErrBusy):
+		g.bg.run(func() { g.runAlone(ctx, o) })
+		return nil
+	case err != nil:
+		g.fail(o, err)
+	}
+	return err
+}
+
+// hopeless reports whether what failed with err fails for every operation of the batch.
+func hopeless(err error) bool { return errors.Is(err, store.ErrFenced) || store.Unreachable(err) }
 
 // runAlone does one operation on an account that another transaction held.
 func (g *Gate) runAlone(ctx context.Context, o *op) {

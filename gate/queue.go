@@ -18,7 +18,7 @@ type op struct {
 }
 
 // queue keeps operations in order of arrival per account and hands out at most one operation an account at a time.
-// It is bounded: push says no when it is full.
+// It is bounded, and so is each lane, lest one account take all the room: push says no when one is full.
 type queue struct {
 	mu     sync.Mutex
 	lanes  map[store.Key]*lane
@@ -28,6 +28,9 @@ type queue struct {
 	filled chan struct{} // one token while there may be something ready
 	closed bool
 }
+
+// laneLimit is how many operations of one account may wait: about as many as are done in the time that a server waits for an answer.
+const laneLimit = 1024
 
 type lane struct {
 	key     store.Key
@@ -39,7 +42,7 @@ func newQueue(limit int) *queue {
 	return &queue{lanes: map[store.Key]*lane{}, limit: limit, filled: make(chan struct{}, 1)}
 }
 
-// push appends an operation. It never blocks; false: the queue is full or closed.
+// push appends an operation. It never blocks; false: the queue or the lane is full, or the queue closed.
 func (q *queue) push(o *op) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -47,6 +50,9 @@ func (q *queue) push(o *op) bool {
 		return false
 	}
 	l := q.lanes[o.want.Key]
+	if l != nil && len(l.ops) >= laneLimit {
+		return false
+	}
 	if l == nil {
 		l = &lane{key: o.want.Key}
 		q.lanes[o.want.Key] = l

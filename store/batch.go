@@ -345,6 +345,9 @@ func (b *batch) create(ctx context.Context, mode Mode) (busy []int, err error) {
 			busy = append(busy, i)
 		}
 	}
+	if mode == WaitBusy && len(busy) > 0 { // made between the lock and the insert
+		return nil, ErrBusy
+	}
 	return busy, nil
 }
 
