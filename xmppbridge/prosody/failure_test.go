@@ -112,6 +112,15 @@ func TestNoAnswer(t *testing.T) {
 			if took := time.Since(start); took > 250*time.Millisecond {
 				t.Errorf("an error answer took %v", took)
 			}
+			again := login(t, server, xmppclient.TCP, "eve2", "en")
+			again.Bind(within(t), "y") //nolint:errcheck // the log tells
+			c.on(allowAll)
+			mustBind(t, login(t, server, xmppclient.TCP, "eve2", "en"), "z")
+			for said, want := range map[string]int{"answered with an error": 1, "bindgate answers again": 1} {
+				if got := strings.Count(server.Log(), said); got != want {
+					t.Errorf("the log says %q %d times, want %d:\n%s", said, got, want, server.Log())
+				}
+			}
 		})
 	}
 }

@@ -179,7 +179,7 @@ return function (gate)
 		local iq = stanza.attr.id;
 		local a = asks[iq];
 		if not a then return iq and iq:sub(1, #id_prefix) == id_prefix; end
-		link.answered();
+		link.answered(stanza.attr.type ~= "error");
 		if stanza.attr.type == "error" then
 			finish(a, "bindgate answered with an error");
 			return true;

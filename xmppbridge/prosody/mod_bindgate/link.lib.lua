@@ -46,9 +46,10 @@ return function (gate)
 		return true;
 	end
 
-	function link.answered()
+	-- An error is an answer too, but not the end of a trouble.
+	function link.answered(decided)
 		misses, trial_until = 0, 0;
-		if lasting then
+		if decided and lasting then
 			module:log("info", "bindgate answers again");
 			lasting = nil;
 		end
