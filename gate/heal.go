@@ -30,10 +30,13 @@ func heal(r *store.Record, v view) (adopted bool) {
 		listed[v.sessions[i].SID], place[v.sessions[i].SID] = &v.sessions[i], i
 	}
 	for _, s := range slices.Clone(r.Sessions) {
+		l := listed[s.SID]
+		if s.Link != v.Link && (l != nil || s.State != rules.Binding && !v.more) {
+			end(r, s, "vanished") // a domain has one link, and it got another name; what is listed is added again below
+		}
 		if s.Link != v.Link {
 			continue
 		}
-		l := listed[s.SID]
 		delete(listed, s.SID)
 		newer := s.Epoch == v.epoch && s.Seq > v.seq
 		switch {

@@ -29,15 +29,21 @@ func (absent) Snapshot(context.Context, gate.Source, int, int, string) (gate.Par
 
 func (absent) SetMode(context.Context, gate.Source, string) error { return errAbsent }
 
-// own has the bench's gate own the link.
+// own has the bench's gate own the link, with a server that answers nothing.
 func (b *bench) own() {
+	b.t.Helper()
+	b.owns(absent{})
+}
+
+// owns has the bench's gate own the link to a server.
+func (b *bench) owns(server gate.Link) {
 	b.t.Helper()
 	up := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- b.gate.Own(ctx, theLink, "gate", "bindgate."+theDomain, func(ctx context.Context) error {
-			b.gate.Connected(theLink, absent{})
+			b.gate.Connected(theLink, server)
 			close(up)
 			<-ctx.Done()
 			return nil

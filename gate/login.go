@@ -93,7 +93,7 @@ func evict(r *store.Record, winner *store.Session, name string, generations []in
 		if s.State == rules.Binding { // those it was to replace have to go for the new winner now
 			for _, o := range r.Sessions {
 				if e := o.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == s.Generation {
-					e.Winner = winner.Generation
+					e.Winner, e.NextAt = winner.Generation, next
 					r.EvictionChanged(o)
 				}
 			}

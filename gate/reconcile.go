@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	partSessions = 100 // aimed at in a part
+	partSessions = 100  // aimed at in a part
+	partRecord   = 1000 // sessions on record in a part: a server that has lost all of its own is to be healed piece by piece, logins between
 	partTimeout  = 20 * time.Second
 	// bindOverdue is how long a bind that was let in before a comparison may still be reported: what tells of its end may be what was missed. One that
 	// comes later yet is decided as a login at that moment.
@@ -64,7 +65,7 @@ func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
 	if conn == nil {
 		return nil // the next hello starts it again
 	}
-	if err := g.store.HastenBinds(ctx, l.name, bindOverdue); err != nil {
+	if err := g.store.HastenBinds(ctx, l.name, src.Domain, bindOverdue); err != nil {
 		return err
 	}
 	total := 0
@@ -86,7 +87,7 @@ func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
 func (g *Gate) reconcilePart(ctx context.Context, conn Link, src Source, first, count int) (covered, total int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, partTimeout)
 	defer cancel()
-	record, err := g.store.BoundIn(ctx, src.Link, src.Domain, first, count)
+	record, count, err := g.store.BoundIn(ctx, src.Link, src.Domain, first, count, partRecord)
 	if err != nil {
 		return 0, 0, err
 	}

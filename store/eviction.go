@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,11 +80,12 @@ func (s *Store) HastenEvictions(ctx context.Context, link string) error {
 	return nil
 }
 
-// HastenBinds lets no bind of a link be waited for longer than wait from now. For when reports of the server may have been missed.
-func (s *Store) HastenBinds(ctx context.Context, link string, wait time.Duration) error {
+// HastenBinds lets no bind of a link's domain be waited for longer than wait from now. For when reports of the server may have been missed.
+func (s *Store) HastenBinds(ctx context.Context, link, domain string, wait time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `update sessions s set bind_deadline = clock_timestamp() + $2::interval
-		from (select account, sid from sessions where link = $1 and state = 'binding' and bind_deadline > clock_timestamp() + $2::interval for update skip locked) w
-		where s.account = w.account and s.sid = w.sid`, link, wait); err != nil {
+		from (select b.account, b.sid from sessions b join accounts a on a.key = b.account
+			where b.link = $1 and a.domain = $3 and b.state = 'binding' and b.bind_deadline > clock_timestamp() + $2::interval for update of b skip locked) w
+		where s.account = w.account and s.sid = w.sid`, link, wait, domain); err != nil {
 		return fmt.Errorf("hasten binds: %w", err)
 	}
 	return nil
@@ -180,13 +183,36 @@ type Bound struct {
 	Seen     time.Time
 }
 
-// BoundIn returns the bound sessions of a link's domain in count hash buckets from first, by account.
-func (s *Store) BoundIn(ctx context.Context, link, domain string, first, count int) ([]Bound, error) {
+// BoundIn returns the bound sessions of a link's domain in count hash buckets from first, by account. If there are more than limit, it stops at the end
+// of a bucket, of the first one at least; covered is how many buckets it returns. A session of the domain that is on record for another link has no
+// state: its link got another name.
+func (s *Store) BoundIn(ctx context.Context, link, domain string, first, count, limit int) (bound []Bound, covered int, err error) {
+	for {
+		bound, err = s.boundIn(ctx, link, domain, first, count, limit+1)
+		if err != nil || len(bound) <= limit {
+			return bound, count, err
+		}
+		last := KeyOf(bound[limit].JID).Bucket()
+		if last > first {
+			for KeyOf(bound[limit-1].JID).Bucket() == last {
+				limit--
+			}
+			return bound[:limit], last - first, nil
+		}
+		count, limit = 1, math.MaxInt32 // one bucket alone has more
+	}
+}
+
+func (s *Store) boundIn(ctx context.Context, link, domain string, first, count, limit int) ([]Bound, error) {
 	from, _ := BucketStart(first)
 	to, bounded := BucketStart(first + count)
-	rows, err := s.pool.Query(ctx, `select a.jid, s.sid, s.resource, s.state, s.last_seen_at from sessions s join accounts a on a.key = s.account
-		where s.account >= $1 and ($2::uuid is null or s.account < $2) and s.link = $3 and a.domain = $4 and s.state <> 'binding' order by s.account`,
-		pgtype.UUID{Bytes: from, Valid: true}, pgtype.UUID{Bytes: to, Valid: bounded}, link, domain)
+	if !bounded {
+		to = Key(bytes.Repeat([]byte{0xff}, len(to))) // no hash is
+	}
+	rows, err := s.pool.Query(ctx, `select a.jid, s.sid, s.resource, case when s.link = $3 then s.state else '' end, s.last_seen_at
+		from sessions s join accounts a on a.key = s.account
+		where s.account >= $1 and s.account < $2 and a.domain = $4 and s.state <> 'binding' order by s.account limit $5`,
+		pgtype.UUID{Bytes: from, Valid: true}, pgtype.UUID{Bytes: to, Valid: true}, link, domain, limit)
 	if err != nil {
 		return nil, fmt.Errorf("bound sessions: %w", err)
 	}

@@ -1,0 +1,53 @@
+package gate_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+)
+
+// emptied is a server that has lost its sessions.
+type emptied struct{ absent }
+
+func (emptied) Snapshot(_ context.Context, src gate.Source, first, count int, _ string) (gate.Part, error) {
+	return gate.Part{Source: src, First: first, Count: count, Epoch: "e2"}, nil
+}
+
+// fill puts n sessions of n accounts on record.
+func (b *bench) fill(n int, link string) {
+	b.t.Helper()
+	if _, err := b.store.Pool().Exec(b.t.Context(), `with a as (insert into accounts (key, jid, domain, generation, revision)
+			select substr(encode(sha256(convert_to('u' || n || '@' || $2, 'UTF8')), 'hex'), 1, 32)::uuid, 'u' || n || '@' || $2, $2, 1, 1 from generate_series(1, $1) n returning key)
+		insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at)
+		select key, 's' || left(key::text, 13), 1, $3, 'phone', 'active', 'unknown', 'unknown', '', true, 'tcp', '', '', '', '', now(), now(), now() from a`, n, theDomain, link); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A server that was restarted is compared piece by piece, so that logins find room between.
+func TestRestartedServerDoesNotFloodTheQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(8000, theLink)
+	if _, err := b.store.Pool().Exec(t.Context(), "update sessions set link = 'before' where sid < 's1'"); err != nil { // it had another name
+		t.Fatal(err)
+	}
+	b.owns(emptied{})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	most := 0
+	deadline := time.Now().Add(30 * time.Second)
+	for b.count("select count(*) from sessions") > 0 {
+		for range 50 {
+			most = max(most, b.gate.Waiting())
+			time.Sleep(200 * time.Microsecond)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the record still has sessions")
+		}
+	}
+	if most > 1500 {
+		t.Errorf("%d operations waited at once", most)
+	}
+}
