@@ -124,7 +124,7 @@ func (c *config) database(all settings) error {
 		return nil
 	}
 	if _, err := pgxpool.ParseConfig(s.value); err != nil { // its text can hold the password
-		return s.errorf("not a PostgreSQL address: it looks like postgres://user:password@host:5432/database")
+		return s.errorf("not a PostgreSQL address: it looks like postgres://user:password@host:5432/database, with what is not a letter or digit in the password percent-encoded")
 	}
 	return nil
 }

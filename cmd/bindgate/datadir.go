@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/bindgate/bindgate/api"
 )
 
 // jwtSecretName is the secret that bindgate makes when none is configured: 64 hexadecimal digits.
@@ -52,26 +54,40 @@ func (c *config) checkDataDir() error {
 
 // jwtSecret reads the configured secret, or the one in the data directory, which it makes first if need be.
 func (c *config) jwtSecret() (secret, error) {
-	if c.JWTSecretFile != "" {
-		s, err := readSecret(c.JWTSecretFile)
-		if err != nil {
-			return "", fmt.Errorf("--jwt-secret-file (BINDGATE_JWT_SECRET_FILE): %w", err)
-		}
-		return s, nil
+	s, err := c.knownJWTSecret()
+	if err != nil || s != "" {
+		return s, err
 	}
 	if err := c.openDataDir(); err != nil {
 		return "", err
 	}
 	path := filepath.Join(c.DataDir, jwtSecretName)
-	s, err := readSecret(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, err
-	}
 	fresh, err := writeFresh(path)
 	if errors.Is(err, fs.ErrExist) { // another process was faster
 		return readSecret(path)
 	}
 	return fresh, err
+}
+
+// knownJWTSecret writes nothing; it is "" if the secret in the data directory has to be made first.
+func (c *config) knownJWTSecret() (secret, error) {
+	path, origin := c.JWTSecretFile, "--jwt-secret-file (BINDGATE_JWT_SECRET_FILE)"
+	if path == "" {
+		if err := c.checkDataDir(); err != nil {
+			return "", err
+		}
+		path, origin = filepath.Join(c.DataDir, jwtSecretName), c.dataDirOrigin
+	}
+	s, err := readSecret(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && c.JWTSecretFile == "":
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", origin, err)
+	case len(s) < api.MinSecret:
+		return "", fmt.Errorf("%s: the secret in %s has %d bytes, it needs %d at least: openssl rand -hex 32 makes one", origin, path, len(s), api.MinSecret)
+	}
+	return s, nil
 }
 
 // writeFresh makes a secret file that appears whole or not at all.

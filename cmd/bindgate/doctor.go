@@ -159,7 +159,7 @@ func (r *report) database(ctx context.Context, cfg *config) string {
 	}
 	conn, err := pgx.ConnectConfig(ctx, pc.ConnConfig)
 	if err != nil {
-		r.fail("database", "%v: start it, or correct %s", err, cfg.databaseOrigin)
+		r.fail("database", "%v", cfg.databaseError(err))
 		return ""
 	}
 	defer conn.Close(ctx)
@@ -174,10 +174,12 @@ func (r *report) database(ctx context.Context, cfg *config) string {
 func (r *report) server(ctx context.Context, conn *pgx.Conn) error {
 	var version, fsync, commit, fullPages string
 	var number, connections int
-	var standby bool
+	var standby, mayCreate bool
+	var user string
 	err := conn.QueryRow(ctx, `select current_setting('server_version'), current_setting('server_version_num')::int, current_setting('fsync'),
-		current_setting('synchronous_commit'), current_setting('full_page_writes'), current_setting('max_connections')::int, pg_is_in_recovery()`).
-		Scan(&version, &number, &fsync, &commit, &fullPages, &connections, &standby)
+		current_setting('synchronous_commit'), current_setting('full_page_writes'), current_setting('max_connections')::int, pg_is_in_recovery(),
+		current_user, coalesce(has_schema_privilege(current_schema(), 'create'), false)`).
+		Scan(&version, &number, &fsync, &commit, &fullPages, &connections, &standby, &user, &mayCreate)
 	if err != nil {
 		return fmt.Errorf("its settings cannot be read: %w", err)
 	}
@@ -186,6 +188,9 @@ func (r *report) server(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if number/10000 < minPostgres {
 		return fmt.Errorf("PostgreSQL %s is too old: use %d or newer", version, minPostgres)
+	}
+	if !mayCreate {
+		return fmt.Errorf("the user %s may not make tables there: alter database %s owner to %s", user, conn.Config().Database, user)
 	}
 	r.ok("database", "PostgreSQL %s answers", version)
 	if fsync == "off" || fullPages == "off" {

@@ -43,11 +43,3 @@ func (*migrateCmd) Run(ctx context.Context, e *env) (err error) {
 	fmt.Fprintf(e.stdout, "The database went from schema version %d to %d.\n", before, migrations.Latest())
 	return nil
 }
-
-// databaseError adds where the database was named.
-func (c *config) databaseError(err error) error {
-	if c.databaseOrigin == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", c.databaseOrigin, err)
-}

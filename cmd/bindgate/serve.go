@@ -32,6 +32,9 @@ func (*serveCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	return serve(ctx, cfg, e.log, func(r running) {
+		if len(cfg.Links) == 0 {
+			e.log.WarnContext(ctx, "no link is configured, so no login is governed: set --xmpp-component (BINDGATE_XMPP_COMPONENT) and its secret, or [[link]] in the configuration file")
+		}
 		e.log.InfoContext(ctx, "serving", "url", "http://"+r.addr, "version", version(), "links", len(cfg.Links))
 	})
 }
@@ -68,7 +71,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.listenError(err)
 	}
 	defer listener.Close()
-	key, err := cfg.jwtSecret()
+	key, err := cfg.knownJWTSecret()
 	if err != nil {
 		return err
 	}
@@ -80,6 +83,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	defer func() { err = errors.Join(err, db.stop(ctx)) }()
 	if err := migrations.Up(ctx, db.url); err != nil {
 		return cfg.databaseError(err)
+	}
+	if key == "" {
+		if key, err = cfg.jwtSecret(); err != nil {
+			return err
+		}
 	}
 	st, err := store.Open(ctx, store.Config{URL: db.url})
 	if err != nil {

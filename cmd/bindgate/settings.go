@@ -122,6 +122,9 @@ func readFile(file setting, known map[string]*string, all settings) ([]fileLink,
 	}
 	for name, v := range body {
 		if name == "link" {
+			if _, ok := v.([]map[string]any); !ok {
+				return nil, fmt.Errorf("link in %s: must be a table in double brackets, [[link]], not %s", file.value, kind(v))
+			}
 			continue
 		}
 		origin := name + " in " + file.value
