@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,11 @@ import (
 
 // bindGrace is how long after an ask's deadline a bind may still be reported before it is given up.
 const bindGrace = 5 * time.Second
+
+const (
+	probeSessions = 50          // as many as one probe may name
+	leastProbe    = time.Second // who had less time to answer is not known to be silent
+)
 
 // maxProbes is how often one login may ask the server to probe before what did not answer counts as alive.
 const maxProbes = 2
@@ -133,7 +139,7 @@ func (a *asking) apply(r *store.Record) func() {
 	} else {
 		r.Admit(s)
 		evict(r, s, name, d.Evict, time.Time{})
-		answer.Kicks = kicks(r, rule, s.SID)
+		answer.Kicks = kicks(r, rule, s.SID, s.Resource)
 	}
 	keep(r, s, d, a.ID)
 	return func() {
@@ -155,7 +161,7 @@ func (a *asking) again(r *store.Record) Answer {
 	if d.Outcome == string(rules.Denied) && !d.Shadow {
 		return Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang)}
 	}
-	return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID)}
+	return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
 }
 
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.
@@ -181,23 +187,32 @@ func (g *Gate) probe(src Source, user string, sids []string, wait time.Duration,
 	}
 	g.stats.Probes.Add(1)
 	conn := g.connOf(src.Link)
-	if conn == nil {
+	if conn == nil || wait < leastProbe {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)
 	defer cancel()
-	found, err := conn.Probe(ctx, src, user, sids, wait)
-	if err != nil {
-		g.log.Info("a probe got no answer", "link", src.Link, "sessions", len(sids), "error", err)
-		return out
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for some := range slices.Chunk(sids, probeSessions) {
+		all.Go(func() {
+			found, err := conn.Probe(ctx, src, user, some, wait)
+			if err != nil {
+				g.log.Info("a probe got no answer", "link", src.Link, "sessions", len(some), "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for sid, v := range found {
+				switch v {
+				case VerdictAlive:
+					out[sid] = rules.Alive
+				case VerdictSilent, VerdictGone, VerdictHibernating:
+					out[sid] = rules.Silent
+				}
+			}
+		})
 	}
-	for sid, v := range found {
-		switch v {
-		case VerdictAlive:
-			out[sid] = rules.Alive
-		case VerdictSilent, VerdictGone, VerdictHibernating:
-			out[sid] = rules.Silent
-		}
-	}
+	all.Wait()
 	return out
 }

@@ -106,6 +106,7 @@ func TestEvictionsFollowTheNewestWinner(t *testing.T) {
 func TestUnaskedBindsAreJudged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.own()
 	b.rule(`{"max_sessions": 1}`)
 	b.login("ann", "s1", "phone")
 	b.event(gate.EventBind, "ann", "s2", "tablet")

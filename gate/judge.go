@@ -71,6 +71,9 @@ func (j *judging) next() {
 func (j *judging) probe(sids []string, wait time.Duration) {
 	g := j.gate
 	user, domain, _ := strings.Cut(j.jid, "@")
+	if g.connOf(j.link) == nil {
+		return // nobody goes because nobody can be asked; the sweeper comes again
+	}
 	g.bg.run(func() {
 		j.verdicts = g.probe(g.sourceOf(j.link, domain), user, sids, wait, j.verdicts)
 		j.probes++

@@ -32,11 +32,14 @@ func TestAccountThatIsBeingMade(t *testing.T) {
 	}
 	commits := []func(){begin("ann"), begin("bob")}
 	out := b.askAll("ann", "bob", "cid", "dan", "eve")
+	committed := make(chan struct{})
 	time.AfterFunc(1500*time.Millisecond, func() {
+		defer close(committed)
 		for _, commit := range commits {
 			commit()
 		}
 	})
+	defer func() { <-committed }()
 	deadline := time.After(8 * time.Second)
 	for range 5 {
 		select {

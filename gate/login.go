@@ -2,6 +2,7 @@ package gate
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -113,15 +114,41 @@ func keep(r *store.Record, s *store.Session, d rules.Decision, askID string) {
 	}
 }
 
-// kicks names every session of the account that has to go, so that one that was missed before goes with the next login.
-func kicks(r *store.Record, rule rules.Effective, newcomer string) []Kick {
+// maxKicks bounds the kicks of an answer, in bytes on the wire: a module takes only so large a stanza. Who is left out is kicked when the bind is seen.
+const maxKicks = 192 << 10
+
+// kicks names the sessions of the account that have to go, so that one that was missed before goes with the next login: first who is in the
+// newcomer's place.
+func kicks(r *store.Record, rule rules.Effective, newcomer, resource string) []Kick {
 	var out []Kick
-	for _, s := range r.Sessions {
-		if s.Eviction != nil && s.SID != newcomer {
-			out = append(out, kickOf(r.JID, r.Lang, rule, s, s.Eviction))
+	size := 0
+	for _, same := range []bool{true, false} {
+		for _, s := range r.Sessions {
+			if s.Eviction == nil || s.SID == newcomer || (s.Resource == resource) != same {
+				continue
+			}
+			k := kickOf(r.JID, r.Lang, rule, s, s.Eviction)
+			if size += k.size(); size > maxKicks {
+				return out
+			}
+			out = append(out, k)
 		}
 	}
 	return out
+}
+
+// size is how long a kick is at most as a stanza's child.
+func (k Kick) size() int {
+	n := 200 // names and what is short
+	for _, s := range []string{k.User, k.SID, k.Resource, k.Device, k.Platform, k.Text} {
+		n += len(s)
+		for i := range len(s) {
+			if s[i] < ' ' || strings.IndexByte(`&<>'"`, s[i]) >= 0 {
+				n += 5
+			}
+		}
+	}
+	return n
 }
 
 func sidsOf(r *store.Record, generations []int64) []string {

@@ -1,0 +1,119 @@
+package gate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+)
+
+// prober answers probes, of 50 sessions at most, as bindgate may ask.
+type prober struct {
+	absent
+	mu    sync.Mutex
+	waits []time.Duration
+	slow  time.Duration // the first answer fails after it
+}
+
+func (p *prober) Probe(_ context.Context, _ gate.Source, _ string, sids []string, wait time.Duration) (map[string]gate.Verdict, error) {
+	p.mu.Lock()
+	p.waits = append(p.waits, wait)
+	first := len(p.waits) == 1
+	p.mu.Unlock()
+	if first && p.slow > 0 {
+		time.Sleep(p.slow)
+		return nil, errors.New("busy")
+	}
+	if len(sids) == 0 || len(sids) > 50 {
+		return nil, fmt.Errorf("probe of %d", len(sids))
+	}
+	out := map[string]gate.Verdict{}
+	for _, sid := range sids {
+		out[sid] = gate.VerdictSilent
+	}
+	return out, nil
+}
+
+// An account with many dead sessions is probed in pieces.
+func TestProbeOfManySessions(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(1, theLink)
+	if _, err := b.store.Pool().Exec(t.Context(), `insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at)
+		select s.account, 'x' || n, n, s.link, 'r' || n, s.state, s.identity, s.platform, '', true, 'tcp', '', '', '', '', now(), now(), now() from sessions s, generate_series(2, 120) n`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.store.Pool().Exec(t.Context(), "update accounts set generation = 120"); err != nil {
+		t.Fatal(err)
+	}
+	b.owns(&prober{})
+	b.rule(`{"max_sessions": 120, "on_excess": "deny", "ghost_after_seconds": 1}`)
+	if a := b.ask("u1", "new", "phone2"); a.Outcome != gate.Allow || len(a.Kicks) != 1 {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// A session has a second at least to answer a probe. What the deadline leaves no time for proves nothing.
+func TestProbeWithoutTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := &prober{slow: 1200 * time.Millisecond}
+	b.owns(p)
+	b.login("ann", "s1", "phone")
+	b.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`)
+	a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "tablet", ID: "q", Deadline: 2 * time.Second, Sessions: []gate.Listed{{SID: "s1", Resource: "phone", State: "active"}}})
+	if a.Outcome != gate.Deny {
+		t.Fatalf("%+v", a)
+	}
+	b.eventually("ann", "s1=active")
+}
+
+// Nobody is kicked for a limit because nobody could be asked: a login without us is judged when the server is there.
+func TestNothingIsJudgedWhileTheLinkIsDown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&prober{})
+	b.login("ann", "s1", "phone")
+	b.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`)
+	b.gate.Disconnected(theLink, errAbsent)
+	b.event(gate.EventBind, "ann", "s2", "tablet")
+	b.eventually("ann", "s1=active s2=active")
+	time.Sleep(100 * time.Millisecond)
+	b.eventually("ann", "s1=active s2=active")
+	b.gate.Connected(theLink, &prober{})
+	b.eventually("ann", "s1=evicting:takeover s2=active")
+}
+
+// An answer has room for so many kicks; the others are asked for when the bind is seen.
+func TestAnswerOfManyKicks(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(1, theLink)
+	if _, err := b.store.Pool().Exec(t.Context(), `insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at)
+		select s.account, 'x' || n, n, s.link, repeat('r', 1000) || n, s.state, s.identity, s.platform, '', true, 'tcp', '', '', '', '', now(), now(), now() from sessions s, generate_series(2, 1000) n`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.store.Pool().Exec(t.Context(), "update accounts set generation = 1000"); err != nil {
+		t.Fatal(err)
+	}
+	b.rule(`{"max_sessions": 1}`)
+	a := b.ask("u1", "new", "phone")
+	size := 0
+	for _, k := range a.Kicks {
+		size += len(k.Resource) + len(k.Text) + len(k.User) + 200
+	}
+	if a.Outcome != gate.Allow || size > 200<<10 || len(a.Kicks) == 0 || a.Kicks[0].Resource != "phone" {
+		t.Fatalf("%s, %d kicks, about %d bytes", a.Outcome, len(a.Kicks), size)
+	}
+	b.event(gate.EventBind, "u1", "new", "phone")
+	deadline := time.Now().Add(10 * time.Second)
+	for b.count("select count(*) from sessions where evict_next is not null") < 999 {
+		if time.Now().After(deadline) {
+			t.Fatal("those that were not in the answer are not asked for")
+		}
+	}
+}
