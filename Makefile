@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build demo test bench lint setup
+.PHONY: build demo test bench lint setup setup-tests
 
 build: ## bin/bindgate
 	$(GO) build -o bin/bindgate ./cmd/bindgate
@@ -10,7 +10,7 @@ build: ## bin/bindgate
 demo: setup build ## everything on this machine, until Ctrl-C
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec bin/bindgate demo
 
-test: setup ## every test, with the race detector; CI=1 makes a missing server a failure
+test: setup-tests ## every test, with the race detector; CI=1 makes a missing server a failure
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/testrun -race -count=1 -timeout=20m ./...
 
 bench: setup ## the figures, as a table and as bench.json
@@ -21,3 +21,6 @@ lint: ## needs golangci-lint v2
 
 setup: ## installs what is missing from Debian
 	@deploy/setup.sh
+
+setup-tests:
+	@deploy/setup.sh --tests

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody.
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client that others wrote.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
 # script changes nothing and takes no time.
 #
-# Usage: deploy/setup.sh [--check]     --check only says what is missing, status 1 if anything is
+# Usage: deploy/setup.sh [--check] [--tests]     --check only says what is missing, status 1 if anything is
 set -eu
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -19,12 +19,22 @@ have_postgres() {
 	have initdb && have postgres
 }
 
+check= tests=
+for arg; do
+	case $arg in
+	--check) check=1 ;;
+	--tests) tests=1 ;;
+	*) say "unknown argument $arg; --check and --tests are known" >&2; exit 2 ;;
+	esac
+done
+
 missing=
 need() { missing="$missing $1"; }
 have_postgres || need postgresql
 have prosody || need prosody
 have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua5.4
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
+[ -z "$tests" ] || /usr/bin/python3 -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -35,10 +45,10 @@ if ! have go; then
 	exit 1
 fi
 if [ -z "$missing" ]; then
-	[ "${1:-}" = --check ] && say "nothing is missing"
+	[ -z "$check" ] || say "nothing is missing"
 	exit 0
 fi
-if [ "${1:-}" = --check ]; then
+if [ -n "$check" ]; then
 	say "missing: $missing"
 	exit 1
 fi
