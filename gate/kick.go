@@ -79,8 +79,8 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		return nil
 	}})
 	switch {
-	case err != nil:
-		return report, fmt.Errorf("kick: %w", err)
+	case err != nil: // it may still be done
+		return KickReport{}, fmt.Errorf("kick: %w", err)
 	case !found:
 		return report, store.ErrNotFound
 	case stale:
@@ -90,7 +90,8 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		g.wake(l)
 	}
 	g.stats.Kicks.Add(1)
-	return report, g.prove(ctx, store.KeyOf(req.Account), &report, wait)
+	err = g.prove(ctx, store.KeyOf(req.Account), &report, wait)
+	return report, err
 }
 
 func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (report KickReport, links []string) {

@@ -51,3 +51,33 @@ func TestRestartedServerDoesNotFloodTheQueue(t *testing.T) {
 		t.Errorf("%d operations waited at once", most)
 	}
 }
+
+// An account that cannot be healed leaves the others no worse, and so does one whose ask has what no text of the record can hold.
+func TestOneBadAccount(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(2500, theLink)
+	if _, err := b.store.Pool().Exec(t.Context(), `insert into rules
+		select 'account', jid, '{"unheard_of": 1}', nextval('rule_version'), null, now(), '' from accounts order by key limit 1`); err != nil {
+		t.Fatal(err)
+	}
+	b.owns(emptied{})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	deadline := time.Now().Add(20 * time.Second)
+	for b.count("select count(*) from sessions") != 1 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions are left, want 1", b.count("select count(*) from sessions"))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	out := b.askAll("ann", "b\x00b", "cid", "d\xffn", "eve")
+	allowed := 0
+	for range 5 {
+		if a := <-out; a.Outcome == gate.Allow {
+			allowed++
+		}
+	}
+	if allowed != 3 {
+		t.Errorf("%d logins were let in, want 3", allowed)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -141,8 +142,14 @@ func (g *Gate) applyPart(ctx context.Context, part Part, record []store.Bound) e
 	for range n {
 		select {
 		case err := <-done:
-			if err != nil {
+			switch {
+			case err == nil:
+			case hopeless(err) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrStopped):
 				return err
+			case errors.Is(err, store.ErrBusy):
+				g.resync(part.Source)
+			default: // the others' record is not to be worse for it; the next comparison tries again
+				g.log.WarnContext(ctx, "an account could not be brought in line with the server", "link", part.Link, "domain", part.Domain, "error", err)
 			}
 		case <-ctx.Done():
 			return ctx.Err()

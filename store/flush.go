@@ -60,7 +60,8 @@ func (b *batch) flush(ctx context.Context) error {
 			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, f, l)
 		on conflict (account, id) do update set client = excluded.client, last_seen_at = excluded.last_seen_at`)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
-		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)`)
+		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
+		on conflict do nothing`) // tried again although it was committed
 	if len(w.events) > 0 {
 		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
 	}
