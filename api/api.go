@@ -85,6 +85,8 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/rule/effective", ScopeRulesRead, nil, (*api).getEffectiveRule},
 		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
+		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
+		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},

@@ -207,8 +207,10 @@ func (g *Gate) probe(src Source, user string, sids []string, wait time.Duration,
 				switch v {
 				case VerdictAlive:
 					out[sid] = rules.Alive
-				case VerdictSilent, VerdictGone, VerdictHibernating:
+				case VerdictSilent, VerdictGone:
 					out[sid] = rules.Silent
+				case VerdictHibernating:
+					out[sid] = rules.Asleep
 				}
 			}
 		})

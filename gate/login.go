@@ -26,39 +26,60 @@ func deviceIDs(clientID, resource string) []int64 {
 
 // identify fills in the session's device, identity and platform, and returns the device's name. It remembers devices it has not met.
 func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
-	s.Identity, s.Platform = rules.UnknownIdentity, rules.Platform(s.Resource, s.Client)
-	var d *store.Device
+	d := recognize(r, s, chosen)
+	if d != nil {
+		s.Device, name = d.ID, d.Name
+		if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
+			if d.FirstSeenAt.IsZero() {
+				d.FirstSeenAt = r.Now
+			}
+			d.LastSeenAt, d.Client = r.Now, s.Client
+			r.SaveDevice(d)
+		}
+		if d.Platform != "" {
+			s.Platform = d.Platform
+			return name
+		}
+	}
+	s.Platform = r.Platforms.Matchers.Platform(rules.Subject{Account: r.JID, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client})
+	return name
+}
+
+// recognize returns the device that the session is of, nil if that is not known, and fills in how surely.
+func recognize(r *store.Record, s *store.Session, chosen bool) *store.Device {
 	byResource := store.DeviceOf("resource", s.Resource)
 	switch {
 	case s.ClientID != "":
 		s.Identity = rules.Certain
-		if d = r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d == nil {
-			d = &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
+		if d := r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d != nil {
+			return d
 		}
+		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
 	case r.Device(byResource) != nil && r.Device(byResource).Registered:
-		s.Identity, d = rules.Certain, r.Device(byResource)
+		s.Identity = rules.Certain
+		return r.Device(byResource)
 	case chosen && free(r, s.Resource):
 		s.Identity = rules.Probable
-		if d = r.Device(byResource); d == nil {
-			d = &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
-		} else if r.Now.Sub(d.LastSeenAt) > forgetProbable {
-			*d = store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		if d := r.Device(byResource); d != nil && r.Now.Sub(d.LastSeenAt) <= forgetProbable {
+			return d
 		}
-	default:
+		return &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+	}
+	s.Identity = rules.UnknownIdentity
+	return nil
+}
+
+// deviceID is a device's public id; "" if it is not known.
+func deviceID(r *store.Record, device int64) string {
+	if device == 0 {
 		return ""
 	}
-	s.Device = d.ID
-	if d.Platform != "" {
-		s.Platform = d.Platform
-	}
-	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
-		if d.FirstSeenAt.IsZero() {
-			d.FirstSeenAt = r.Now
-		}
-		d.LastSeenAt, d.Client = r.Now, s.Client
-		r.SaveDevice(d)
-	}
-	return d.Name
+	return store.DeviceID(r.Key, device)
+}
+
+func registered(r *store.Record, device int64) bool {
+	d := r.Device(device)
+	return d != nil && d.Registered
 }
 
 // free reports whether no live session has the resource.
@@ -69,7 +90,9 @@ func free(r *store.Record, resource string) bool {
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
 func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[string]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform}}
+	f := rules.Facts{Account: r.JID, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
+		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Client: s.Client,
+	}}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue
@@ -78,10 +101,14 @@ func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts ma
 		if v == rules.Unprobed && final {
 			v = rules.Alive
 		}
-		f.Sessions = append(f.Sessions, rules.Session{
-			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Identity: o.Identity, Platform: o.Platform, State: o.State,
-			StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
-		})
+		x := rules.Session{
+			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Registered: registered(r, o.Device), Identity: o.Identity, Platform: o.Platform, IP: o.IP, Client: o.Client,
+			State: o.State, StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
+		}
+		if len(rule.Exempt) > 0 {
+			x.DeviceID = deviceID(r, o.Device)
+		}
+		f.Sessions = append(f.Sessions, x)
 	}
 	return rules.Decide(f, r.Now)
 }

@@ -50,6 +50,6 @@ func BenchmarkRender(b *testing.B) {
 func BenchmarkPlatform(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		Platform("tigase-10", "")
+		shippedMatchers.Platform(Subject{Resource: "tigase-10"})
 	}
 }

@@ -30,6 +30,7 @@ const (
 	Unprobed Verdict = ""
 	Alive    Verdict = "alive"
 	Silent   Verdict = "silent" // does not answer, or is gone
+	Asleep   Verdict = "asleep" // hibernates by now
 )
 
 // Session is a live session of the account, the newcomer's own not among them.
@@ -38,8 +39,12 @@ type Session struct {
 	Resource   string
 	Device     int64 // 0: unknown
 	DeviceName string
+	DeviceID   string // the device's public id; only needed for a rule with exempt
+	Registered bool   // the device was registered by the app backend
 	Identity   Identity
 	Platform   string
+	IP         string
+	Client     string // software, as it says itself
 	State      State
 	StartedAt  time.Time
 	LastSeenAt time.Time
@@ -48,10 +53,14 @@ type Session struct {
 
 // Newcomer is the login to be judged.
 type Newcomer struct {
-	Resource string
-	Device   int64 // 0: unknown
-	Identity Identity
-	Platform string
+	Resource   string
+	Device     int64  // 0: unknown
+	DeviceID   string // public id; "": unknown
+	Registered bool   // the device was registered by the app backend
+	Identity   Identity
+	Platform   string
+	IP         string
+	Client     string // software, as it says itself
 }
 
 // Facts is all that a decision rests on.
@@ -60,6 +69,16 @@ type Facts struct {
 	Newcomer Newcomer
 	Sessions []Session
 	Rule     Effective
+	Groups   map[string][]string // platform groups: name → platforms
+}
+
+// subject is one of the account's sessions, or the newcomer, for the matchers of exempt: a device counts there if it is registered.
+func (f *Facts) subject(resource, client, ip, deviceID string, registered bool) Subject {
+	s := Subject{Account: f.Account, Resource: resource, Client: client, IP: ip}
+	if registered {
+		s.DeviceID = deviceID
+	}
+	return s
 }
 
 // Outcome of a decision.

@@ -72,6 +72,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 	if err := b.load(ctx, fence, mode); err != nil {
 		return nil, translate(err)
 	}
+	if b.platforms, err = s.platformsAt(ctx, b.conn, b.platformsVersion); err != nil {
+		return nil, fmt.Errorf("batch: %w", err)
+	}
 	if busy, err = b.create(ctx, mode); err != nil {
 		return nil, translate(err)
 	}
@@ -87,6 +90,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 	}
 	for i := range wants {
 		if !skip[i] {
+			if r := b.records[i]; r != nil {
+				r.Platforms = b.platforms.Platforms
+			}
 			apply(i, b.records[i])
 		}
 	}
@@ -103,6 +109,9 @@ type batch struct {
 	records []*Record
 	now     time.Time
 	general []rules.LevelRule // the default
+
+	platforms        *KeptPlatforms
+	platformsVersion int64
 }
 
 func uuids(n int, key func(i int) Key) []pgtype.UUID {
@@ -148,10 +157,13 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
-	// There is always a default rule; its row brings the clock after the locks, and the fence.
-	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $2), 0) from rules
+	// There is always a default rule; its row brings the clock after the locks, the fence, and which platforms there are.
+	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $2), 0), (select version from platforms) from rules
 		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
+	q.Queue(`select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
+			coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
+		from devices d where d.account = any($1) and d.registered`, keys).Query(b.scanDevices)
 	if len(devices) > 0 {
 		q.Queue(`select w.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
 				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
@@ -226,7 +238,7 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 		var scope, subject string
 		var fields []byte
 		var found int64
-		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found); err != nil {
+		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found, &b.platformsVersion); err != nil {
 			return err
 		}
 		if found != fence {
