@@ -127,7 +127,7 @@ func (a *asking) apply(r *store.Record) func() {
 		Lang: a.Lang, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
 	}
 	name := identify(r, s, a.Chosen)
-	d := decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
+	d := g.decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		sids := sidsOf(r, d.Probe)
 		r.Discard()

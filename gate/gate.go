@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -48,6 +49,8 @@ type Gate struct {
 	bg    background
 	id    store.Key // of this process
 	stats Stats
+
+	conditions rules.Conditions
 
 	mu    sync.Mutex
 	links map[string]*link

@@ -42,7 +42,7 @@ func (j *judging) apply(r *store.Record) func() {
 		return j.next
 	}
 	rule := rules.Merge(r.Levels...)
-	d := decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
+	d := j.gate.decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		sids := sidsOf(r, d.Probe)
 		r.Discard()

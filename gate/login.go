@@ -89,10 +89,13 @@ func free(r *store.Record, resource string) bool {
 
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
-func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[string]rules.Verdict, final bool) rules.Decision {
+func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[string]rules.Verdict, final bool) rules.Decision {
 	f := rules.Facts{Account: r.JID, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
-		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Client: s.Client,
+		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Secure: s.Secure, Client: s.Client,
 	}}
+	if rule.Condition != nil {
+		f.Condition = g.conditions.Get(*rule.Condition)
+	}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue

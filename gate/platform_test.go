@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/bindgate/bindgate/gate"
@@ -46,5 +47,20 @@ func TestExempt(t *testing.T) {
 	}
 	if a := b.send(gate.Ask{User: "ann", SID: "s4", Resource: "tablet", ID: "ask-s4", Chosen: true, More: true}); len(a.Kicks) != 1 || a.Kicks[0].SID != "s1" {
 		t.Errorf("who is not exempt: %+v", a)
+	}
+}
+
+func TestCondition(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.rule(`{"condition":"session.secure && account.domain == 'example.org' && device.id != ''"}`)
+	for _, secure := range []bool{true, false} {
+		a := b.send(gate.Ask{User: "ann", SID: fmt.Sprint(secure), Resource: "phone", ID: fmt.Sprint(secure), Chosen: true, More: true, Peer: gate.Peer{Secure: secure, ClientID: "7f"}})
+		switch {
+		case secure && a.Outcome != gate.Allow:
+			t.Errorf("over TLS: %+v", a)
+		case !secure && (a.Outcome != gate.Deny || a.Denial.Code != "condition" || a.Denial.Condition != "resource-constraint" || a.Denial.Type != "wait" || a.Denial.Text == ""):
+			t.Errorf("without: %+v", a)
+		}
 	}
 }

@@ -7,13 +7,16 @@ import (
 )
 
 // Decide judges a login by its facts. It lets the newcomer in (Allow, with those who go for it), refuses it (Denied), or asks
-// for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the explanation only.
+// for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the condition and the explanation.
 //
 // Guarantees: the same answer for any order of f.Sessions; the newcomer never goes; after an enforced Allow under an evicting
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
 // in place of a denial; an exempt session goes only for its own device, or as a ghost whose resource is wanted.
 func Decide(f Facts, now time.Time) Decision {
 	h := open(f, now)
+	if !h.condition() {
+		return h.close(ruling{outcome: Denied, code: CodeCondition, field: fieldCondition})
+	}
 	h.ownDevice()
 	r := h.sameResource()
 	if r.outcome != Denied {
@@ -61,6 +64,8 @@ type hearing struct {
 	marks  []mark // one for each of f.Sessions
 	limits []limit
 	exempt bool // the newcomer is: no limit counts it
+
+	conditionErr error // why the condition could not be evaluated
 	ruling
 }
 
@@ -74,6 +79,7 @@ const (
 	fieldGhostAfterSeconds = "ghost_after_seconds"
 	fieldHibernatingCounts = "hibernating_counts"
 	fieldExempt            = "exempt"
+	fieldCondition         = "condition"
 	fieldText              = "text"
 	fieldDenyCondition     = "deny_condition"
 	fieldEnforce           = "enforce"
@@ -160,7 +166,7 @@ func (h *hearing) close(r ruling) Decision {
 	switch r.outcome {
 	case Denied:
 		d.Condition = conditionConflict
-		if r.code == CodeLimit {
+		if r.code != CodeSameResource {
 			d.Condition = cmp.Or(h.f.Rule.DenyCondition, conditionConstraint)
 		}
 	case Need:

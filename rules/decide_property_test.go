@@ -11,6 +11,8 @@ import (
 
 var platforms = []string{"ios", "android", "web", "unknown", ""}
 
+var conditions Conditions
+
 // anyFacts draws facts from few names, so that they collide.
 func anyFacts(t *rapid.T) Facts {
 	resource := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
@@ -22,9 +24,12 @@ func anyFacts(t *rapid.T) Facts {
 		Newcomer: Newcomer{
 			Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
 			Identity: identity.Draw(t, "identity"), Device: rapid.Int64Range(0, 3).Draw(t, "device"), IP: ip.Draw(t, "ip"),
+			Secure: rapid.IntRange(0, 9).Draw(t, "secure") > 0,
 		},
 		Rule:   anyRule(t),
 		Groups: ShippedPlatforms().Groups,
+
+		Condition: conditions.Get("session.secure"),
 	}
 	gens := rapid.SliceOfNDistinct(rapid.Int64Range(1, 60), 0, 9, rapid.ID[int64]).Draw(t, "generations")
 	for _, g := range gens {
@@ -55,6 +60,9 @@ func anyRule(t *rapid.T) Effective {
 	r.Exclusive = Of(rapid.SliceOfN(rapid.SampledFrom([][]string{{"ios"}, {"android", "ios"}, {"mobile"}, {"web"}, {"mobile", "web", "unknown"}}), 0, 2).Draw(t, "exclusive"))
 	if rapid.IntRange(0, 2).Draw(t, "exempt") == 0 {
 		r.Exempt = Of(Matchers{{CIDR: "198.51.100.0/24"}})
+	}
+	if secure := "session.secure"; rapid.Bool().Draw(t, "condition") {
+		r.Condition = Of(&secure)
 	}
 	r.HibernatingCounts = Of(rapid.Bool().Draw(t, "hibernating_counts"))
 	r.OnExcess = Of(rapid.SampledFrom([]OnExcess{EvictOldest, EvictIdle, Deny, Deny}).Draw(t, "on_excess"))
@@ -386,6 +394,16 @@ func TestExemptSessionsAreNotCounted(t *testing.T) {
 		a, b := Decide(f, eight), Decide(without, eight)
 		if a.Outcome != b.Outcome || a.Code != b.Code || !slices.Equal(a.Evict, b.Evict) || !slices.Equal(a.Probe, b.Probe) {
 			t.Fatalf("with them %+v\nwithout %+v", a, b)
+		}
+	})
+}
+
+func TestTheConditionDecidesFirst(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if fails := f.Rule.Condition != nil && !f.Newcomer.Secure; (d.Code == CodeCondition) != fails || fails && d.Outcome != Denied {
+			t.Fatalf("%+v", d)
 		}
 	})
 }

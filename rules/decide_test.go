@@ -27,6 +27,8 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 	for _, w := range words[2:] {
 		if id, ok := strings.CutPrefix(w, "dev"); ok {
 			f.Newcomer.Device = number(t, id)
+		} else if w == "secure" {
+			f.Newcomer.Secure = true
 		} else if ip, ok := strings.CutPrefix(w, "ip="); ok {
 			f.Newcomer.IP = ip
 		} else if client, ok := strings.CutPrefix(w, "client="); ok {
@@ -172,6 +174,16 @@ func TestDecide(t *testing.T) {
 		{"it answers: conflict", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 phone ios active alive ip=192.0.2.1"}, "deny same_resource <conflict/> (account)"},
 		{"it does not: its place is free", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 phone ios active silent ip=192.0.2.1"}, "allow takeover evict [1] (default)"},
 		{"an exempt device still replaces itself", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios dev7 certain ip=192.0.2.1", list{"1 phone ios active alive dev7 ip=192.0.2.1"}, "allow own_reconnect evict [1] (default)"},
+
+		// condition.
+		{"a condition that holds changes nothing", `{"condition":"device.platform == 'ios' && session.secure"}`, "phone ios secure", nil, "allow ok (default)"},
+		{"one that does not denies, to wait", `{"condition":"session.secure"}`, "phone ios", list{"1 a web active"}, "deny condition <resource-constraint/> (account)"},
+		{"or as the rule says", `{"condition":"session.secure","deny_condition":"conflict"}`, "phone ios", nil, "deny condition <conflict/> (account)"},
+		{"it comes before everything else, and nobody is probed or goes", `{"condition":"false","max_sessions":1,"on_excess":"deny","same_resource":"deny"}`, "phone ios dev7 certain", list{"1 phone ios active dev7"}, "deny condition <resource-constraint/> (account)"},
+		{"who is exempt from limits still has to meet it", `{"condition":"session.secure","exempt":[{"account":"*"}]}`, "phone ios", nil, "deny condition <resource-constraint/> (account)"},
+		{"what cannot be evaluated is false", `{"condition":"int(session.resource) > 3"}`, "phone ios", nil, "deny condition <resource-constraint/> (account)"},
+		{"shadow: recorded, let in", `{"enforce":false,"condition":"session.secure"}`, "phone ios", nil, "deny condition <resource-constraint/> (account) shadow"},
+		{"null is none", `{"condition":null}`, "phone ios", nil, "allow ok (default)"},
 
 		// on_excess: deny.
 		{"oldest wins: what stands in the way is probed first", `{"max_sessions":1,"on_excess":"deny"}`, "phone ios", list{"1 laptop desktop active"}, "need limit probe [1] (account)"},

@@ -16,7 +16,7 @@ const (
 )
 
 // Merge makes the effective rule out of the levels' own, strongest first: each field comes whole from the first level that sets it.
-// A max_sessions that is set to null means no limit and is not looked for further down. No map or list of the result is nil; they
+// A max_sessions or condition that is set to null means none and is not looked for further down. No map or list of the result is nil; they
 // may be those of the levels and are for reading only.
 func Merge(levels ...LevelRule) Effective {
 	e := Effective{Origin: make(map[string]Level, 16)}
@@ -28,6 +28,7 @@ func Merge(levels ...LevelRule) Effective {
 	e.GhostAfterSeconds = pick(&e, levels, fieldGhostAfterSeconds, defaultGhostAfterSeconds, func(r *Rule) *Field[int] { return &r.GhostAfterSeconds })
 	e.HibernatingCounts = pick(&e, levels, fieldHibernatingCounts, false, func(r *Rule) *Field[bool] { return &r.HibernatingCounts })
 	e.Exempt = pick(&e, levels, fieldExempt, nil, func(r *Rule) *Field[Matchers] { return &r.Exempt })
+	e.Condition = pick(&e, levels, fieldCondition, nil, func(r *Rule) *Field[*string] { return &r.Condition })
 	e.Text = pick(&e, levels, fieldText, nil, func(r *Rule) *Field[map[string]map[string]string] { return &r.Text })
 	e.DenyCondition = pick(&e, levels, fieldDenyCondition, defaultDenyCondition, func(r *Rule) *Field[string] { return &r.DenyCondition })
 	e.Enforce = pick(&e, levels, fieldEnforce, defaultEnforce, func(r *Rule) *Field[bool] { return &r.Enforce })

@@ -60,14 +60,22 @@ func bound(s string, n int) string {
 func (h *hearing) explain() []string {
 	t := &story{buf: make([]byte, 0, 768+96*min(len(h.marks), maxNamed)), ends: make([]int, 0, 8)}
 	h.tellLogin(t)
+	h.tellCondition(t)
+	if h.code != CodeCondition {
+		h.tellPlaces(t)
+	}
+	h.tellOutcome(t)
+	return t.steps()
+}
+
+// tellPlaces tells whose place the newcomer takes, or does not.
+func (h *hearing) tellPlaces(t *story) {
 	h.tellOwnDevice(t)
 	h.tellResource(t)
 	if h.code != CodeSameResource {
 		h.tellExempt(t)
 		h.tellLimits(t)
 	}
-	h.tellOutcome(t)
-	return t.steps()
 }
 
 func (h *hearing) tellLogin(t *story) {

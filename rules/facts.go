@@ -60,6 +60,7 @@ type Newcomer struct {
 	Identity   Identity
 	Platform   string
 	IP         string
+	Secure     bool   // encrypted
 	Client     string // software, as it says itself
 }
 
@@ -70,6 +71,9 @@ type Facts struct {
 	Sessions []Session
 	Rule     Effective
 	Groups   map[string][]string // platform groups: name → platforms
+	Group    string              // of the account; "": none
+	// Condition is Rule.Condition, compiled; nil: Decide compiles it, which takes a hundred times as long as to run it.
+	Condition *Condition
 }
 
 // subject is one of the account's sessions, or the newcomer, for the matchers of exempt: a device counts there if it is registered.
@@ -101,6 +105,7 @@ const (
 	CodeOwnReconnect Code = "own_reconnect"
 	CodeLimit        Code = "limit"
 	CodeSameResource Code = "same_resource"
+	CodeCondition    Code = "condition"
 )
 
 // Decision is the answer.

@@ -70,7 +70,8 @@ type Rule struct {
 	GhostAfterSeconds Field[int]                          `json:"ghost_after_seconds,omitzero"`
 	HibernatingCounts Field[bool]                         `json:"hibernating_counts,omitzero"`
 	Exempt            Field[Matchers]                     `json:"exempt,omitzero"`
-	Text              Field[map[string]map[string]string] `json:"text,omitzero"` // code → language → text
+	Condition         Field[*string]                      `json:"condition,omitzero"` // CEL
+	Text              Field[map[string]map[string]string] `json:"text,omitzero"`      // code → language → text
 	DenyCondition     Field[string]                       `json:"deny_condition,omitzero"`
 	Enforce           Field[bool]                         `json:"enforce,omitzero"`
 }
@@ -85,6 +86,7 @@ type Effective struct {
 	GhostAfterSeconds int                          `json:"ghost_after_seconds"`
 	HibernatingCounts bool                         `json:"hibernating_counts"`
 	Exempt            Matchers                     `json:"exempt"`
+	Condition         *string                      `json:"condition"`
 	Text              map[string]map[string]string `json:"text"`
 	DenyCondition     string                       `json:"deny_condition"`
 	Enforce           bool                         `json:"enforce"`

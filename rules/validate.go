@@ -53,13 +53,19 @@ const (
 	maxGhostWait = 4 // seconds; a bind is held for 5
 )
 
-// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions, no value out
+// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions and condition, no value out
 // of bounds. Its error is a *SyntaxError, or a *FieldError for the first wrong field in the order of the text.
-func Parse(data []byte) (Rule, error) {
+func Parse(data []byte) (Rule, error) { return parseRule(data, false) }
+
+// ParseKept reads a rule that Parse took before: it does not compile the condition again.
+func ParseKept(data []byte) (Rule, error) { return parseRule(data, true) }
+
+func parseRule(data []byte, kept bool) (Rule, error) {
 	if err := checkSyntax(data); err != nil {
 		return Rule{}, err
 	}
 	p := newParser(data)
+	p.kept = kept
 	var r Rule
 	err := p.object("", `must be a JSON object, such as {"max_sessions": 1}`, func(name, at string) error {
 		var err error
@@ -81,6 +87,8 @@ func Parse(data []byte) (Rule, error) {
 			r.HibernatingCounts, err = set(p.boolean(at))
 		case fieldExempt:
 			r.Exempt, err = set(p.matchers(at, maxExempt, exemptMatcher()))
+		case fieldCondition:
+			r.Condition, err = set(p.condition(at))
 		case fieldText:
 			r.Text, err = set(p.texts(at))
 		case fieldDenyCondition:
@@ -101,7 +109,7 @@ func Parse(data []byte) (Rule, error) {
 func ruleFields() []string {
 	return []string{
 		fieldMaxSessions, fieldMaxPerPlatform, fieldExclusive, fieldOnExcess, fieldSameResource, fieldGhostAfterSeconds,
-		fieldHibernatingCounts, fieldExempt, fieldText, fieldDenyCondition, fieldEnforce,
+		fieldHibernatingCounts, fieldExempt, fieldCondition, fieldText, fieldDenyCondition, fieldEnforce,
 	}
 }
 
@@ -147,10 +155,13 @@ func pointer(at, name string) string {
 func set[T any](v T, err error) (Field[T], error) { return Of(v), err }
 
 // parser reads a document whose syntax is known to be right, token by token.
-type parser struct{ dec *json.Decoder }
+type parser struct {
+	dec  *json.Decoder
+	kept bool // a condition is not compiled
+}
 
 func newParser(data []byte) *parser {
-	p := &parser{json.NewDecoder(bytes.NewReader(data))}
+	p := &parser{dec: json.NewDecoder(bytes.NewReader(data))}
 	p.dec.UseNumber()
 	return p
 }
