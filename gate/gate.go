@@ -8,7 +8,8 @@
 //	reconciler ─ parts ──▶   "                          kicker ◀─ evictions that are due
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
-// Goroutines: the workers, one for each account that another transaction held, kicker and reconciler a link, sweeper, sequencer, keeper. Run waits for all.
+// Goroutines: the workers, one for each account that another transaction held and for each probe, sweeper, sequencer and keeper, for which Run waits;
+// renewer, kicker and reconciler of each link that is owned, for which Own waits.
 package gate
 
 import (
@@ -101,7 +102,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return g.every(ctx, time.Second, "sweep", g.sweep) })
 	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequence events", g.sequence) })
-	group.Go(func() error { return g.every(ctx, time.Hour, "keep partitions", g.keepPartitions) })
+	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
 	for _, o := range g.queue.close() {
 		if o.failed != nil {
@@ -131,9 +132,16 @@ func (g *Gate) every(ctx context.Context, period time.Duration, what string, onc
 			g.log.WarnContext(ctx, "failed, will be tried again", "what", what, "error", err)
 		}
 		failing = err != nil
-		timer.Reset(period)
+		if failing {
+			timer.Reset(min(period, retry))
+		} else {
+			timer.Reset(period)
+		}
 	}
 }
+
+// retry is how soon at the latest what failed is tried again.
+const retry = 30 * time.Second
 
 // do appends an operation to its account's lane; if that cannot be, the operation is told.
 func (g *Gate) do(o *op) {
@@ -297,6 +305,22 @@ func (g *Gate) sequence(ctx context.Context) error {
 	}
 }
 
+// keepPartitions makes room for what is to come and drops what is too old, by the database's clock: one process with a wrong one must not drop history.
 func (g *Gate) keepPartitions(ctx context.Context) error {
-	return g.store.KeepPartitions(ctx, time.Now(), g.cfg.Keep)
+	now, err := g.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return g.store.KeepPartitions(ctx, now, g.cfg.Keep)
+}
+
+func (g *Gate) keepHistory(ctx context.Context) error {
+	if err := g.keepPartitions(ctx); err != nil {
+		return err
+	}
+	now, err := g.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return g.store.Forget(ctx, now.Add(-g.cfg.Keep), now.Add(-forgetProbable))
 }
