@@ -94,6 +94,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.databaseError(err)
 	}
 	defer st.Close()
+	// Before anyone writes: what is in no month's partition is never dropped by age. The gate tries again what fails here.
+	if err := st.KeepPartitions(ctx, time.Now(), 0); err != nil {
+		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
+	}
 
 	g := gate.New(st, gate.Config{Logger: log, Name: processName()})
 	registry := prometheus.NewRegistry()
