@@ -187,7 +187,7 @@ func (g *Gate) probe(src Source, user string, sids []string, wait time.Duration,
 	}
 	g.stats.Probes.Add(1)
 	conn := g.connOf(src.Link)
-	if conn == nil || wait < leastProbe {
+	if conn == nil || wait < leastProbe || !g.able(src, "probe") {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)

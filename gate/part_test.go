@@ -35,7 +35,7 @@ func TestRestartedServerDoesNotFloodTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.owns(emptied{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2", Abilities: []string{"snapshot"}})
 	most := 0
 	deadline := time.Now().Add(30 * time.Second)
 	for b.count("select count(*) from sessions") > 0 {
@@ -62,7 +62,7 @@ func TestOneBadAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.owns(emptied{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2", Abilities: []string{"snapshot"}})
 	deadline := time.Now().Add(20 * time.Second)
 	for b.count("select count(*) from sessions") != 1 {
 		if time.Now().After(deadline) {
