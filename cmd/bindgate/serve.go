@@ -94,8 +94,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.databaseError(err)
 	}
 	defer st.Close()
-	// Before anyone writes: what is in no month's partition is never dropped by age. The gate tries again what fails here.
-	if err := st.KeepPartitions(ctx, time.Now(), 0); err != nil {
+	// Before anyone writes: rows that are in no month's partition are let go one by one. The gate tries again what fails here.
+	if now, err := st.Now(ctx); err != nil {
+		return cfg.databaseError(err)
+	} else if err := st.KeepPartitions(ctx, now, 0); err != nil {
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
