@@ -117,7 +117,7 @@ func (a *asking) apply(r *store.Record) func() {
 		r.Discard()
 		return late
 	}
-	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, ask: true})
+	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, old: time.Since(a.Received)})
 	if old = r.Live(a.SID); old != nil { // the same stream asks again: its earlier bind did not come to be
 		end(r, old, "abandoned")
 	}
