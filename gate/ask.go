@@ -90,8 +90,8 @@ func (g *Gate) ask(a *asking) {
 	}
 	g.do(&op{want: want, fence: g.fence(a.Link), apply: a.apply, failed: func(err error) {
 		g.stats.Undecided.Add(1)
-		if !errors.Is(err, ErrStopped) {
-			g.log.Warn("an ask could not be decided", "account", jid, "error", err)
+		if ok, unsaid := g.undecidedLog.pass(time.Now()); ok && !errors.Is(err, ErrStopped) {
+			g.log.Warn("a login could not be decided, the server's failure policy decides", "account", jid, "error", err, "others_since", unsaid)
 		}
 		a.reply(Answer{AskID: a.ID, Outcome: Undecided})
 	}})

@@ -58,7 +58,7 @@ func TestOneBadAccount(t *testing.T) {
 	b := newBench(t)
 	b.fill(2500, theLink)
 	if _, err := b.store.Pool().Exec(t.Context(), `insert into rules
-		select 'account', jid, '{"unheard_of": 1}', nextval('rule_version'), null, now(), '' from accounts order by key limit 1`); err != nil {
+		select 'account', jid, '{"max_sessions": "two"}', nextval('rule_version'), null, now(), '' from accounts order by key limit 1`); err != nil {
 		t.Fatal(err)
 	}
 	b.owns(emptied{})

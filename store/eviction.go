@@ -107,7 +107,7 @@ func (s *Store) levels(ctx context.Context, jids []string) (func(jid string) []r
 		if err := rows.Scan(&scope, &subject, &fields); err != nil {
 			return nil, err
 		}
-		rule, err := rules.Parse(fields)
+		rule, err := rules.Kept(fields)
 		if err != nil {
 			return nil, fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
 		}

@@ -48,6 +48,9 @@ type running struct {
 // gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
 const gcPercent = 400
 
+// apiConnections to the database are for REST calls; the gate has others.
+const apiConnections = 8
+
 // httpGrace is how long requests that run may take when serve ends; what is not done then is cut off. A kick that was promised is in the
 // database.
 const httpGrace = 5 * time.Second
@@ -106,7 +109,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
-	handler, err := api.New(api.Config{Store: st, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry})
+	// Connections of its own: a slow search keeps no login waiting.
+	reads, err := store.Open(ctx, store.Config{URL: db.url, MaxConns: apiConnections})
+	if err != nil {
+		return cfg.databaseError(err)
+	}
+	defer reads.Close()
+	handler, err := api.New(api.Config{Store: reads, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry})
 	if err != nil {
 		return err
 	}
