@@ -50,18 +50,18 @@ func (g *Gate) Own(ctx context.Context, name, driver, component string, run func
 	g.mu.Lock()
 	g.links[name] = l
 	g.mu.Unlock()
-	failing := false
+	t := trouble{log: g.log.With("link", name), what: "asking for the link's lease"}
 	for ctx.Err() == nil {
 		fence, err := g.store.AcquireLink(ctx, name, driver, component, g.id, g.cfg.Name, g.cfg.LeaseTTL)
+		if errors.Is(err, store.ErrHeld) {
+			t.note(ctx, nil)
+		} else {
+			t.note(ctx, err)
+		}
 		if err != nil {
-			if !errors.Is(err, store.ErrHeld) && ctx.Err() == nil && !failing {
-				g.log.WarnContext(ctx, "the link's lease cannot be asked for, will be tried again", "link", name, "error", err)
-			}
-			failing = !errors.Is(err, store.ErrHeld)
 			pause(ctx, standbyPoll+time.Duration(rand.Int64N(int64(standbyPoll/4))))
 			continue
 		}
-		failing = false
 		g.log.InfoContext(ctx, "owning the link", "link", name, "fence", fence.Value)
 		err = g.hold(ctx, l, fence, run)
 		if err != nil && !errors.Is(err, store.ErrFenced) && ctx.Err() == nil {
@@ -103,7 +103,7 @@ func (g *Gate) hold(ctx context.Context, l *link, fence store.Fence, run func(ct
 }
 
 func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
-	failing := false
+	t := trouble{log: g.log.With("link", l.name), what: "renewing the link's lease"}
 	for {
 		g.mu.Lock()
 		state := g.stateOf(l)
@@ -114,15 +114,13 @@ func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
 		switch {
 		case errors.Is(err, store.ErrFenced):
 			return err
-		case err != nil && !failing && ctx.Err() == nil:
-			g.log.WarnContext(ctx, "the link's lease cannot be renewed, will be tried again", "link", l.name, "error", err)
-		case err == nil && failing:
+		case err == nil && t.failing:
 			// What was reported while the database was away could not be written.
 			for _, src := range g.sourcesOf(l.name) {
 				g.resync(src)
 			}
 		}
-		failing = err != nil
+		t.note(ctx, err)
 		if !pause(ctx, g.cfg.LeaseTTL/3) {
 			return nil
 		}
@@ -267,6 +265,17 @@ func (g *Gate) fence(name string) (f store.Fence) {
 		}
 	})
 	return f
+}
+
+// Up reports for each link that Own was called for whether this process is connected to its server.
+func (g *Gate) Up() map[string]bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	up := make(map[string]bool, len(g.links))
+	for name, l := range g.links {
+		up[name] = l.conn != nil
+	}
+	return up
 }
 
 func (g *Gate) owned() (names []string) {

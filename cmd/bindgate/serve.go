@@ -104,8 +104,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
-	g := gate.New(st, gate.Config{Logger: log, Name: processName()})
 	registry := prometheus.NewRegistry()
+	answered, err := answers(registry)
+	if err != nil {
+		return err
+	}
+	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered})
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
