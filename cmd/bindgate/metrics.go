@@ -13,8 +13,10 @@ import (
 
 // answers is the metric of answered asks. Probes make the slow ones: a silent client may take ghost_after_seconds to be found out.
 func answers(r *prometheus.Registry) (observe func(gate.Outcome, time.Duration), err error) {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "bindgate", Name: "ask_seconds", Help: "Time from the arrival of an ask to its answer.",
-		Buckets: []float64{.001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4}}, []string{"outcome"})
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "bindgate", Name: "ask_seconds", Help: "Time from the arrival of an ask to its answer.",
+		Buckets: []float64{.001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4},
+	}, []string{"outcome"})
 	if err := r.Register(h); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}

@@ -92,6 +92,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 			return err
 		}
 	}
+	if len(key) < api.SafeSecret {
+		log.WarnContext(ctx, "the token secret is short: it may be guessed from a token", "bytes", len(key), "wanted", api.SafeSecret, "remedy", "openssl rand -hex 32")
+	}
 	st, err := store.Open(ctx, store.Config{URL: db.url})
 	if err != nil {
 		return cfg.databaseError(err)
