@@ -15,8 +15,10 @@ const trials = 80
 // takeover compares the time from a new client's bind to the old client's <conflict/> with the same on a Prosody without the gate, whose built-in
 // kick_old replaces a session at once. What the gate adds is one durable transaction, so it is measured in those.
 func takeover(ctx context.Context, log *slog.Logger) (row, error) {
-	r := row{Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
-		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds)}
+	r := row{
+		Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
+		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds),
+	}
 	c, stop, err := cluster(ctx)
 	if err != nil {
 		return r, err
@@ -102,7 +104,7 @@ func replace(ctx context.Context, server *prosody.Server) (float64, error) {
 			return 0, err
 		}
 		if end == nil || end.Condition != "conflict" {
-			return 0, fmt.Errorf("the old client got %v", end)
+			return 0, fmt.Errorf("the old client got %w", end)
 		}
 		all = append(all, end.At.Sub(bound.SentAt).Seconds()*1000)
 	}
