@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -103,8 +104,11 @@ func replace(ctx context.Context, server *prosody.Server) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if end == nil || end.Condition != "conflict" {
-			return 0, fmt.Errorf("the old client got %w", end)
+		if end == nil {
+			return 0, errors.New("the old client's stream was closed without a stream error")
+		}
+		if end.Condition != "conflict" {
+			return 0, fmt.Errorf("the old client was ended otherwise: %w", end)
 		}
 		all = append(all, end.At.Sub(bound.SentAt).Seconds()*1000)
 	}
