@@ -29,7 +29,7 @@ type Gate interface {
 type Config struct {
 	Store    *store.Store
 	Gate     Gate
-	Secret   Secret // signs tokens and cursors; MinSecret bytes at least
+	Secret   Secret // signs tokens and cursors; not empty, SafeSecret bytes or more
 	Issuer   string // of tokens; "": not checked
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
@@ -85,6 +85,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/rule/effective", ScopeRulesRead, nil, (*api).getEffectiveRule},
 		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
+		{del, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).deleteDefaultRule},
 		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},

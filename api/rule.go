@@ -49,10 +49,7 @@ func (a *api) getDefaultRule(c *call) error {
 }
 
 func (a *api) putDefaultRule(c *call) error {
-	if err := c.allDomains("the default rule holds"); err != nil {
-		return err
-	}
-	if err := c.checkApply(); err != nil {
+	if err := c.mayChangeDefault(); err != nil {
 		return err
 	}
 	body, err := readBody(c.Request())
@@ -73,6 +70,24 @@ func (a *api) putDefaultRule(c *call) error {
 	}
 	c.setETag(kept.Version)
 	return c.respond(http.StatusOK, changedRule{kept.Rule, warnings})
+}
+
+// deleteDefaultRule unsets every field. The default rule itself is always there.
+func (a *api) deleteDefaultRule(c *call) error {
+	if err := c.mayChangeDefault(); err != nil {
+		return err
+	}
+	if _, _, err := a.store.PutRule(c.ctx, defaultScope(), rules.Rule{}, time.Time{}, c.caller.subject, c.precondition()); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (c *call) mayChangeDefault() error {
+	if err := c.allDomains("the default rule holds"); err != nil {
+		return err
+	}
+	return c.checkApply()
 }
 
 func (a *api) getAccountRule(c *call) error {

@@ -8,7 +8,8 @@
 //	reconciler ─ parts ──▶   "                          kicker ◀─ evictions that are due
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
-// Goroutines: the workers, one for each account that another transaction held, kicker and reconciler a link, sweeper, sequencer, keeper. Run waits for all.
+// Goroutines: the workers, one for each account that another transaction held and for each probe, sweeper, sequencer and keeper, for which Run waits;
+// renewer, kicker and reconciler of each link that is owned, for which Own waits.
 package gate
 
 import (
@@ -37,6 +38,8 @@ type Config struct {
 	Reconcile time.Duration // between periodic checks of the record; 0: a minute
 	Keep      time.Duration // how long history is kept; 0: 90 days
 	LeaseTTL  time.Duration // of a link; 0: 3 s
+	// Answered is told of each answer to an ask and how long it took, from its arrival on. nil: nobody is. It must not block.
+	Answered func(outcome Outcome, took time.Duration)
 }
 
 // Gate decides. Make one with New, run it with Run.
@@ -50,7 +53,8 @@ type Gate struct {
 	id    store.Key // of this process
 	stats Stats
 
-	conditions rules.Conditions
+	undecidedLog throttle
+	conditions   rules.Conditions
 
 	mu    sync.Mutex
 	links map[string]*link
@@ -62,6 +66,9 @@ type Gate struct {
 func New(st *store.Store, cfg Config) *Gate {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Answered == nil {
+		cfg.Answered = func(Outcome, time.Duration) {}
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
@@ -102,9 +109,9 @@ func (g *Gate) Run(ctx context.Context) error {
 	for range g.cfg.Workers {
 		group.Go(func() error { return g.work(ctx) })
 	}
-	group.Go(func() error { return g.every(ctx, time.Second, "sweep", g.sweep) })
-	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequence events", g.sequence) })
-	group.Go(func() error { return g.every(ctx, time.Hour, "keep partitions", g.keepPartitions) })
+	group.Go(func() error { return g.every(ctx, time.Second, "sweeping", g.sweep) })
+	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
+	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
 	for _, o := range g.queue.close() {
 		if o.failed != nil {
@@ -118,11 +125,11 @@ func (g *Gate) Run(ctx context.Context) error {
 	return err
 }
 
-// every runs once at once and then each period. What fails is logged when it begins to fail, and tried again.
+// every runs once at once and then each period.
 func (g *Gate) every(ctx context.Context, period time.Duration, what string, once func(context.Context) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failing := false
+	t := trouble{log: g.log, what: what}
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,13 +137,17 @@ func (g *Gate) every(ctx context.Context, period time.Duration, what string, onc
 		case <-timer.C:
 		}
 		err := once(ctx)
-		if err != nil && ctx.Err() == nil && !failing {
-			g.log.WarnContext(ctx, "failed, will be tried again", "what", what, "error", err)
+		t.note(ctx, err)
+		if err != nil {
+			timer.Reset(min(period, retry))
+		} else {
+			timer.Reset(period)
 		}
-		failing = err != nil
-		timer.Reset(period)
 	}
 }
+
+// retry is how soon at the latest what failed is tried again.
+const retry = 30 * time.Second
 
 // do appends an operation to its account's lane; if that cannot be, the operation is told.
 func (g *Gate) do(o *op) {
@@ -300,6 +311,22 @@ func (g *Gate) sequence(ctx context.Context) error {
 	}
 }
 
+// keepPartitions makes room for what is to come and drops what is too old, by the database's clock: one process with a wrong one must not drop history.
 func (g *Gate) keepPartitions(ctx context.Context) error {
-	return g.store.KeepPartitions(ctx, time.Now(), g.cfg.Keep)
+	now, err := g.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return g.store.KeepPartitions(ctx, now, g.cfg.Keep)
+}
+
+func (g *Gate) keepHistory(ctx context.Context) error {
+	if err := g.keepPartitions(ctx); err != nil {
+		return err
+	}
+	now, err := g.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return g.store.Forget(ctx, now.Add(-g.cfg.Keep), now.Add(-forgetProbable))
 }

@@ -43,7 +43,7 @@ func (b *bench) owns(server gate.Link) {
 	done := make(chan error, 1)
 	go func() {
 		done <- b.gate.Own(ctx, theLink, "gate", "bindgate."+theDomain, func(ctx context.Context) error {
-			b.gate.Connected(theLink, server)
+			b.gate.Connected(theLink, server) //nolint:contextcheck // what it starts outlives the connection
 			close(up)
 			<-ctx.Done()
 			return nil
@@ -70,7 +70,7 @@ func TestHelloEndsTheWaitForEarlierBinds(t *testing.T) {
 	b.eventually("ann", "s1=evicting:takeover s2=binding")
 	b.gate.Disconnected(theLink, errAbsent)
 	b.gate.Connected(theLink, absent{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq, Abilities: []string{"snapshot"}})
 	b.eventually("ann", "s1=active")
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bindgate/bindgate/store"
@@ -22,6 +23,7 @@ const (
 
 // reconciler compares the record with each module's sessions: when a module says hello, when something was missed, and every now and then.
 func (g *Gate) reconciler(ctx context.Context, l *link) error {
+	troubles := map[Source]*trouble{}
 	for {
 		timer := time.NewTimer(reorderWindow / 4)
 		select {
@@ -33,15 +35,20 @@ func (g *Gate) reconciler(ctx context.Context, l *link) error {
 		}
 		timer.Stop()
 		for _, src := range g.dueSources(l) {
-			if err := g.reconcile(ctx, l, src); err != nil && ctx.Err() == nil {
-				g.log.WarnContext(ctx, "the record could not be compared with the server, will be tried again", "link", l.name, "domain", src.Domain, "error", err)
+			if troubles[src] == nil {
+				troubles[src] = &trouble{log: g.log.With("link", l.name, "domain", src.Domain), what: "comparing the record with the server"}
+			}
+			err := g.reconcile(ctx, l, src)
+			troubles[src].note(ctx, err)
+			if err != nil {
 				g.resync(src)
 			}
 		}
 	}
 }
 
-// dueSources returns the modules to compare with now, and notes that it is being done.
+// dueSources returns the modules to compare with now, of those whose hello was understood and says
+// that they can be, and notes that it is being done.
 func (g *Gate) dueSources(l *link) (due []Source) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,7 +58,7 @@ func (g *Gate) dueSources(l *link) (due []Source) {
 	now := time.Now()
 	for key, s := range l.sources {
 		dirty := !s.dirtySince.IsZero() && now.Sub(s.dirtySince) >= reorderWindow
-		if s.helloAt.IsZero() || !dirty && now.Sub(s.snapshotAt) < g.cfg.Reconcile {
+		if s.Epoch == "" || !slices.Contains(s.Abilities, "snapshot") || !dirty && now.Sub(s.snapshotAt) < g.cfg.Reconcile {
 			continue
 		}
 		s.dirtySince, s.snapshotAt = time.Time{}, now

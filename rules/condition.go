@@ -275,9 +275,6 @@ func (p *parser) condition(at string) (*string, error) {
 	if !ok || strings.TrimSpace(text) == "" {
 		return nil, invalid(at, want)
 	}
-	if p.kept {
-		return &text, nil
-	}
 	if _, err := Compile(text); err != nil {
 		return nil, invalid(at, err.Error())
 	}

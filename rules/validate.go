@@ -55,17 +55,11 @@ const (
 
 // Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions and condition, no value out
 // of bounds. Its error is a *SyntaxError, or a *FieldError for the first wrong field in the order of the text.
-func Parse(data []byte) (Rule, error) { return parseRule(data, false) }
-
-// ParseKept reads a rule that Parse took before: it does not compile the condition again.
-func ParseKept(data []byte) (Rule, error) { return parseRule(data, true) }
-
-func parseRule(data []byte, kept bool) (Rule, error) {
+func Parse(data []byte) (Rule, error) {
 	if err := checkSyntax(data); err != nil {
 		return Rule{}, err
 	}
 	p := newParser(data)
-	p.kept = kept
 	var r Rule
 	err := p.object("", `must be a JSON object, such as {"max_sessions": 1}`, func(name, at string) error {
 		var err error
@@ -155,13 +149,10 @@ func pointer(at, name string) string {
 func set[T any](v T, err error) (Field[T], error) { return Of(v), err }
 
 // parser reads a document whose syntax is known to be right, token by token.
-type parser struct {
-	dec  *json.Decoder
-	kept bool // a condition is not compiled
-}
+type parser struct{ dec *json.Decoder }
 
 func newParser(data []byte) *parser {
-	p := &parser{dec: json.NewDecoder(bytes.NewReader(data))}
+	p := &parser{json.NewDecoder(bytes.NewReader(data))}
 	p.dec.UseNumber()
 	return p
 }

@@ -26,7 +26,11 @@ func (s *Store) Sequence(ctx context.Context, limit int) (int, error) {
 
 // Tell appends events that belong to no account's transaction, such as a link's.
 func (s *Store) Tell(ctx context.Context, events ...Event) error {
-	if _, err := s.pool.Exec(ctx, insertEvents, eventArgs(time.Now(), events)...); err != nil {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("tell: %w", err)
+	}
+	if _, err := s.pool.Exec(ctx, insertEvents, eventArgs(now, events)...); err != nil {
 		return fmt.Errorf("tell: %w", err)
 	}
 	return nil

@@ -145,7 +145,7 @@ type rest struct {
 
 func (w *world) rest() *rest {
 	w.t.Helper()
-	secret := api.Secret(strings.Repeat("s", api.MinSecret))
+	secret := api.Secret(strings.Repeat("s", api.SafeSecret))
 	w.mu.Lock()
 	g := w.running.gate
 	w.mu.Unlock()
@@ -164,8 +164,8 @@ func (w *world) rest() *rest {
 
 func (r *rest) in(t testing.TB) *rest { return &rest{t, r.url, r.token} }
 
-// do sends a request, wants one of the statuses, reads the answer into into and returns the status.
-func (r *rest) do(method, path, body string, into any, statuses ...int) int {
+// do sends a request, wants one of the statuses and reads the answer into into.
+func (r *rest) do(method, path, body string, into any, statuses ...int) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -194,7 +194,6 @@ func (r *rest) do(method, path, body string, into any, statuses ...int) int {
 			r.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 		}
 	}
-	return resp.StatusCode
 }
 
 // What the tests read of the API's answers.

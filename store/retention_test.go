@@ -1,0 +1,42 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/store"
+)
+
+// What is too old goes, wherever it is; what is not stays.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	st := store.FromPool(pgtest.New(t))
+	now, err := st.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`insert into event_positions select n, 1, n, now() - (12000 - n) * interval '1 minute' from generate_series(1, 12000) n`,
+		`insert into decisions select gen_random_uuid(), now() - n * interval '1 day', '', '', null, '', null, 'allow', 'ok', '{}', '', '{}', '', null, false from generate_series(0, 9) n`,
+		`insert into devices (account, id, identity, resource, registered, first_seen_at, last_seen_at)
+			select gen_random_uuid(), n, case when n % 2 = 0 then 'probable' else 'certain' end, 'r', n % 4 = 0, now(), now() - n * interval '1 day' from generate_series(1, 10) n`,
+	} {
+		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Forget(t.Context(), now.Add(-100*time.Minute+30*time.Second), now.Add(-5*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for sql, want := range map[string]int{
+		`select count(*) from event_positions`: 100,
+		`select count(*) from decisions`:       1,
+		`select count(*) from devices`:         8, // 6 and 10 go, 8 is registered
+	} {
+		var got int
+		if err := st.Pool().QueryRow(t.Context(), sql).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", sql, got, err, want)
+		}
+	}
+}
