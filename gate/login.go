@@ -41,7 +41,7 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 			return name
 		}
 	}
-	s.Platform = r.Platforms.Matchers.Platform(rules.Subject{Account: r.JID, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client})
+	s.Platform = r.Platforms.Matchers.Platform(rules.Subject{Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client})
 	return name
 }
 
@@ -90,7 +90,7 @@ func free(r *store.Record, resource string) bool {
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
 func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
+	f := rules.Facts{Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
 		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Secure: s.Secure, Client: s.Client,
 	}}
 	if rule.Condition != nil {

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
@@ -64,3 +65,34 @@ func TestCondition(t *testing.T) {
 		}
 	}
 }
+
+// Each account is judged by its own levels, also where one transaction has accounts of several domains and groups.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.rule(`{"max_sessions":1}`)
+	for scope, fields := range map[store.RuleScope]rules.Rule{
+		{Level: rules.LevelDomain, Subject: theDomain}: {MaxSessions: rules.Of(ptr(2))},
+		{Level: rules.LevelGroup, Subject: "staff"}:    {MaxSessions: rules.Of(ptr(3)), Condition: rules.Of(ptr("account.group == 'staff'"))},
+	} {
+		if _, _, err := b.store.PutRule(t.Context(), scope, fields, time.Time{}, "", func(*store.KeptRule) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.store.SetGroups(t.Context(), []store.Membership{{JID: "ann@" + theDomain, Group: "staff"}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"ann", "bob"} {
+		for _, r := range []string{"1", "2", "3"} {
+			b.login(user, user+r, "r"+r)
+		}
+	}
+	b.eventually("ann", "ann1=active ann2=active ann3=active")
+	b.eventually("bob", "bob1=evicting:takeover bob2=active bob3=active")
+	var level string
+	if err := b.store.Pool().QueryRow(t.Context(), `select rule_level from decisions where code = 'takeover'`).Scan(&level); err != nil || level != "domain" {
+		t.Errorf("%s, %v", level, err)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -27,6 +27,8 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 	for _, w := range words[2:] {
 		if id, ok := strings.CutPrefix(w, "dev"); ok {
 			f.Newcomer.Device = number(t, id)
+		} else if group, ok := strings.CutPrefix(w, "group="); ok {
+			f.Group = group
 		} else if w == "secure" {
 			f.Newcomer.Secure = true
 		} else if ip, ok := strings.CutPrefix(w, "ip="); ok {
@@ -164,6 +166,8 @@ func TestDecide(t *testing.T) {
 		{"an address that is not known is not exempt", `{"max_sessions":1,"on_excess":"deny","exempt":[{"cidr":"0.0.0.0/0"}]}`, "phone ios", list{"1 b web active alive"}, "deny limit <resource-constraint/> (account)"},
 		{"an exempt account has no limits", `{"max_sessions":1,"exempt":[{"account":"ali?e@*"}]}`, "phone ios", list{"1 b web active"}, "allow ok (default)"},
 		{"another account has", `{"max_sessions":1,"exempt":[{"account":"bob@*"}]}`, "phone ios", list{"1 b web active"}, "allow takeover evict [1] (account)"},
+		{"an exempt group", `{"max_sessions":1,"exempt":[{"group":"staff"}]}`, "phone ios group=staff", list{"1 b web active"}, "allow ok (default)"},
+		{"who is in no group is not in it", `{"max_sessions":1,"exempt":[{"group":"?*"}]}`, "phone ios", list{"1 b web active"}, "allow takeover evict [1] (account)"},
 		{"a registered device", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios", list{"1 b web active registered=7", "2 c web active"}, "allow takeover evict [2] (account)"},
 		{"a device that the backend did not register is not believed", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios", list{"1 b web active known=7"}, "allow takeover evict [1] (account)"},
 		{"a registered newcomer", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios registered=7", list{"1 b web active"}, "allow ok (default)"},

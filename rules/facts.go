@@ -78,7 +78,7 @@ type Facts struct {
 
 // subject is one of the account's sessions, or the newcomer, for the matchers of exempt: a device counts there if it is registered.
 func (f *Facts) subject(resource, client, ip, deviceID string, registered bool) Subject {
-	s := Subject{Account: f.Account, Resource: resource, Client: client, IP: ip}
+	s := Subject{Account: f.Account, Group: f.Group, Resource: resource, Client: client, IP: ip}
 	if registered {
 		s.DeviceID = deviceID
 	}

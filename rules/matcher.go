@@ -11,17 +11,19 @@ import (
 // Subject is what a matcher looks at. What is not known is empty.
 type Subject struct {
 	Account  string // bare JID
+	Group    string // of the account
 	DeviceID string // public id
 	IP       string
 	Resource string // claimed by the client
 	Client   string // claimed by the client
 }
 
-// Matcher describes sessions. All fields that are given have to match; an empty one is not given. Account, resource and client are globs: * for
+// Matcher describes sessions. All fields that are given have to match; an empty one is not given. Account, group, resource and client are globs: * for
 // any characters, ? for one, ASCII letters of either case alike.
 type Matcher struct {
 	Platform string `json:"platform,omitempty"` // what a match means, of the matchers of platforms
 	Account  string `json:"account,omitempty"`  // bare JID
+	Group    string `json:"group,omitempty"`    // of the account
 	DeviceID string `json:"device_id,omitempty"`
 	CIDR     string `json:"cidr,omitempty"` // addresses, such as 192.0.2.0/24
 	Resource string `json:"resource,omitempty"`
@@ -39,12 +41,13 @@ func (m Matcher) Match(s Subject) bool {
 		(m.Resource == "" || matchGlob(m.Resource, s.Resource)) &&
 		(m.Client == "" || matchGlob(m.Client, s.Client)) &&
 		(m.Account == "" || matchGlob(m.Account, s.Account)) &&
+		(m.Group == "" || matchGlob(m.Group, s.Group)) &&
 		(m.DeviceID == "" || m.DeviceID == s.DeviceID) &&
 		(m.CIDR == "" || within(m.CIDR, s.IP))
 }
 
 func (m Matcher) given() bool {
-	return m.Resource != "" || m.Client != "" || m.Account != "" || m.DeviceID != "" || m.CIDR != ""
+	return m.Resource != "" || m.Client != "" || m.Account != "" || m.Group != "" || m.DeviceID != "" || m.CIDR != ""
 }
 
 // fits reports whether any of the matchers does.
@@ -71,6 +74,7 @@ type matcherKind struct {
 const (
 	matcherPlatform = "platform"
 	matcherAccount  = "account"
+	matcherGroup    = "group"
 	matcherDevice   = "device_id"
 	matcherCIDR     = "cidr"
 	matcherResource = "resource"
@@ -79,11 +83,11 @@ const (
 )
 
 func platformMatcher() matcherKind {
-	return matcherKind{[]string{matcherPlatform, matcherAccount, matcherDevice, matcherCIDR, matcherResource, matcherClient}, `[{"platform": "ios", "resource": "iphone*"}]`}
+	return matcherKind{[]string{matcherPlatform, matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient}, `[{"platform": "ios", "resource": "iphone*"}]`}
 }
 
 func exemptMatcher() matcherKind {
-	return matcherKind{[]string{matcherAccount, matcherDevice, matcherCIDR, matcherResource, matcherClient, matcherTrust}, `[{"account": "*-bot@example.org"}]`}
+	return matcherKind{[]string{matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient, matcherTrust}, `[{"account": "*-bot@example.org"}]`}
 }
 
 func (p *parser) matchers(at string, most int, kind matcherKind) (Matchers, error) {
@@ -160,6 +164,8 @@ func (m *Matcher) set(name, at, text string) error {
 		switch name {
 		case matcherAccount:
 			m.Account = text
+		case matcherGroup:
+			m.Group = text
 		case matcherResource:
 			m.Resource = text
 		default:

@@ -257,3 +257,6 @@ var shippedMatchers = Matchers{
 	{Platform: "bot", Client: "slixmpp*"},
 	{Platform: "bot", Client: "errbot*"},
 }
+
+// GroupName reports whether a group of accounts may be called so: 1 to 64 printable characters.
+func GroupName(name string) bool { return platformName(name) }

@@ -99,7 +99,7 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"an exempt name", `{"exempt":["bob"]}`, InvalidField, "/exempt/0", "must be an object such as"},
 		{"an exempt matcher of nothing", `{"exempt":[{}]}`, InvalidField, "/exempt/0", "at least one pattern"},
 		{"trust alone", `{"exempt":[{"trust_client_claims":true}]}`, InvalidField, "/exempt/0", "at least one pattern"},
-		{"an unknown field of a matcher", `{"exempt":[{"account":"a@b","ip":"::1"}]}`, UnknownField, "/exempt/0/ip", "account, device_id, cidr, resource, client"},
+		{"an unknown field of a matcher", `{"exempt":[{"account":"a@b","ip":"::1"}]}`, UnknownField, "/exempt/0/ip", "account, group, device_id, cidr, resource, client"},
 		{"a platform is no exemption", `{"exempt":[{"platform":"ios"}]}`, UnknownField, "/exempt/0/platform", "unknown field"},
 		{"a claimed resource", `{"exempt":[{"account":"a@b"},{"resource":"bot"}]}`, InvalidField, "/exempt/1/resource", `"trust_client_claims": true`},
 		{"a claimed client, expressly not trusted", `{"exempt":[{"client":"bot","trust_client_claims":false}]}`, InvalidField, "/exempt/0/client", `"trust_client_claims": true`},

@@ -11,8 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/bindgate/bindgate/rules"
 )
 
 // Fence proves that its holder owned a link when it was given. The zero Fence is of no link: for changes that do not come from one.
@@ -108,7 +106,7 @@ type batch struct {
 	index   map[Key]int
 	records []*Record
 	now     time.Time
-	general []rules.LevelRule // the default
+	levels  levels
 
 	platforms        *KeptPlatforms
 	platformsVersion int64
@@ -151,15 +149,15 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), last_ask from accounts where key = any($1) order by key for update"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask from accounts where key = any($1) order by key for update"
 	if mode == SkipBusy {
 		lock += " skip locked"
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
 	// There is always a default rule; its row brings the clock after the locks, the fence, and which platforms there are.
-	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $2), 0), (select version from platforms) from rules
-		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects, fence.Link).
+	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $4), 0), (select version from platforms) from (`+levelRules+`) r`,
+		subjects, domainsOf(subjects), keys, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	q.Queue(`select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
 			coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
@@ -183,7 +181,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 
 func (b *batch) finish(r *Record) {
 	r.Now = b.now
-	r.Levels = append(r.Levels, b.general...)
+	r.Levels = b.levels.of(r.JID, r.Group)
 	slices.SortFunc(r.Sessions, func(x, y *Session) int { return cmp.Compare(x.Generation, y.Generation) })
 }
 
@@ -191,7 +189,7 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.lastAsk); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
@@ -246,15 +244,8 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 		if found != fence {
 			return ErrFenced
 		}
-		rule, err := rules.Kept(fields)
-		if err != nil {
-			return fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
-		}
-		level := rules.LevelRule{Level: rules.Level(scope), Rule: rule}
-		if scope == "default" {
-			b.general = append(b.general, level)
-		} else if i, ok := b.index[KeyOf(subject)]; ok && b.records[i] != nil {
-			b.records[i].Levels = append(b.records[i].Levels, level)
+		if err := b.levels.add(scope, subject, fields); err != nil {
+			return err
 		}
 	}
 	return rows.Err()

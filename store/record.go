@@ -15,6 +15,7 @@ type Account struct {
 	Generation int64
 	Revision   int64
 	Lang       string
+	Group      string // "": none
 }
 
 // Session is a live session.
