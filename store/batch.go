@@ -159,15 +159,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $4), 0), (select version from platforms) from (`+levelRules+`) r`,
 		subjects, domainsOf(subjects), keys, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
-	q.Queue(`select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
-			coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
-		from devices d where d.account = any($1) and d.registered`, keys).Query(b.scanDevices)
-	if len(devices) > 0 {
-		q.Queue(`select w.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
-				coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
-			from unnest($1::uuid[], $2::bigint[]) w(account, id)
-				cross join lateral (select * from devices d where d.account = w.account and d.id = w.id limit 1) d`, deviceKeys, devices).Query(b.scanDevices)
-	}
+	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
 	}
@@ -250,6 +242,13 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 	}
 	return rows.Err()
 }
+
+// loadDevices finds the registered devices of $1, for the sessions that they have, and those that are named.
+const loadDevices = `select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
+		coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
+	from (select * from devices where account = any($1) and registered
+		union all select n.* from unnest($2::uuid[], $3::bigint[]) w(account, id)
+			cross join lateral (select * from devices d where d.account = w.account and d.id = w.id and not d.registered limit 1) n) d`
 
 func (b *batch) scanDevices(rows pgx.Rows) error {
 	for rows.Next() {
