@@ -103,7 +103,7 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s: no sentence: %q", path, p.Detail)
 		}
 	}
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices",
+	for _, path := range []string{"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices/",
 		"/v1//sessions", "/v1/Sessions", "/docs", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x"} {
 		s.get(path).fails(404, "not_found", "-")
 	}
@@ -160,6 +160,16 @@ func (b broken) Kick(context.Context, gate.KickRequest, time.Duration) (gate.Kic
 	}
 	return gate.KickReport{}, b.err
 }
+
+func (b broken) RegisterDevice(context.Context, gate.Registration) (int64, bool, error) {
+	return 0, false, b.err
+}
+
+func (b broken) ChangeDevice(context.Context, gate.DeviceChange, time.Duration) (gate.KickReport, error) {
+	return gate.KickReport{}, b.err
+}
+
+func (b broken) ForgetDevice(context.Context, string, int64) error { return b.err }
 
 func (b broken) Links(context.Context) ([]gate.LinkStatus, error) { return nil, b.err }
 
