@@ -92,6 +92,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/rule/effective", ScopeRulesRead, nil, (*api).getEffectiveRule},
 		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
+		{del, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).deleteDefaultRule},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},

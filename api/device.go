@@ -203,9 +203,10 @@ func (o *object) label(name string, limit int) *string {
 		return nil
 	}
 	s := o.text(name, limit)
-	if strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) && (!unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Bidi_Control, r)) }) {
+	if strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsGraphic(r) && (!unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Bidi_Control, r))
+	}) {
 		o.wrong("/"+name, "This must be printable, without spaces at its ends.")
 	}
 	return &s
 }
-

@@ -42,10 +42,7 @@ func (a *api) getDefaultRule(c *call) error {
 }
 
 func (a *api) putDefaultRule(c *call) error {
-	if c.caller.domains != nil {
-		return fail(codeInsufficientScope, "The token is limited to some domains; the default rule holds for all of them.")
-	}
-	if err := c.checkApply(); err != nil {
+	if err := c.mayChangeDefault(); err != nil {
 		return err
 	}
 	body, err := readBody(c.Request())
@@ -62,6 +59,24 @@ func (a *api) putDefaultRule(c *call) error {
 	}
 	c.setETag(kept)
 	return c.respond(http.StatusOK, kept.Rule)
+}
+
+// deleteDefaultRule unsets every field. The default rule itself is always there.
+func (a *api) deleteDefaultRule(c *call) error {
+	if err := c.mayChangeDefault(); err != nil {
+		return err
+	}
+	if _, _, err := a.store.PutRule(c.ctx, defaultScope(), rules.Rule{}, time.Time{}, c.caller.subject, c.precondition()); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (c *call) mayChangeDefault() error {
+	if c.caller.domains != nil {
+		return fail(codeInsufficientScope, "The token is limited to some domains; the default rule holds for all of them.")
+	}
+	return c.checkApply()
 }
 
 func (a *api) getAccountRule(c *call) error {

@@ -39,15 +39,14 @@ func TestDefaultRule(t *testing.T) {
 	if got := strings.TrimSpace(string(s.get("/v1/rules/default").ok(200, nil).body)); got != `{"max_sessions":null}` {
 		t.Errorf("replaced: %s", got)
 	}
-	r := s.do("DELETE", "/v1/rules/default", "")
-	r.fails(405, "method_not_allowed", "-")
-	if allow := r.header.Get("Allow"); !strings.Contains(allow, "PUT") || strings.Contains(allow, "DELETE") {
-		t.Errorf("Allow: %s", allow)
+	s.do("DELETE", "/v1/rules/default", "").ok(204, nil)
+	if got := strings.TrimSpace(string(s.get("/v1/rules/default").ok(200, nil).body)); got != "{}" {
+		t.Errorf("unset: %s", got)
 	}
 	if s.revision("ada@example.org") != -1 {
 		t.Error("the default made an account")
 	}
-	if got := s.events("rule.changed"); len(got) != 2 || got[0].Account != "" || got[0].Data["by"] != "tester" || got[0].Data["level"] != "default" {
+	if got := s.events("rule.changed"); len(got) != 3 || got[0].Account != "" || got[0].Data["by"] != "tester" || got[0].Data["level"] != "default" {
 		t.Errorf("events: %+v", got)
 	}
 }

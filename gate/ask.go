@@ -75,7 +75,7 @@ type asking struct {
 	Ask
 	gate     *Gate
 	reply    func(Answer)
-	verdicts map[string]rules.Verdict // by sid, from the rounds before
+	verdicts map[probed]rules.Verdict // from the rounds before
 	probes   int
 
 	connection int         // that it came over; with its end the server goes on without us
@@ -90,8 +90,8 @@ func (g *Gate) ask(a *asking) {
 	}
 	g.do(&op{want: want, fence: g.fence(a.Link), apply: a.apply, failed: func(err error) {
 		g.stats.Undecided.Add(1)
-		if !errors.Is(err, ErrStopped) {
-			g.log.Warn("an ask could not be decided", "account", jid, "error", err)
+		if ok, unsaid := g.undecidedLog.pass(time.Now()); ok && !errors.Is(err, ErrStopped) {
+			g.log.Warn("a login could not be decided, the server's failure policy decides", "account", jid, "error", err, "others_since", unsaid)
 		}
 		a.reply(Answer{AskID: a.ID, Outcome: Undecided})
 	}})
@@ -117,7 +117,7 @@ func (a *asking) apply(r *store.Record) func() {
 		r.Discard()
 		return late
 	}
-	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, ask: true})
+	adopted := heal(r, view{Source: a.Source, epoch: a.Epoch, seq: a.Seq, sessions: a.Sessions, more: a.More, old: time.Since(a.Received)})
 	if old = r.Live(a.SID); old != nil { // the same stream asks again: its earlier bind did not come to be
 		end(r, old, "abandoned")
 	}
@@ -129,9 +129,9 @@ func (a *asking) apply(r *store.Record) func() {
 	name := identify(r, s, a.Chosen)
 	d := decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
 	if d.Outcome == rules.Need {
-		sids := sidsOf(r, d.Probe)
+		them := allProbed(r, d.Probe)
 		r.Discard()
-		return func() { a.probe(sids, time.Duration(rule.GhostAfterSeconds)*time.Second) }
+		return func() { a.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
 	answer := Answer{AskID: a.ID, Outcome: Allow}
 	if d.Outcome == rules.Denied && !d.Shadow {
@@ -165,13 +165,13 @@ func (a *asking) again(r *store.Record) Answer {
 }
 
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.
-func (a *asking) probe(sids []string, wait time.Duration) {
+func (a *asking) probe(them []probed, wait time.Duration) {
 	g := a.gate
 	if left := a.Deadline - time.Since(a.Received) - 250*time.Millisecond; wait > left {
 		wait = max(left, 0)
 	}
 	if !g.bg.run(func() {
-		a.verdicts = g.probe(a.Source, a.User, sids, wait, a.verdicts)
+		a.verdicts = g.probe(a.Source, a.User, them, wait, a.verdicts)
 		a.probes++
 		g.ask(a)
 	}) {
@@ -180,35 +180,39 @@ func (a *asking) probe(sids []string, wait time.Duration) {
 }
 
 // probe returns the verdicts of the sessions together with those of earlier rounds. What could not be asked has none.
-func (g *Gate) probe(src Source, user string, sids []string, wait time.Duration, before map[string]rules.Verdict) map[string]rules.Verdict {
-	out := map[string]rules.Verdict{}
-	for sid, v := range before {
-		out[sid] = v
+func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration, before map[probed]rules.Verdict) map[probed]rules.Verdict {
+	out := map[probed]rules.Verdict{}
+	for p, v := range before {
+		out[p] = v
 	}
 	g.stats.Probes.Add(1)
 	conn := g.connOf(src.Link)
-	if conn == nil || wait < leastProbe {
+	if conn == nil || wait < leastProbe || !g.able(src, "probe") {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)
 	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for some := range slices.Chunk(sids, probeSessions) {
+	for some := range slices.Chunk(them, probeSessions) {
 		all.Go(func() {
-			found, err := conn.Probe(ctx, src, user, some, wait)
+			sids := make([]string, len(some))
+			for i, p := range some {
+				sids[i] = p.sid
+			}
+			found, err := conn.Probe(ctx, src, user, sids, wait)
 			if err != nil {
 				g.log.Info("a probe got no answer", "link", src.Link, "sessions", len(some), "error", err)
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for sid, v := range found {
-				switch v {
+			for _, p := range some {
+				switch found[p.sid] {
 				case VerdictAlive:
-					out[sid] = rules.Alive
+					out[p] = rules.Alive
 				case VerdictSilent, VerdictGone, VerdictHibernating:
-					out[sid] = rules.Silent
+					out[p] = rules.Silent
 				}
 			}
 		})

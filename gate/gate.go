@@ -50,6 +50,8 @@ type Gate struct {
 	id    store.Key // of this process
 	stats Stats
 
+	undecidedLog throttle
+
 	mu    sync.Mutex
 	links map[string]*link
 

@@ -15,8 +15,8 @@ type view struct {
 	epoch    string
 	seq      int64
 	sessions []Listed
-	more     bool // there are others
-	ask      bool // an ask's list; else a part of a snapshot
+	more     bool          // there are others
+	old      time.Duration // since it was made
 }
 
 // idleStep is how much later a session must have been seen for the record to be written.
@@ -60,7 +60,7 @@ func heal(r *store.Record, v view) (adopted bool) {
 	for _, l := range unknown {
 		s := &store.Session{SID: l.SID, Link: v.Link, Resource: l.Resource, State: stateOf(l.State), Epoch: v.epoch, Seq: v.seq}
 		setPeer(s, l.Peer)
-		adopt(r, s, l.Age, l.Idle)
+		adopt(r, s, l.Age+v.old, l.Idle+v.old)
 	}
 	return len(unknown) > 0
 }
@@ -77,7 +77,7 @@ func confirm(r *store.Record, s *store.Session, l Listed, v view) {
 		r.Changed(s)
 		r.Touch()
 	}
-	if seen := r.Now.Add(-l.Idle); seen.After(s.LastSeenAt) {
+	if seen := r.Now.Add(-l.Idle - v.old); seen.After(s.LastSeenAt) {
 		if seen.Sub(s.LastSeenAt) >= idleStep {
 			r.Changed(s)
 		}

@@ -70,7 +70,7 @@ func TestHelloEndsTheWaitForEarlierBinds(t *testing.T) {
 	b.eventually("ann", "s1=evicting:takeover s2=binding")
 	b.gate.Disconnected(theLink, errAbsent)
 	b.gate.Connected(theLink, absent{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq, Abilities: []string{"snapshot"}})
 	b.eventually("ann", "s1=active")
 }
 

@@ -15,7 +15,7 @@ type judging struct {
 	gate     *Gate
 	link     string
 	jid      string
-	verdicts map[string]rules.Verdict
+	verdicts map[probed]rules.Verdict
 	probes   int
 }
 
@@ -45,9 +45,9 @@ func (j *judging) apply(r *store.Record) func() {
 	rule := rules.Merge(r.Levels...)
 	d := decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
 	if d.Outcome == rules.Need {
-		sids := sidsOf(r, d.Probe)
+		them := allProbed(r, d.Probe)
 		r.Discard()
-		return func() { j.probe(sids, time.Duration(rule.GhostAfterSeconds)*time.Second) }
+		return func() { j.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
 	s.DecidedAt = r.Now
 	r.Changed(s)
@@ -71,14 +71,14 @@ func (j *judging) next() {
 	j.gate.judge(j.link, j.jid)
 }
 
-func (j *judging) probe(sids []string, wait time.Duration) {
+func (j *judging) probe(them []probed, wait time.Duration) {
 	g := j.gate
 	user, domain, _ := strings.Cut(j.jid, "@")
 	if g.connOf(j.link) == nil {
 		return // nobody goes because nobody can be asked; the sweeper comes again
 	}
 	g.bg.run(func() {
-		j.verdicts = g.probe(g.sourceOf(j.link, domain), user, sids, wait, j.verdicts)
+		j.verdicts = g.probe(g.sourceOf(j.link, domain), user, them, wait, j.verdicts)
 		j.probes++
 		g.judgeAgain(j)
 	})

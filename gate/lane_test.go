@@ -71,6 +71,7 @@ func (b *bench) askAll(users ...string) <-chan gate.Answer {
 func TestHotAccountLeavesRoom(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.own()
 	tx, err := b.store.Pool().Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -88,5 +89,11 @@ func TestHotAccountLeavesRoom(t *testing.T) {
 	}
 	if a := b.ask("bob", "t1", "phone"); a.Outcome != gate.Allow {
 		t.Errorf("another account while one is hot: %+v", a)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 0); err != nil {
+		t.Errorf("a kick of the hot account: %v", err)
 	}
 }

@@ -299,6 +299,17 @@ func (g *Gate) sourceOf(name, domain string) Source {
 	return Source{Link: name, Domain: domain}
 }
 
+// able reports whether a module can do what is to be asked of it. One that has not said hello is taken to.
+func (g *Gate) able(src Source, ability string) bool {
+	able := true
+	g.withLink(src.Link, func(l *link) {
+		if s := l.sources[src]; s != nil && !s.helloAt.IsZero() {
+			able = slices.Contains(s.Abilities, ability)
+		}
+	})
+	return able
+}
+
 func (g *Gate) wake(name string)     { g.withLink(name, func(l *link) { poke(l.wake) }) }
 func (g *Gate) checkNow(name string) { g.withLink(name, func(l *link) { poke(l.check) }) }
 

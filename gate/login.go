@@ -95,14 +95,14 @@ func free(r *store.Record, resource string) bool {
 
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
-func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[string]rules.Verdict, final bool) rules.Decision {
+func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
 	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform,
 		Blocked: blocked(r, s)}}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue
 		}
-		v := verdicts[o.SID]
+		v := verdicts[probedOf(o)]
 		if v == rules.Unprobed && final {
 			v = rules.Alive
 		}
@@ -179,10 +179,18 @@ func (k Kick) size() int {
 	return n
 }
 
-func sidsOf(r *store.Record, generations []int64) []string {
-	var out []string
+// probed is a session as it was when it was probed: what was found out holds until an event speaks of it.
+type probed struct {
+	sid, epoch string
+	seq        int64
+}
+
+func probedOf(s *store.Session) probed { return probed{s.SID, s.Epoch, s.Seq} }
+
+func allProbed(r *store.Record, generations []int64) []probed {
+	var out []probed
 	for _, g := range generations {
-		out = append(out, r.ByGeneration(g).SID)
+		out = append(out, probedOf(r.ByGeneration(g)))
 	}
 	return out
 }

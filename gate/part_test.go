@@ -35,7 +35,7 @@ func TestRestartedServerDoesNotFloodTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.owns(emptied{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2", Abilities: []string{"snapshot"}})
 	most := 0
 	deadline := time.Now().Add(30 * time.Second)
 	for b.count("select count(*) from sessions") > 0 {
@@ -58,11 +58,11 @@ func TestOneBadAccount(t *testing.T) {
 	b := newBench(t)
 	b.fill(2500, theLink)
 	if _, err := b.store.Pool().Exec(t.Context(), `insert into rules
-		select 'account', jid, '{"unheard_of": 1}', nextval('rule_version'), null, now(), '' from accounts order by key limit 1`); err != nil {
+		select 'account', jid, '{"max_sessions": "two"}', nextval('rule_version'), null, now(), '' from accounts order by key limit 1`); err != nil {
 		t.Fatal(err)
 	}
 	b.owns(emptied{})
-	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2"})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e2", Abilities: []string{"snapshot"}})
 	deadline := time.Now().Add(20 * time.Second)
 	for b.count("select count(*) from sessions") != 1 {
 		if time.Now().After(deadline) {

@@ -117,3 +117,35 @@ func TestAnswerOfManyKicks(t *testing.T) {
 		}
 	}
 }
+
+// returning is a server whose probed client comes back on a new connection meanwhile.
+type returning struct {
+	prober
+	b *bench
+}
+
+func (p *returning) Probe(ctx context.Context, src gate.Source, user string, sids []string, wait time.Duration) (map[string]gate.Verdict, error) {
+	found, err := p.prober.Probe(ctx, src, user, sids, wait)
+	if len(p.waits) == 1 {
+		p.b.event(gate.EventHibernate, user, sids[0], "phone")
+		p.b.event(gate.EventResume, user, sids[0], "phone")
+		return found, err
+	}
+	for sid := range found {
+		found[sid] = gate.VerdictAlive
+	}
+	return found, err
+}
+
+// Who came back while it was probed is no ghost.
+func TestResumedWhileProbed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&returning{b: b})
+	b.login("ann", "s1", "phone")
+	b.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`)
+	if a := b.ask("ann", "s2", "tablet", gate.Listed{SID: "s1", Resource: "phone", State: "active"}); a.Outcome != gate.Deny {
+		t.Fatalf("%+v", a)
+	}
+	b.eventually("ann", "s1=active")
+}

@@ -29,7 +29,8 @@ type queue struct {
 	closed bool
 }
 
-// laneLimit is how many operations of one account may wait: about as many as are done in the time that a server waits for an answer.
+// laneLimit is how many operations of one account may wait before no more are taken from its server: about as many as are done in the time that
+// the server waits for an answer. An operator's kick is always taken.
 const laneLimit = 1024
 
 type lane struct {
@@ -50,7 +51,7 @@ func (q *queue) push(o *op) bool {
 		return false
 	}
 	l := q.lanes[o.want.Key]
-	if l != nil && len(l.ops) >= laneLimit {
+	if l != nil && len(l.ops) >= laneLimit && o.fence.Link != "" {
 		return false
 	}
 	if l == nil {

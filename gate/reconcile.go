@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bindgate/bindgate/store"
@@ -41,7 +42,8 @@ func (g *Gate) reconciler(ctx context.Context, l *link) error {
 	}
 }
 
-// dueSources returns the modules to compare with now, and notes that it is being done.
+// dueSources returns the modules to compare with now, of those whose hello was understood and says
+// that they can be, and notes that it is being done.
 func (g *Gate) dueSources(l *link) (due []Source) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,7 +53,7 @@ func (g *Gate) dueSources(l *link) (due []Source) {
 	now := time.Now()
 	for key, s := range l.sources {
 		dirty := !s.dirtySince.IsZero() && now.Sub(s.dirtySince) >= reorderWindow
-		if s.helloAt.IsZero() || !dirty && now.Sub(s.snapshotAt) < g.cfg.Reconcile {
+		if s.Epoch == "" || !slices.Contains(s.Abilities, "snapshot") || !dirty && now.Sub(s.snapshotAt) < g.cfg.Reconcile {
 			continue
 		}
 		s.dirtySince, s.snapshotAt = time.Time{}, now

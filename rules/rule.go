@@ -72,6 +72,15 @@ type Rule struct {
 	Enforce           Field[bool]                         `json:"enforce,omitzero"`
 }
 
+// Kept reads a rule that was once accepted by Parse, perhaps by a newer version: what this one does not know is left alone.
+func Kept(data []byte) (Rule, error) {
+	var r Rule
+	if err := json.Unmarshal(data, &r); err != nil {
+		return Rule{}, err
+	}
+	return r, nil
+}
+
 // Effective is the rule of one account with every field known, and the level each came from.
 type Effective struct {
 	MaxSessions       *int                         `json:"max_sessions"`

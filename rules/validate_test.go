@@ -212,3 +212,14 @@ func FuzzParse(f *testing.F) {
 		_ = Decide(Facts{Rule: Merge(LevelRule{LevelAccount, r})}, eight)
 	})
 }
+
+func TestKeptRuleOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	r, err := Kept([]byte(`{"max_sessions": 2, "a_field_of_tomorrow": {"x": [1]}}`))
+	if err != nil || !r.MaxSessions.Set || *r.MaxSessions.Value != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := Kept([]byte(`{"max_sessions": "two"}`)); err == nil {
+		t.Fatal("a rule that makes no sense was read")
+	}
+}

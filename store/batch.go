@@ -239,7 +239,7 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 		if found != fence {
 			return ErrFenced
 		}
-		rule, err := rules.Parse(fields)
+		rule, err := rules.Kept(fields)
 		if err != nil {
 			return fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
 		}

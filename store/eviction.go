@@ -24,11 +24,11 @@ type DueEviction struct {
 }
 
 // ClaimEvictions takes up to limit sessions of a link that are due and sets when each is due again, so that an attempt is on record before it
-// is made. The waits between attempts are 1, 2, 4 and then 30 seconds.
+// is made. The waits between attempts are 1, 2, 4 and then 30 seconds. (now() here is the statement's; an index can be entered by it, unlike by clock_timestamp().)
 func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEviction, error) {
 	rows, err := s.pool.Query(ctx, `with due as (
 			select account, sid from sessions
-			where link = $1 and evict_next <= clock_timestamp() and exists (select from links where name = $1 and fence = $2)
+			where link = $1 and evict_next <= now() and exists (select from links where name = $1 and fence = $2)
 			order by evict_next limit $3 for update skip locked),
 		claimed as (
 			update sessions s set evict_attempts = s.evict_attempts + 1,
@@ -107,7 +107,7 @@ func (s *Store) levels(ctx context.Context, jids []string) (func(jid string) []r
 		if err := rows.Scan(&scope, &subject, &fields); err != nil {
 			return nil, err
 		}
-		rule, err := rules.Parse(fields)
+		rule, err := rules.Kept(fields)
 		if err != nil {
 			return nil, fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
 		}
@@ -153,7 +153,7 @@ func (s *Store) Outcomes(ctx context.Context, account Key, generations []int64) 
 // Overdue returns accounts that have a session which should have been bound by now.
 func (s *Store) Overdue(ctx context.Context, limit int) ([]string, error) {
 	return s.jids(ctx, "overdue binds", `select distinct a.jid from sessions s join accounts a on a.key = s.account
-		where s.state = 'binding' and s.bind_deadline < clock_timestamp() limit $1`, limit)
+		where s.state = 'binding' and s.bind_deadline < now() limit $1`, limit)
 }
 
 // Unjudged returns accounts of a link that have a session which nobody decided about yet.

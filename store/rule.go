@@ -172,7 +172,7 @@ func findRule(ctx context.Context, q querier, scope RuleScope) (KeptRule, error)
 	if err != nil {
 		return r, fmt.Errorf("find rule: %w", err)
 	}
-	if r.Rule, err = rules.Parse(fields); err != nil {
+	if r.Rule, err = rules.Kept(fields); err != nil {
 		return r, fmt.Errorf("the kept rule of %s %q: %w", scope.Level, scope.Subject, err)
 	}
 	r.ExpiresAt = expires.Time

@@ -48,6 +48,9 @@ type running struct {
 // gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
 const gcPercent = 400
 
+// apiConnections to the database are for REST calls; the gate has others.
+const apiConnections = 8
+
 // httpGrace is how long requests that run may take when serve ends; what is not done then is cut off. A kick that was promised is in the
 // database.
 const httpGrace = 5 * time.Second
@@ -94,8 +97,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.databaseError(err)
 	}
 	defer st.Close()
-	// Before anyone writes: what is in no month's partition is never dropped by age. The gate tries again what fails here.
-	if err := st.KeepPartitions(ctx, time.Now(), 0); err != nil {
+	// Before anyone writes: rows that are in no month's partition are let go one by one. The gate tries again what fails here.
+	if now, err := st.Now(ctx); err != nil {
+		return cfg.databaseError(err)
+	} else if err := st.KeepPartitions(ctx, now, 0); err != nil {
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
@@ -104,7 +109,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
-	handler, err := api.New(api.Config{Store: st, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry})
+	// Connections of its own: a slow search keeps no login waiting.
+	reads, err := store.Open(ctx, store.Config{URL: db.url, MaxConns: apiConnections})
+	if err != nil {
+		return cfg.databaseError(err)
+	}
+	defer reads.Close()
+	handler, err := api.New(api.Config{Store: reads, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry})
 	if err != nil {
 		return err
 	}
