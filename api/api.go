@@ -32,7 +32,7 @@ type Gate interface {
 type Config struct {
 	Store    *store.Store
 	Gate     Gate
-	Secret   Secret // signs tokens and cursors; MinSecret bytes at least
+	Secret   Secret // signs tokens and cursors; not empty, SafeSecret bytes or more
 	Issuer   string // of tokens; "": not checked
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger

@@ -30,12 +30,13 @@ func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 // MarshalText hides the secret.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// MinSecret is the shortest secret that is taken, in bytes (RFC 7518 §3.2 for HS256).
-const MinSecret = 32
+// SafeSecret is how many bytes a secret should have at least (RFC 7518 §3.2 for HS256). A shorter one works and is warned of: it may be guessed from
+// any token it signed.
+const SafeSecret = 32
 
 func (s Secret) check() error {
-	if len(s) < MinSecret {
-		return fmt.Errorf("the JWT secret has %d bytes; it needs %d at least (try: openssl rand -hex 32)", len(s), MinSecret)
+	if len(s) == 0 {
+		return errors.New("the JWT secret is empty (try: openssl rand -hex 32)")
 	}
 	return nil
 }
@@ -162,8 +163,10 @@ type authenticator struct {
 }
 
 func newAuthenticator(secret Secret, issuer, audience string) *authenticator {
-	options := []jwt.ParserOption{jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
-		jwt.WithStrictDecoding()}
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
+		jwt.WithStrictDecoding(),
+	}
 	if issuer != "" {
 		options = append(options, jwt.WithIssuer(issuer))
 	}
@@ -223,6 +226,8 @@ func tokenProblem(err error) string {
 }
 
 func insufficient(scope string) *failure {
-	return &failure{code: codeInsufficientScope, detail: "The token needs the scope " + scope + " (or admin) for this.",
-		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scope)}
+	return &failure{
+		code: codeInsufficientScope, detail: "The token needs the scope " + scope + " (or admin) for this.",
+		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scope),
+	}
 }

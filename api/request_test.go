@@ -103,8 +103,10 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s: no sentence: %q", path, p.Detail)
 		}
 	}
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices/",
-		"/v1//sessions", "/v1/Sessions", "/docs", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x"} {
+	for _, path := range []string{
+		"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices/",
+		"/v1//sessions", "/v1/Sessions", "/docs", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x",
+	} {
 		s.get(path).fails(404, "not_found", "-")
 	}
 	for _, c := range [][2]string{{"POST", "/v1/sessions"}, {"PATCH", "/v1/rules/default"}, {"GET", adasKick}, {"PUT", "/v1/links"}, {"TRACE", "/v1/sessions"}, {"FOO", "/healthz"}} {

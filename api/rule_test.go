@@ -242,8 +242,13 @@ func TestBadRules(t *testing.T) {
 		s.do("PUT", adasRule, c.body).fails(422, c.code, c.field)
 	}
 	for _, c := range []struct{ value, code string }{
-		{`"` + past + `"`, "invalid_field"}, {`"tomorrow"`, "invalid_field"}, {`1`, "invalid_field"}, {`""`, "invalid_field"}, {`"2031-02-30T00:00:00Z"`, "invalid_field"},
-		{`"9999-12-31T23:59:59Z"`, "invalid_field"}, {`"2031-01-01"`, "invalid_field"},
+		{`"` + past + `"`, "invalid_field"},
+		{`"tomorrow"`, "invalid_field"},
+		{`1`, "invalid_field"},
+		{`""`, "invalid_field"},
+		{`"2031-02-30T00:00:00Z"`, "invalid_field"},
+		{`"9999-12-31T23:59:59Z"`, "invalid_field"},
+		{`"2031-01-01"`, "invalid_field"},
 	} {
 		s.do("PUT", adasRule, `{"max_sessions":1,"expires_at":`+c.value+`}`).fails(422, c.code, "/expires_at")
 	}

@@ -30,6 +30,7 @@ func (g *Gate) Ask(a Ask, answer func(Answer)) {
 	k := &asking{Ask: a, gate: g, connection: g.connection(a.Link)}
 	k.reply = func(x Answer) {
 		g.asks.remove(k)
+		g.cfg.Answered(x.Outcome, time.Since(a.Received))
 		answer(x)
 	}
 	g.asks.add(k)

@@ -37,6 +37,8 @@ type Config struct {
 	Reconcile time.Duration // between periodic checks of the record; 0: a minute
 	Keep      time.Duration // how long history is kept; 0: 90 days
 	LeaseTTL  time.Duration // of a link; 0: 3 s
+	// Answered is told of each answer to an ask and how long it took, from its arrival on. nil: nobody is. It must not block.
+	Answered func(outcome Outcome, took time.Duration)
 }
 
 // Gate decides. Make one with New, run it with Run.
@@ -62,6 +64,9 @@ type Gate struct {
 func New(st *store.Store, cfg Config) *Gate {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Answered == nil {
+		cfg.Answered = func(Outcome, time.Duration) {}
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
@@ -102,8 +107,8 @@ func (g *Gate) Run(ctx context.Context) error {
 	for range g.cfg.Workers {
 		group.Go(func() error { return g.work(ctx) })
 	}
-	group.Go(func() error { return g.every(ctx, time.Second, "sweep", g.sweep) })
-	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequence events", g.sequence) })
+	group.Go(func() error { return g.every(ctx, time.Second, "sweeping", g.sweep) })
+	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
 	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
 	for _, o := range g.queue.close() {
@@ -118,11 +123,11 @@ func (g *Gate) Run(ctx context.Context) error {
 	return err
 }
 
-// every runs once at once and then each period. What fails is logged when it begins to fail, and tried again.
+// every runs once at once and then each period.
 func (g *Gate) every(ctx context.Context, period time.Duration, what string, once func(context.Context) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failing := false
+	t := trouble{log: g.log, what: what}
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,11 +135,8 @@ func (g *Gate) every(ctx context.Context, period time.Duration, what string, onc
 		case <-timer.C:
 		}
 		err := once(ctx)
-		if err != nil && ctx.Err() == nil && !failing {
-			g.log.WarnContext(ctx, "failed, will be tried again", "what", what, "error", err)
-		}
-		failing = err != nil
-		if failing {
+		t.note(ctx, err)
+		if err != nil {
 			timer.Reset(min(period, retry))
 		} else {
 			timer.Reset(period)

@@ -23,7 +23,7 @@ const (
 func (g *Gate) kicker(ctx context.Context, l *link) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failing := false
+	t := trouble{log: g.log.With("link", l.name), what: "looking for sessions that have to go"}
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,10 +32,7 @@ func (g *Gate) kicker(ctx context.Context, l *link) error {
 		case <-timer.C:
 		}
 		n, err := g.kickDue(ctx, l)
-		if err != nil && ctx.Err() == nil && !failing {
-			g.log.WarnContext(ctx, "kicks could not be sent, will be tried again", "link", l.name, "error", err)
-		}
-		failing = err != nil
+		t.note(ctx, err)
 		if n == kickerBatch {
 			timer.Reset(0)
 		} else {

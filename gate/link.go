@@ -50,18 +50,18 @@ func (g *Gate) Own(ctx context.Context, name, driver, component string, run func
 	g.mu.Lock()
 	g.links[name] = l
 	g.mu.Unlock()
-	failing := false
+	t := trouble{log: g.log.With("link", name), what: "asking for the link's lease"}
 	for ctx.Err() == nil {
 		fence, err := g.store.AcquireLink(ctx, name, driver, component, g.id, g.cfg.Name, g.cfg.LeaseTTL)
+		if errors.Is(err, store.ErrHeld) {
+			t.note(ctx, nil)
+		} else {
+			t.note(ctx, err)
+		}
 		if err != nil {
-			if !errors.Is(err, store.ErrHeld) && ctx.Err() == nil && !failing {
-				g.log.WarnContext(ctx, "the link's lease cannot be asked for, will be tried again", "link", name, "error", err)
-			}
-			failing = !errors.Is(err, store.ErrHeld)
 			pause(ctx, standbyPoll+time.Duration(rand.Int64N(int64(standbyPoll/4))))
 			continue
 		}
-		failing = false
 		g.log.InfoContext(ctx, "owning the link", "link", name, "fence", fence.Value)
 		err = g.hold(ctx, l, fence, run)
 		if err != nil && !errors.Is(err, store.ErrFenced) && ctx.Err() == nil {
@@ -103,7 +103,7 @@ func (g *Gate) hold(ctx context.Context, l *link, fence store.Fence, run func(ct
 }
 
 func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
-	failing := false
+	t := trouble{log: g.log.With("link", l.name), what: "renewing the link's lease"}
 	for {
 		g.mu.Lock()
 		state := g.stateOf(l)
@@ -114,15 +114,13 @@ func (g *Gate) renew(ctx context.Context, l *link, fence store.Fence) error {
 		switch {
 		case errors.Is(err, store.ErrFenced):
 			return err
-		case err != nil && !failing && ctx.Err() == nil:
-			g.log.WarnContext(ctx, "the link's lease cannot be renewed, will be tried again", "link", l.name, "error", err)
-		case err == nil && failing:
+		case err == nil && t.failing:
 			// What was reported while the database was away could not be written.
 			for _, src := range g.sourcesOf(l.name) {
 				g.resync(src)
 			}
 		}
-		failing = err != nil
+		t.note(ctx, err)
 		if !pause(ctx, g.cfg.LeaseTTL/3) {
 			return nil
 		}
@@ -269,6 +267,17 @@ func (g *Gate) fence(name string) (f store.Fence) {
 	return f
 }
 
+// Up reports for each link that Own was called for whether this process is connected to its server.
+func (g *Gate) Up() map[string]bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	up := make(map[string]bool, len(g.links))
+	for name, l := range g.links {
+		up[name] = l.conn != nil
+	}
+	return up
+}
+
 func (g *Gate) owned() (names []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -330,105 +339,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return true
 	}
-}
-
-// linkState is the owner's view, kept in the record for every replica to show.
-type linkState struct {
-	Up        bool           `json:"up"`
-	Since     time.Time      `json:"since"`
-	LastError string         `json:"last_error,omitempty"`
-	Domains   []DomainStatus `json:"domains,omitempty"`
-}
-
-// DomainStatus is the state of one module.
-type DomainStatus struct {
-	Domain         string     `json:"domain"`
-	Node           string     `json:"node,omitempty"`
-	Server         string     `json:"server,omitempty"`
-	ServerVersion  string     `json:"server_version,omitempty"`
-	Module         string     `json:"module,omitempty"`
-	Protocol       string     `json:"protocol,omitempty"`
-	Mode           string     `json:"mode,omitempty"`
-	OnFailure      string     `json:"on_failure,omitempty"`
-	Epoch          string     `json:"epoch,omitempty"`
-	Seq            int64      `json:"seq"`
-	Sessions       int        `json:"sessions"`
-	Abilities      []string   `json:"abilities,omitempty"`
-	Missing        []string   `json:"missing,omitempty"`
-	LastSnapshotAt *time.Time `json:"last_snapshot_at,omitempty"`
-	LastHelloAt    *time.Time `json:"last_hello_at,omitempty"`
-	Problem        string     `json:"problem,omitempty"`
-}
-
-// abilities are what this bindgate can use of a module.
-var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended"}
-
-// stateOf needs Gate.mu.
-func (g *Gate) stateOf(l *link) json.RawMessage {
-	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError}
-	for _, src := range l.sources {
-		d := DomainStatus{Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
-			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem}
-		if !src.snapshotAt.IsZero() {
-			at := src.snapshotAt.UTC()
-			d.LastSnapshotAt = &at
-		}
-		if !src.helloAt.IsZero() {
-			at := src.helloAt.UTC()
-			d.LastHelloAt = &at
-			for _, a := range abilities {
-				if !slices.Contains(src.Abilities, a) {
-					d.Missing = append(d.Missing, a)
-				}
-			}
-		}
-		s.Domains = append(s.Domains, d)
-	}
-	slices.SortFunc(s.Domains, func(a, b DomainStatus) int {
-		if a.Domain < b.Domain || a.Domain == b.Domain && a.Node < b.Node {
-			return -1
-		}
-		return 1
-	})
-	b, err := json.Marshal(s)
-	if err != nil { // only for types that cannot be encoded: a mistake in the program
-		panic("gate: link state: " + err.Error())
-	}
-	return b
-}
-
-// LinkStatus is the state of a link as its owner keeps it.
-type LinkStatus struct {
-	Name, Driver, Component string
-	State                   string // up, down, or unowned: no process holds it
-	Owner                   string // name of the process
-	Mine                    bool   // this process is the owner
-	Mode                    string
-	Since                   time.Time
-	LastError               string
-	Domains                 []DomainStatus
-}
-
-// Links returns all links of the record, whichever process owns them.
-func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
-	rows, err := g.store.Links(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]LinkStatus, len(rows))
-	for i, r := range rows {
-		var s linkState
-		if err := json.Unmarshal(r.State, &s); err != nil {
-			return nil, fmt.Errorf("state of link %q: %w", r.Name, err)
-		}
-		out[i] = LinkStatus{Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
-			Since: s.Since, LastError: s.LastError, Domains: s.Domains}
-		switch {
-		case !r.Owned:
-			out[i].State = "unowned"
-		case s.Up:
-			out[i].State = "up"
-		}
-	}
-	return out, nil
 }

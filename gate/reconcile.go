@@ -23,6 +23,7 @@ const (
 
 // reconciler compares the record with each module's sessions: when a module says hello, when something was missed, and every now and then.
 func (g *Gate) reconciler(ctx context.Context, l *link) error {
+	troubles := map[Source]*trouble{}
 	for {
 		timer := time.NewTimer(reorderWindow / 4)
 		select {
@@ -34,8 +35,12 @@ func (g *Gate) reconciler(ctx context.Context, l *link) error {
 		}
 		timer.Stop()
 		for _, src := range g.dueSources(l) {
-			if err := g.reconcile(ctx, l, src); err != nil && ctx.Err() == nil {
-				g.log.WarnContext(ctx, "the record could not be compared with the server, will be tried again", "link", l.name, "domain", src.Domain, "error", err)
+			if troubles[src] == nil {
+				troubles[src] = &trouble{log: g.log.With("link", l.name, "domain", src.Domain), what: "comparing the record with the server"}
+			}
+			err := g.reconcile(ctx, l, src)
+			troubles[src].note(ctx, err)
+			if err != nil {
 				g.resync(src)
 			}
 		}

@@ -174,7 +174,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) report(err error, was bool, wait time.Duration) {
 	text := err.Error()
 	if b.stats.setError(text) || was {
-		b.log.Warn("link is down", "err", text, "retry_in", wait.Round(time.Millisecond))
+		b.log.Warn("link is down", "error", text, "retry_in", wait.Round(time.Millisecond))
 	}
 }
 

@@ -149,6 +149,6 @@ func (c *conn) problem(domain, text string) {
 	if skip {
 		return
 	}
-	c.log.Warn("no hello", "domain", domain, "err", text)
+	c.log.Warn("no hello", "domain", domain, "error", text)
 	c.b.gate.Problem(c.b.cfg.Name, domain, text)
 }

@@ -42,7 +42,7 @@ func (c *conn) handle(fr frame, now time.Time) error {
 	if fr.bad != nil || fr.skip != "" {
 		c.b.stats.skipped.Add(1)
 		if c.strange.allow(now) {
-			c.log.Warn("stanza skipped", "reason", fr.skip, "err", fr.bad, "from", clip(fr.from))
+			c.log.Warn("stanza skipped", "reason", fr.skip, "error", fr.bad, "from", clip(fr.from))
 		}
 	}
 	if fr.bad != nil {
@@ -146,7 +146,7 @@ func (c *conn) request(fr frame, now time.Time) {
 // malformed answers a request that could not be read.
 func (c *conn) malformed(fr frame, err error) {
 	c.b.stats.malformed.Add(1)
-	c.complain("malformed stanza", "domain", fr.from, "err", err)
+	c.complain("malformed stanza", "domain", fr.from, "error", err)
 	c.refuse(fr, "modify", "bad-request", err.Error())
 }
 
@@ -195,7 +195,7 @@ func (c *conn) greet(h gate.Hello) (refused string, ok bool) {
 		}
 	} else {
 		c.b.stats.refused.Add(1)
-		c.complain("hello refused", "domain", h.Domain, "err", refused)
+		c.complain("hello refused", "domain", h.Domain, "error", refused)
 	}
 	c.helloMu.Lock()
 	defer c.helloMu.Unlock()
@@ -249,7 +249,7 @@ func (c *conn) answer(e envelope, a gate.Ask, ans gate.Answer) {
 	ans.AskID = a.ID
 	b, err := encodeAnswer(e, ans)
 	if err != nil {
-		c.log.Error("answer cannot be sent", "domain", a.Domain, "err", err)
+		c.log.Error("answer cannot be sent", "domain", a.Domain, "error", err)
 	}
 	if c.send(b) != nil {
 		c.b.stats.late.Add(1)
@@ -278,7 +278,7 @@ func (c *conn) message(fr frame) {
 	ev, err := parseEvent(p, gate.Source{Link: c.b.cfg.Name, Domain: fr.from, Node: hst.node})
 	if err != nil {
 		c.b.stats.malformed.Add(1)
-		c.complain("malformed stanza", "domain", fr.from, "err", err)
+		c.complain("malformed stanza", "domain", fr.from, "error", err)
 		return
 	}
 	c.b.stats.events.Add(1)

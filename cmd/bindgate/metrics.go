@@ -3,12 +3,49 @@ package main
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/bindgate/bindgate/gate"
 )
+
+// answers is the metric of answered asks. Probes make the slow ones: a silent client may take ghost_after_seconds to be found out.
+func answers(r *prometheus.Registry) (observe func(gate.Outcome, time.Duration), err error) {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "bindgate", Name: "ask_seconds", Help: "Time from the arrival of an ask to its answer.",
+		Buckets: []float64{.001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4},
+	}, []string{"outcome"})
+	if err := r.Register(h); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return func(o gate.Outcome, took time.Duration) { h.WithLabelValues(string(o)).Observe(took.Seconds()) }, nil
+}
+
+// linkMetric says of each link whether this process is connected; of several processes on one database one is.
+type linkMetric struct {
+	gate *gate.Gate
+	desc *prometheus.Desc
+}
+
+func newLinkMetric(g *gate.Gate) linkMetric {
+	return linkMetric{g, prometheus.NewDesc("bindgate_link_up", "1 while this process is connected to the link's XMPP server.", []string{"link"}, nil)}
+}
+
+// Describe is for prometheus.Collector.
+func (m linkMetric) Describe(out chan<- *prometheus.Desc) { out <- m.desc }
+
+// Collect is for prometheus.Collector.
+func (m linkMetric) Collect(out chan<- prometheus.Metric) {
+	for name, up := range m.gate.Up() {
+		value := 0.0
+		if up {
+			value = 1
+		}
+		out <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, value, name)
+	}
+}
 
 // registerMetrics shows the gate's counters. None has a label: they count what this process did.
 func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
@@ -37,6 +74,7 @@ func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
 		{"sessions_healed_total", "Sessions that reconciliation put right in the record.", &s.Healed},
 	}
 	list := []prometheus.Collector{
+		newLinkMetric(g),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bindgate", Name: "operations_waiting", Help: "Operations in the admission queue."},
 			func() float64 { return float64(g.Waiting()) }),

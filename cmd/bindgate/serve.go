@@ -92,6 +92,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 			return err
 		}
 	}
+	if len(key) < api.SafeSecret {
+		log.WarnContext(ctx, "the token secret is short: it may be guessed from a token", "bytes", len(key), "wanted", api.SafeSecret, "remedy", "openssl rand -hex 32")
+	}
 	st, err := store.Open(ctx, store.Config{URL: db.url})
 	if err != nil {
 		return cfg.databaseError(err)
@@ -104,8 +107,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
-	g := gate.New(st, gate.Config{Logger: log, Name: processName()})
 	registry := prometheus.NewRegistry()
+	answered, err := answers(registry)
+	if err != nil {
+		return err
+	}
+	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered})
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}

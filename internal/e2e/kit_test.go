@@ -145,7 +145,7 @@ type rest struct {
 
 func (w *world) rest() *rest {
 	w.t.Helper()
-	secret := api.Secret(strings.Repeat("s", api.MinSecret))
+	secret := api.Secret(strings.Repeat("s", api.SafeSecret))
 	w.mu.Lock()
 	g := w.running.gate
 	w.mu.Unlock()

@@ -1,0 +1,110 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// linkState is the owner's view, kept in the record for every replica to show.
+type linkState struct {
+	Up        bool           `json:"up"`
+	Since     time.Time      `json:"since"`
+	LastError string         `json:"last_error,omitempty"`
+	Domains   []DomainStatus `json:"domains,omitempty"`
+}
+
+// DomainStatus is the state of one module.
+type DomainStatus struct {
+	Domain         string     `json:"domain"`
+	Node           string     `json:"node,omitempty"`
+	Server         string     `json:"server,omitempty"`
+	ServerVersion  string     `json:"server_version,omitempty"`
+	Module         string     `json:"module,omitempty"`
+	Protocol       string     `json:"protocol,omitempty"`
+	Mode           string     `json:"mode,omitempty"`
+	OnFailure      string     `json:"on_failure,omitempty"`
+	Epoch          string     `json:"epoch,omitempty"`
+	Seq            int64      `json:"seq"`
+	Sessions       int        `json:"sessions"`
+	Abilities      []string   `json:"abilities,omitempty"`
+	Missing        []string   `json:"missing,omitempty"`
+	LastSnapshotAt *time.Time `json:"last_snapshot_at,omitempty"`
+	LastHelloAt    *time.Time `json:"last_hello_at,omitempty"`
+	Problem        string     `json:"problem,omitempty"`
+}
+
+// abilities are what this bindgate can use of a module.
+var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended"}
+
+// stateOf needs Gate.mu.
+func (g *Gate) stateOf(l *link) json.RawMessage {
+	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError}
+	for _, src := range l.sources {
+		d := DomainStatus{Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
+			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem}
+		if !src.snapshotAt.IsZero() {
+			at := src.snapshotAt.UTC()
+			d.LastSnapshotAt = &at
+		}
+		if !src.helloAt.IsZero() {
+			at := src.helloAt.UTC()
+			d.LastHelloAt = &at
+			for _, a := range abilities {
+				if !slices.Contains(src.Abilities, a) {
+					d.Missing = append(d.Missing, a)
+				}
+			}
+		}
+		s.Domains = append(s.Domains, d)
+	}
+	slices.SortFunc(s.Domains, func(a, b DomainStatus) int {
+		if a.Domain < b.Domain || a.Domain == b.Domain && a.Node < b.Node {
+			return -1
+		}
+		return 1
+	})
+	b, err := json.Marshal(s)
+	if err != nil { // only for types that cannot be encoded: a mistake in the program
+		panic("gate: link state: " + err.Error())
+	}
+	return b
+}
+
+// LinkStatus is the state of a link as its owner keeps it.
+type LinkStatus struct {
+	Name, Driver, Component string
+	State                   string // up, down, or unowned: no process holds it
+	Owner                   string // name of the process
+	Mine                    bool   // this process is the owner
+	Mode                    string
+	Since                   time.Time
+	LastError               string
+	Domains                 []DomainStatus
+}
+
+// Links returns all links of the record, whichever process owns them.
+func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
+	rows, err := g.store.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]LinkStatus, len(rows))
+	for i, r := range rows {
+		var s linkState
+		if err := json.Unmarshal(r.State, &s); err != nil {
+			return nil, fmt.Errorf("state of link %q: %w", r.Name, err)
+		}
+		out[i] = LinkStatus{Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
+			Since: s.Since, LastError: s.LastError, Domains: s.Domains}
+		switch {
+		case !r.Owned:
+			out[i].State = "unowned"
+		case s.Up:
+			out[i].State = "up"
+		}
+	}
+	return out, nil
+}
