@@ -73,9 +73,17 @@ func ownsResource(d *store.Device) bool { return d != nil && (d.Registered || d.
 
 // become makes a session that of a device and returns the device's name.
 func become(s *store.Session, d *store.Device) (name string) {
-	s.Device, s.Identity, s.Client = d.ID, d.Identity, cmp.Or(s.Client, d.Client)
+	s.Device, s.Identity, s.Client = d.ID, d.Identity, fuller(s.Client, d.Client)
 	s.Platform = cmp.Or(d.Platform, rules.Platform(s.Resource, s.Client))
 	return d.Name
+}
+
+// fuller is what a client says of itself now, with what it told before if that begins with the same words.
+func fuller(now, before string) string {
+	if strings.HasPrefix(before, now) {
+		return before
+	}
+	return now
 }
 
 // blocked reports whether a session's device is blocked, or the one that its resource stands for.

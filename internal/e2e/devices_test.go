@@ -107,3 +107,36 @@ func TestBlockedWhileAway(t *testing.T) {
 	w.recorded("away", "other=active")
 	w.stays(other)
 }
+
+// A client whose platform is unknown is asked what it is after its bind; the account is decided again with it as the newcomer, and it is remembered.
+func TestPlatformBySoftware(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	api := w.rest()
+	w.rule(`{"max_per_platform": {"android": 1}}`)
+	one := w.loginWith("soft", "a1", xmppclient.Options{Software: "Acme <&'> \u202eMessenger", OS: "Android 14"})
+	w.until("the first is known", func() string {
+		if d := w.devices(api, "soft")["a1"]; d.Platform != "android" || d.Client != "Acme <&'> Messenger (Android 14)" {
+			return d.Platform + ", " + d.Client
+		}
+		return ""
+	})
+	two := w.loginWith("soft", "b2", xmppclient.Options{Software: "Conversations", Transport: xmppclient.WebSocket, Lang: "zh"})
+	if e := w.evicted(one); e.Ended == nil || e.Ended.Code != "takeover" || e.Ended.Platform != "android" {
+		t.Errorf("stream error: %s", e.Raw)
+	}
+	w.recorded("soft", "b2=active")
+	w.stays(two)
+	w.wantDecided("soft", "a1 allow/ok 1 []", "a1 allow/ok 1 []", "b2 allow/ok 2 []", "b2 allow/takeover 2 [1]")
+	// The first device is known at its next bind, so it is decided once.
+	three := w.login("soft", "a1")
+	wantError(t, w.evicted(two), "takeover", "zh")
+	w.stays(three)
+	w.wantDecided("soft", "a1 allow/ok 1 []", "a1 allow/ok 1 []", "b2 allow/ok 2 []", "b2 allow/takeover 2 [1]", "a1 allow/takeover 3 [2]")
+	// One that does not answer stays what it is, and is let be.
+	silent := w.dial("soft", xmppclient.Options{})
+	silent.Mute(true)
+	w.bindIn(silent, "c3")
+	w.recorded("soft", "a1=active c3=active")
+	w.stays(silent)
+}
