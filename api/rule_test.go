@@ -79,7 +79,7 @@ func (s *service) events(kind string) []event {
 }
 
 // revision of an account; -1 if it is not on record.
-func (s *service) revision(account string) int64 {
+func (s *service) revision(account string) int64 { //nolint:unparam // a test says whose
 	s.t.Helper()
 	var n int64
 	if err := s.pool.QueryRow(s.t.Context(), `select coalesce((select revision from accounts where jid = $1), -1)`, account).Scan(&n); err != nil {
@@ -188,7 +188,7 @@ func TestRulePreconditionsHoldAtOnce(t *testing.T) {
 	statuses := make(chan int, 8)
 	for i := range cap(statuses) {
 		go func() {
-			req, _ := http.NewRequest("PUT", s.url+adasRule, strings.NewReader(fmt.Sprintf(`{"max_sessions":%d}`, i+1)))
+			req, _ := http.NewRequestWithContext(t.Context(), "PUT", s.url+adasRule, strings.NewReader(fmt.Sprintf(`{"max_sessions":%d}`, i+1)))
 			req.Header.Set("Authorization", "Bearer "+s.token)
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("If-Match", etag)

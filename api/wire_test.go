@@ -38,7 +38,7 @@ func TestOddRequests(t *testing.T) {
 			t.Errorf("%.80q: %v", raw, err)
 		}
 		method, _, _ := strings.Cut(raw, " ")
-		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method}) //nolint:bodyclose // the connection is closed
 		if err != nil {
 			t.Errorf("%.80q: %v", raw, err)
 		} else if resp.StatusCode != want {

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -182,11 +183,11 @@ func TestKickWaitsForTheLink(t *testing.T) {
 	b.eventually("ann", "s1=evicting:kick")
 	b.event(gate.EventUnbind, "ann", "s1", "phone")
 	b.eventually("ann", "")
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "nobody@" + theDomain, Select: gate.KickSelect{All: true}}, 0); err != store.ErrNotFound {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "nobody@" + theDomain, Select: gate.KickSelect{All: true}}, 0); !errors.Is(err, store.ErrNotFound) {
 		t.Fatalf("kick of an unknown account: %v", err)
 	}
 	stale := int64(0)
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, Select: gate.KickSelect{All: true}, IfRevision: &stale}, 0); err != store.ErrVersion {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, Select: gate.KickSelect{All: true}, IfRevision: &stale}, 0); !errors.Is(err, store.ErrVersion) {
 		t.Fatalf("kick at an old revision: %v", err)
 	}
 }

@@ -126,7 +126,7 @@ func BenchmarkAdmit(bb *testing.B) {
 	b := newBench(bb)
 	b.rule(`{"max_sessions": 1}`)
 	bb.SetParallelism(32)
-	var n = make(chan int, 1)
+	n := make(chan int, 1)
 	n <- 0
 	bb.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

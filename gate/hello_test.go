@@ -47,7 +47,7 @@ func (b *bench) owns(server gate.Link) {
 	done := make(chan error, 1)
 	go func() {
 		done <- b.gate.Own(ctx, theLink, "gate", "bindgate."+theDomain, func(ctx context.Context) error {
-			b.gate.Connected(theLink, server)
+			b.gate.Connected(theLink, server) //nolint:contextcheck // what it starts outlives the connection
 			close(up)
 			<-ctx.Done()
 			return nil

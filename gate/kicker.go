@@ -91,8 +91,10 @@ func (g *Gate) kickOne(ctx context.Context, l *link, conn Link, d store.DueEvict
 		case !s.Eviction.StillPresent:
 			s.Eviction.StillPresent = true
 			r.EvictionChanged(s)
-			r.Tell("kick.unverified", kickData{KickID: store.KickID(r.Key, s.Eviction.Kick), Sessions: []string{store.SessionID(r.Key, s.Generation)},
-				Reason: fmt.Sprintf("still there after %d attempts", attempts)})
+			r.Tell("kick.unverified", kickData{
+				KickID: store.KickID(r.Key, s.Eviction.Kick), Sessions: []string{store.SessionID(r.Key, s.Generation)},
+				Reason: fmt.Sprintf("still there after %d attempts", attempts),
+			})
 		}
 		return nil
 	}})

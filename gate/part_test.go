@@ -16,7 +16,7 @@ func (emptied) Snapshot(_ context.Context, src gate.Source, first, count int, _ 
 }
 
 // fill puts n sessions of n accounts on record.
-func (b *bench) fill(n int, link string) {
+func (b *bench) fill(n int, link string) { //nolint:unparam // a test says on which link
 	b.t.Helper()
 	if _, err := b.store.Pool().Exec(b.t.Context(), `with a as (insert into accounts (key, jid, domain, generation, revision)
 			select substr(encode(sha256(convert_to('u' || n || '@' || $2, 'UTF8')), 'hex'), 1, 32)::uuid, 'u' || n || '@' || $2, $2, 1, 1 from generate_series(1, $1) n returning key)

@@ -43,8 +43,10 @@ var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language",
 func (g *Gate) stateOf(l *link) json.RawMessage {
 	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError}
 	for _, src := range l.sources {
-		d := DomainStatus{Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
-			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem}
+		d := DomainStatus{
+			Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
+			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem,
+		}
 		if !src.snapshotAt.IsZero() {
 			at := src.snapshotAt.UTC()
 			d.LastSnapshotAt = &at
@@ -97,8 +99,10 @@ func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
 		if err := json.Unmarshal(r.State, &s); err != nil {
 			return nil, fmt.Errorf("state of link %q: %w", r.Name, err)
 		}
-		out[i] = LinkStatus{Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
-			Since: s.Since, LastError: s.LastError, Domains: s.Domains}
+		out[i] = LinkStatus{
+			Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
+			Since: s.Since, LastError: s.LastError, Domains: s.Domains,
+		}
 		switch {
 		case !r.Owned:
 			out[i].State = "unowned"

@@ -22,8 +22,10 @@ type sessionData struct {
 }
 
 func dataOf(r *store.Record, s *store.Session) sessionData {
-	d := sessionData{ID: store.SessionID(r.Key, s.Generation), Resource: s.Resource, Platform: s.Platform, Generation: s.Generation, IP: s.IP, Client: s.Client,
-		Link: s.Link, StartedAt: s.StartedAt.UTC()}
+	d := sessionData{
+		ID: store.SessionID(r.Key, s.Generation), Resource: s.Resource, Platform: s.Platform, Generation: s.Generation, IP: s.IP, Client: s.Client,
+		Link: s.Link, StartedAt: s.StartedAt.UTC(),
+	}
 	if s.Device != 0 {
 		id := store.DeviceID(r.Key, s.Device)
 		d.DeviceID = &id

@@ -36,7 +36,8 @@ func TestMerge(t *testing.T) {
 		},
 		{
 			"null is no limit, and not looked for further down",
-			`{"max_sessions":null}`, `{"max_sessions":5}`, defaults, []string{"max_sessions"},
+			`{"max_sessions":null}`, `{"max_sessions":5}`, defaults,
+			[]string{"max_sessions"},
 		},
 		{
 			"maps come whole",
@@ -47,7 +48,8 @@ func TestMerge(t *testing.T) {
 		},
 		{
 			"an empty map lifts the limits below it",
-			`{"max_per_platform":{}}`, `{"max_per_platform":{"web":3}}`, defaults, []string{"max_per_platform"},
+			`{"max_per_platform":{}}`, `{"max_per_platform":{"web":3}}`, defaults,
+			[]string{"max_per_platform"},
 		},
 	}
 	for _, tt := range tests {

@@ -137,7 +137,8 @@ func expand(text string, p Placeholders) (string, bool) {
 		b = append(b, text[:i]...)
 		text = text[i:]
 		before := len(b)
-		rest, found := text, true
+		var rest string
+		var found bool
 		if rest, found = strings.CutPrefix(text, "{platform}"); found {
 			b = append(b, clean(p.Platform)...)
 		} else if rest, found = strings.CutPrefix(text, "{device}"); found {

@@ -217,8 +217,10 @@ func (b *batch) scanSessions(rows pgx.Rows) error {
 		}
 		s.Device, s.DecidedAt, s.BindDeadline = device.Int64, decided.Time, deadline.Time
 		if code.Valid {
-			s.Eviction = &Eviction{Code: code.String, Winner: winner.Int64, Own: own.Bool, Device: toldDevice.String, Platform: toldPlatform.String, Kick: kick.Int64, Text: text,
-				RequestedAt: requested.Time, NextAt: next.Time, Attempts: int(attempts.Int32), StillPresent: still.Bool}
+			s.Eviction = &Eviction{
+				Code: code.String, Winner: winner.Int64, Own: own.Bool, Device: toldDevice.String, Platform: toldPlatform.String, Kick: kick.Int64, Text: text,
+				RequestedAt: requested.Time, NextAt: next.Time, Attempts: int(attempts.Int32), StillPresent: still.Bool,
+			}
 		}
 		// An account that another transaction holds was not locked: what is read of it may be stale and is left alone.
 		if r := b.records[b.index[k.Bytes]]; r != nil {

@@ -21,7 +21,8 @@ func (s *Store) Forget(ctx context.Context, before, seen time.Time) error {
 		sql  string
 		time time.Time
 	}{
-		{positions, before}, {devices, seen},
+		{positions, before},
+		{devices, seen},
 		{"delete from session_history_default where ctid = any (array(select ctid from session_history_default where ended_at < $1 limit $2))", before},
 		{"delete from decisions_default where ctid = any (array(select ctid from decisions_default where at < $1 limit $2))", before},
 		{"delete from event_batches_default where ctid = any (array(select ctid from event_batches_default where at < $1 limit $2))", before},

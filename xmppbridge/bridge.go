@@ -36,9 +36,15 @@ type Gate interface {
 // Secret prints as [redacted].
 type Secret string
 
-func (Secret) String() string               { return "[redacted]" }
-func (Secret) GoString() string             { return "[redacted]" }
-func (Secret) LogValue() slog.Value         { return slog.StringValue("[redacted]") }
+func (Secret) String() string { return "[redacted]" }
+
+// GoString is for %#v.
+func (Secret) GoString() string { return "[redacted]" }
+
+// LogValue is for log/slog.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalText is for encoders. It returns no error.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // DriverGate speaks the gate protocol with a module in the server. It is the only driver there is.
@@ -167,7 +173,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // the end of ctx is no error
 }
 
 // report logs why the link is down, once per cause.

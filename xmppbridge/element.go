@@ -63,14 +63,14 @@ func parseElement(b []byte) (*element, error) {
 	}
 }
 
-// attr is an attribute's value; attributes with a prefix are not found.
-func (e *element) attr(name string) (string, bool) {
+// attr is an attribute's value, empty if there is none; attributes with a prefix are not found.
+func (e *element) attr(name string) string {
 	for _, a := range e.attrs {
 		if a.Name.Local == name && a.Name.Space == "" {
-			return a.Value, true
+			return a.Value
 		}
 	}
-	return "", false
+	return ""
 }
 
 // child is the first child of that name, nil if there is none. An empty local name fits all.

@@ -31,7 +31,7 @@ func (f *fields) fail(name, format string, args ...any) {
 
 // part is a part of a JID, kept as sent.
 func (f *fields) part(name string, required bool) string {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	switch {
 	case v == "" && required:
 		f.fail(name, "is missing")
@@ -52,10 +52,10 @@ func (f *fields) user(name string, required bool) string {
 }
 
 // token is an id that a module has made: [A-Za-z0-9_-]{1,64}.
-func (f *fields) token(name string, required bool) string {
-	v, _ := f.e.attr(name)
+func (f *fields) token(name string) string {
+	v := f.e.attr(name)
 	switch {
-	case v == "" && required:
+	case v == "":
 		f.fail(name, "is missing")
 	case len(v) > maxToken:
 		f.fail(name, "has %d bytes, more than %d", len(v), maxToken)
@@ -67,7 +67,7 @@ func (f *fields) token(name string, required bool) string {
 
 // id is any text of at most 128 bytes.
 func (f *fields) id(name string, required bool) string {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	switch {
 	case v == "" && required:
 		f.fail(name, "is missing")
@@ -83,7 +83,7 @@ func notTokenRune(r rune) bool {
 
 // one is one of some words.
 func (f *fields) one(name string, required bool, words ...string) string {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	if v == "" && !required {
 		return ""
 	}
@@ -101,7 +101,7 @@ func (f *fields) one(name string, required bool, words ...string) string {
 }
 
 func (f *fields) yes(name string) bool {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	if v != "" && v != "0" && v != "1" {
 		f.fail(name, "is %.80q, not 0 or 1", v)
 	}
@@ -110,7 +110,7 @@ func (f *fields) yes(name string) bool {
 
 // number is a whole number. If it is not required and missing, it is 0.
 func (f *fields) number(name string, required bool, least, most int64) int64 {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	if v == "" && !required {
 		return 0
 	}
@@ -134,7 +134,7 @@ func (f *fields) seconds(name string) time.Duration {
 
 // text is cut to most bytes, between runes.
 func (f *fields) text(name string, most int) string {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	if len(v) <= most {
 		return v
 	}
@@ -146,7 +146,7 @@ func (f *fields) text(name string, most int) string {
 
 // word is left out if it is longer than most bytes: half an id would be another id.
 func (f *fields) word(name string, most int) string {
-	v, _ := f.e.attr(name)
+	v := f.e.attr(name)
 	if len(v) > most {
 		return ""
 	}

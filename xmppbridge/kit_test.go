@@ -208,7 +208,7 @@ func (g *fakeGate) Event(e gate.Event) {
 	g.said <- fmt.Sprintf("event %s %d %s@%s/%s", e.Kind, e.Seq, e.User, e.Domain, e.Resource)
 }
 
-func (g *fakeGate) Problem(link, domain, text string) {
+func (g *fakeGate) Problem(_, domain, text string) {
 	g.said <- fmt.Sprintf("problem %s: %s", domain, text)
 }
 

@@ -52,7 +52,8 @@ func TestLink(t *testing.T) {
 		{
 			"probe", probe, probeXML, "result",
 			`<probe xmlns='urn:bindgate:1'><session sid='S2' verdict='gone'/><session sid='S1' verdict='alive'/><session sid='S9' verdict='alive'/></probe>`,
-			map[string]gate.Verdict{"S1": gate.VerdictAlive, "S2": gate.VerdictGone}, "",
+			map[string]gate.Verdict{"S1": gate.VerdictAlive, "S2": gate.VerdictGone},
+			"",
 		},
 		{"probe without a verdict", probe, probeXML, "result", `<probe xmlns='urn:bindgate:1'><session sid='S1' verdict='alive'/></probe>`, map[string]gate.Verdict(nil), "probe: no verdict for session S2"},
 		{"probe with a verdict that is none", probe, probeXML, "result", `<probe xmlns='urn:bindgate:1'><session sid='S1' verdict='well'/></probe>`, map[string]gate.Verdict(nil), `probe: session: attribute "verdict" is "well", not one of alive, silent, hibernating, gone`},
@@ -63,7 +64,8 @@ func TestLink(t *testing.T) {
 			gate.Part{Source: source, First: 64, Count: 40, Total: 15000, Epoch: "E1", Seq: 42, Sessions: []gate.Listed{{
 				SID: "S1", User: "alice", Resource: "lap", State: "hibernating", Age: time.Hour, Idle: 12 * time.Second,
 				Peer: gate.Peer{IP: "192.0.2.9", Secure: true, Transport: "websocket", ClientID: "c", Client: "Conversations", Lang: "en"},
-			}}}, "",
+			}}},
+			"",
 		},
 		{"snapshot that is the same", snapshot, snapshotXML, "result", `<snapshot xmlns='urn:bindgate:1' first='64' count='64' total='1' epoch='E1' seq='42' same='1'/>`, gate.Part{Source: source, First: 64, Count: 64, Total: 1, Epoch: "E1", Seq: 42, Same: true}, ""},
 		{"snapshot of other buckets", snapshot, snapshotXML, "result", `<snapshot xmlns='urn:bindgate:1' first='0' count='64' total='1' epoch='E1' seq='42'/>`, nil, `snapshot: attribute "first" is "0", not a whole number from 64 to 64`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,10 +35,10 @@ func TestModule(t *testing.T) {
 	deny := gate.Answer{Outcome: gate.Deny, Denial: gate.Denial{Code: "limit", Type: "wait", Condition: "resource-constraint", Text: "full", Lang: "en", RetryAfter: 30 * time.Second}}
 	g.ask = func(a gate.Ask, answer func(gate.Answer)) {
 		asks <- a
-		switch {
-		case a.User == "denied":
+		switch a.User {
+		case "denied":
 			answer(deny)
-		case a.User == "many":
+		case "many":
 			answer(gate.Answer{Outcome: gate.Allow})
 		default:
 			newestWins(a, answer)
@@ -53,7 +54,7 @@ func TestModule(t *testing.T) {
 
 	bind := func(user, resource string) (*xmppclient.Client, gate.Ask) {
 		t.Helper()
-		c := login(t, s, user)
+		c := login(t, s, user) //nolint:contextcheck // a login has a timeout of its own
 		if _, err := c.Bind(ctx, resource); err != nil {
 			t.Fatalf("bind %s/%s: %v", user, resource, err)
 		}
@@ -80,11 +81,11 @@ func TestModule(t *testing.T) {
 	}
 
 	t.Run("deny", func(t *testing.T) {
-		c := login(t, s, "denied")
+		c := login(t, s, "denied") //nolint:contextcheck // a login has a timeout of its own
 		_, err := c.Bind(ctx, "r")
 		<-asks
-		se, ok := err.(*xmppclient.StanzaError)
-		if !ok || se.Condition != "resource-constraint" || se.Type != "wait" || se.Text != "full" || se.Denied == nil || se.Denied.Code != "limit" || se.Denied.RetryAfter != 30 {
+		var se *xmppclient.StanzaError
+		if !errors.As(err, &se) || se.Condition != "resource-constraint" || se.Type != "wait" || se.Text != "full" || se.Denied == nil || se.Denied.Code != "limit" || se.Denied.RetryAfter != 30 {
 			t.Errorf("bind: %+v", err)
 		}
 	})

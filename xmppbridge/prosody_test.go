@@ -2,6 +2,7 @@ package xmppbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -75,7 +76,8 @@ func TestProsodyUsers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		e, err := c.IQ(ctx, to, "get", "<query xmlns='urn:x'/>", "")
-		if se, ok := err.(*xmppclient.StanzaError); !ok || se.Condition != "service-unavailable" {
+		var se *xmppclient.StanzaError
+		if !errors.As(err, &se) || se.Condition != "service-unavailable" {
 			t.Fatalf("request to %s: %v, %v, want service-unavailable; %s", to, e, err, b.Stats().LastError)
 		}
 	}

@@ -51,7 +51,7 @@ func (c *conn) handle(fr frame, now time.Time) error {
 		}
 	}
 	if fr.bad != nil {
-		return nil
+		return nil //nolint:nilerr // a bad stanza is skipped
 	}
 	switch {
 	case fr.name == "error":

@@ -71,7 +71,7 @@ func (b *Bridge) open(ctx context.Context) (*conn, error) {
 	}
 	bc := newByteConn(sock)
 	defer context.AfterFunc(ctx, func() { _ = bc.Close() })()
-	session, err := b.handshake(bc)
+	session, err := b.handshake(bc) //nolint:contextcheck // the end of ctx closes bc
 	if err != nil {
 		_ = bc.Close()
 		return nil, err

@@ -44,7 +44,7 @@ func parseHello(e *element, src gate.Source) (gate.Hello, error) {
 	if major(h.Version) != major(ProtocolVersion) {
 		return h, nil
 	}
-	h.Epoch = f.token("epoch", true)
+	h.Epoch = f.token("epoch")
 	h.Seq = f.number("seq", true, 0, math.MaxInt64)
 	h.Mode = f.one("mode", false, "enforce", "observe", "off")
 	h.OnFailure = f.one("on_failure", false, "allow", "deny")
@@ -65,12 +65,12 @@ func parseAsk(e *element, src gate.Source, received time.Time) (gate.Ask, error)
 		Received: received,
 		Deadline: time.Duration(f.number("deadline_ms", true, 1, 3_600_000)) * time.Millisecond,
 		User:     f.user("user", true),
-		SID:      f.token("sid", true),
+		SID:      f.token("sid"),
 		Resource: f.part("resource", true),
 		Chosen:   f.yes("chosen"),
 		Takeover: f.word("takeover", maxWord),
 		Peer:     peer(f),
-		Epoch:    f.token("epoch", true),
+		Epoch:    f.token("epoch"),
 		Seq:      f.number("seq", true, 0, math.MaxInt64),
 		More:     f.yes("more"),
 	}
@@ -112,7 +112,7 @@ func listed(e *element, what string, users bool, most int) ([]gate.Listed, error
 		}
 		f := &fields{e: c, what: fmt.Sprintf("%s: session %d", what, len(out)+1)}
 		out = append(out, gate.Listed{
-			SID:      f.token("sid", true),
+			SID:      f.token("sid"),
 			User:     f.user("user", users),
 			Resource: f.part("resource", true),
 			State:    f.one("state", true, "active", "hibernating"),
@@ -137,11 +137,11 @@ func parseEvent(e *element, src gate.Source) (gate.Event, error) {
 	bind := kind == string(gate.EventBind)
 	ev := gate.Event{
 		Source:   src,
-		Epoch:    f.token("epoch", true),
+		Epoch:    f.token("epoch"),
 		Seq:      f.number("seq", true, 1, math.MaxInt64),
 		Kind:     gate.EventKind(kind),
 		User:     f.user("user", bind),
-		SID:      f.token("sid", true),
+		SID:      f.token("sid"),
 		AskID:    f.id("ask_id", false),
 		Resource: f.part("resource", bind),
 		Reason:   f.text("reason", 255),
@@ -160,7 +160,7 @@ func parsePart(e *element, src gate.Source, first, count int) (gate.Part, error)
 		First:  int(f.number("first", true, int64(first), int64(first))),
 		Count:  int(f.number("count", true, 1, int64(count))),
 		Total:  int(f.number("total", true, 0, math.MaxInt32)),
-		Epoch:  f.token("epoch", true),
+		Epoch:  f.token("epoch"),
 		Seq:    f.number("seq", true, 0, math.MaxInt64),
 		Same:   f.yes("same"),
 	}
@@ -184,7 +184,7 @@ func parseVerdicts(e *element, sids []string) (map[string]gate.Verdict, error) {
 			continue
 		}
 		f := &fields{e: c, what: "probe: session"}
-		sid := f.token("sid", true)
+		sid := f.token("sid")
 		verdict := f.one("verdict", true, string(gate.VerdictAlive), string(gate.VerdictSilent), string(gate.VerdictHibernating), string(gate.VerdictGone))
 		if f.err != nil {
 			return nil, f.err
@@ -227,7 +227,7 @@ func parseError(stanza *element) *StanzaError {
 	if e == nil {
 		return out
 	}
-	out.Type, _ = e.attr("type")
+	out.Type = e.attr("type")
 	out.Condition, out.Text = condition(e, nsStanzas)
 	return out
 }

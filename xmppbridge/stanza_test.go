@@ -117,7 +117,8 @@ func TestParseEvent(t *testing.T) {
 			gate.Event{
 				Source: src, Kind: gate.EventBind, Epoch: "E1", Seq: 42, User: "alice", SID: "S2", AskID: "q8", Resource: "phone", Age: time.Second, Idle: 2 * time.Second,
 				Peer: gate.Peer{IP: "192.0.2.7", Secure: true, Transport: "bosh", ClientID: "d4", Client: "c", Lang: "ja"},
-			}, "",
+			},
+			"",
 		},
 		{"kind='unbind' epoch='E1' seq='43' sid='S2' reason='kick'", gate.Event{Source: src, Kind: gate.EventUnbind, Epoch: "E1", Seq: 43, SID: "S2", Reason: "kick"}, ""},
 		{"kind='hibernate' epoch='E1' seq='43' user='a' sid='S2' resource='r'", gate.Event{Source: src, Kind: gate.EventHibernate, Epoch: "E1", Seq: 43, User: "a", SID: "S2", Resource: "r"}, ""},
@@ -155,7 +156,8 @@ func TestParseHello(t *testing.T) {
 			gate.Hello{
 				Source: gate.Source{Link: "main", Domain: "example.org", Node: "n1"}, Version: "1", Module: "0.1.0", Server: "Prosody", ServerVersion: "0.12.3", Epoch: "Zk3", Seq: 7,
 				Sessions: 1500, Mode: "enforce", OnFailure: "deny", Timeout: 5 * time.Second, Abilities: []string{"ask", "kick", "probe"},
-			}, "",
+			},
+			"",
 		},
 		{"version='1.2' epoch='Zk3' seq='0'", gate.Hello{Source: src, Version: "1.2", Epoch: "Zk3", Abilities: []string{}}, ""},
 		{"version='2' seq='x' mode='y' abilities='fly'", gate.Hello{Source: src, Version: "2", Abilities: []string{"fly"}}, ""},

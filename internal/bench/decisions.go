@@ -30,8 +30,10 @@ const (
 // decisions compares admissions by the gate, each a takeover, with pgbench's simplest writes on the same cluster. Every ask names the account's
 // live session, as a server's does, so each one also ends the session that the takeover before evicted: all tables are written.
 func decisions(ctx context.Context, log *slog.Logger) (row, error) {
-	r := row{Name: "decisions", Bound: "≥ 2", Unit: "× pgbench tps",
-		How: fmt.Sprintf("gate.Ask, %d callers, each a takeover, %d accounts, synchronous_commit=on ÷ pgbench -s 10 -N -M prepared -c 32", callers, accounts)}
+	r := row{
+		Name: "decisions", Bound: "≥ 2", Unit: "× pgbench tps",
+		How: fmt.Sprintf("gate.Ask, %d callers, each a takeover, %d accounts, synchronous_commit=on ÷ pgbench -s 10 -N -M prepared -c 32", callers, accounts),
+	}
 	c, stop, err := cluster(ctx)
 	if err != nil {
 		return r, err

@@ -16,8 +16,10 @@ const manySessions = 15_000
 // snapshot measures how long one part of a snapshot holds Prosody's only thread, with many real sessions, each of which differs from the record: bindgate
 // connects to a server it has never seen.
 func snapshot(ctx context.Context, log *slog.Logger) (row, error) {
-	r := row{Name: "snapshot", Bound: "≤ 20", Unit: "ms",
-		How: fmt.Sprintf("longest time Prosody's thread is held by one part (processor time), %d real sessions, all sent in full", manySessions)}
+	r := row{
+		Name: "snapshot", Bound: "≤ 20", Unit: "ms",
+		How: fmt.Sprintf("longest time Prosody's thread is held by one part (processor time), %d real sessions, all sent in full", manySessions),
+	}
 	c, stop, err := cluster(ctx)
 	if err != nil {
 		return r, err

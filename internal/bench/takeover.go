@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -15,8 +16,10 @@ const trials = 80
 // takeover compares the time from a new client's bind to the old client's <conflict/> with the same on a Prosody without the gate, whose built-in
 // kick_old replaces a session at once. What the gate adds is one durable transaction, so it is measured in those.
 func takeover(ctx context.Context, log *slog.Logger) (row, error) {
-	r := row{Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
-		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds)}
+	r := row{
+		Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
+		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds),
+	}
 	c, stop, err := cluster(ctx)
 	if err != nil {
 		return r, err
@@ -101,8 +104,11 @@ func replace(ctx context.Context, server *prosody.Server) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if end == nil || end.Condition != "conflict" {
-			return 0, fmt.Errorf("the old client got %v", end)
+		if end == nil {
+			return 0, errors.New("the old client's stream was closed without a stream error")
+		}
+		if end.Condition != "conflict" {
+			return 0, fmt.Errorf("the old client was ended otherwise: %w", end)
 		}
 		all = append(all, end.At.Sub(bound.SentAt).Seconds()*1000)
 	}

@@ -88,17 +88,17 @@ func TestOrderOfEvents(t *testing.T) {
 	}
 	w.recorded("eva", "phone=active")
 	second := w.login("eva", "tablet")
-	w.evicted(again)
+	_ = w.evicted(again)
 	w.recorded("eva", "tablet=active")
 	third := w.login("eva", "tablet")
-	w.evicted(second)
+	_ = w.evicted(second)
 	w.recorded("eva", "tablet=active")
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
-	w.denied(w.dial("eva", xmppclient.Options{}), "other")
+	_ = w.denied(w.dial("eva", xmppclient.Options{}), "other")
 	if _, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("eva"), By: "operator", Select: gate.KickSelect{All: true}}, patience); err != nil {
 		t.Fatal(err)
 	}
-	w.evicted(third)
+	_ = w.evicted(third)
 	fourth := w.login("eva", "desk")
 	w.recorded("eva", "desk=active")
 	fourth.Close()

@@ -239,7 +239,7 @@ func (w *world) inTime(since time.Time, p *process, fault string) {
 }
 
 // governed proves that logins are decided: the second takes the first one's place, by an answer and not afterwards.
-func (w *world) governed(user string) {
+func (w *world) governed(user string) { //nolint:unparam // a test says whose
 	w.t.Helper()
 	first := w.login(user, "one")
 	w.recorded(user, "one=active")

@@ -243,7 +243,7 @@ type crowd struct {
 }
 
 // crowd begins to log in and never out.
-func (w *world) crowd(n int) *crowd { return w.crowdThat(n, func(*xmppclient.Client) {}) }
+func (w *world) crowd(n int) *crowd { return w.crowdThat(n, func(*xmppclient.Client) {}) } //nolint:unparam // a test says how many
 
 // crowdThat does something with each client that is bound, or was not let in, before it logs in with the next.
 func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
@@ -263,7 +263,7 @@ func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
 					return
 				case <-tick.C:
 				}
-				if cl, err := w.tryDial(user, xmppclient.Options{Transport: way, SM: device == 1 && way != xmppclient.BOSH, Discard: true}); err == nil {
+				if cl, err := w.tryDial(user, xmppclient.Options{Transport: way, SM: device == 1 && way != xmppclient.BOSH, Discard: true}); err == nil { //nolint:contextcheck // a login ends with the test, not with the crowd
 					bind, cancel := context.WithTimeout(ctx, patience)
 					_, _ = cl.Bind(bind, []string{"phone", "laptop"}[device])
 					cancel()

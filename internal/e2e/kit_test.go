@@ -164,8 +164,8 @@ func (w *world) rest() *rest {
 
 func (r *rest) in(t testing.TB) *rest { return &rest{t, r.url, r.token} }
 
-// do sends a request, wants one of the statuses, reads the answer into into and returns the status.
-func (r *rest) do(method, path, body string, into any, statuses ...int) int {
+// do sends a request, wants one of the statuses and reads the answer into into.
+func (r *rest) do(method, path, body string, into any, statuses ...int) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -194,7 +194,6 @@ func (r *rest) do(method, path, body string, into any, statuses ...int) int {
 			r.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 		}
 	}
-	return resp.StatusCode
 }
 
 // What the tests read of the API's answers.

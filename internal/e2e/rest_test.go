@@ -204,14 +204,14 @@ func TestVerifyAroundTakeover(t *testing.T) {
 	verify(`{"resource": "phone"}`, shownVerdict{true, "current"})
 	verify(`{"resource": "tablet"}`, shownVerdict{false, "not_found"})
 	second := w.login("vera", "tablet")
-	w.evicted(first)
+	_ = w.evicted(first)
 	w.recorded("vera", "tablet=active")
 	verify(`{"session_id": "`+old+`"}`, shownVerdict{false, "ended"})
 	verify(`{"resource": "phone", "generation": 1}`, shownVerdict{false, "ended"})
 	verify(`{"resource": "tablet", "generation": 2}`, shownVerdict{true, "current"})
 	// The same resource: who held it before is told apart by the generation.
 	third := w.login("vera", "tablet")
-	w.evicted(second)
+	_ = w.evicted(second)
 	w.recorded("vera", "tablet=active")
 	verify(`{"resource": "tablet", "generation": 2}`, shownVerdict{false, "superseded"})
 	verify(`{"resource": "tablet", "generation": 3}`, shownVerdict{true, "current"})
@@ -231,11 +231,11 @@ func TestDecisionsOverREST(t *testing.T) {
 	for i := range 3 {
 		clients = append(clients, w.login("deb", fmt.Sprint("r", i)))
 	}
-	w.evicted(clients[0])
+	_ = w.evicted(clients[0])
 	w.rule(`{"max_sessions": 1}`)
 	w.login("deb", "last")
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
-	w.denied(w.dial("deb", xmppclient.Options{}), "denied")
+	_ = w.denied(w.dial("deb", xmppclient.Options{}), "denied")
 	var got shownDecisions
 	api.do("GET", "/v1/accounts/deb@localhost/decisions", "", &got, 200)
 	want := []struct {

@@ -51,7 +51,7 @@ func TestOneSession(t *testing.T) {
 		t.Fatalf("stream error: %s", e.Raw)
 	}
 	third := w.login("bob", "")
-	w.evicted(second)
+	_ = w.evicted(second)
 	w.recorded("bob", third.Resource()+"=active")
 	if got := w.onServer("bob"); got != third.Resource() {
 		t.Fatalf("on the server: %q, want %q", got, third.Resource())

@@ -88,8 +88,10 @@ func (w *world) start() *bindgate {
 func (w *world) launch(name string) *bindgate {
 	w.t.Helper()
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
-	bridge := xmppbridge.New(xmppbridge.Config{Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
-		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test"}, g)
+	bridge := xmppbridge.New(xmppbridge.Config{
+		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
+		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test",
+	}, g)
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.Run(ctx) })

@@ -333,8 +333,8 @@ func (s *Server) end(sig syscall.Signal) {
 // Log is the end of what the server has written, at most 64 KiB: for failure messages.
 func (s *Server) Log() string {
 	const most = 64 << 10
-	out, _ := os.ReadFile(filepath.Join(s.dir, "prosody.out"))
-	text := append(out, s.logFrom(0)...)
+	text, _ := os.ReadFile(filepath.Join(s.dir, "prosody.out"))
+	text = append(text, s.logFrom(0)...)
 	if len(text) > most {
 		text = text[len(text)-most:]
 	}

@@ -66,7 +66,7 @@ func dialTCP(ctx context.Context, addr string) (*tcp, error) {
 func (t *tcp) open(ctx context.Context, domain, lang string) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = t.conn.SetReadDeadline(deadline)
-		defer t.conn.SetReadDeadline(time.Time{})
+		defer func() { _ = t.conn.SetReadDeadline(time.Time{}) }()
 	}
 	header := "<?xml version='1.0'?><stream:stream to='" + Escape(domain) + "' version='1.0' xml:lang='" + Escape(lang) +
 		"' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -127,7 +127,7 @@ func dialWebSocket(ctx context.Context, url string) (*ws, error) {
 			return conn, err
 		},
 	}}
-	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"xmpp"}})
+	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"xmpp"}}) //nolint:bodyclose // the caller never has to close it, says Dial
 	if err != nil {
 		return nil, fmt.Errorf("xmppclient: %w", err)
 	}
@@ -138,7 +138,7 @@ func dialWebSocket(ctx context.Context, url string) (*ws, error) {
 }
 
 func (w *ws) open(ctx context.Context, domain, lang string) error {
-	err := w.write("<open xmlns='" + nsFraming + "' to='" + Escape(domain) + "' version='1.0' xml:lang='" + Escape(lang) + "'/>")
+	err := w.write("<open xmlns='" + nsFraming + "' to='" + Escape(domain) + "' version='1.0' xml:lang='" + Escape(lang) + "'/>") //nolint:contextcheck // writes have a timeout of their own
 	if err != nil {
 		return err
 	}

@@ -154,14 +154,26 @@ func TestDeny(t *testing.T) {
 				code           string
 				retry          int
 			}{
-				{"code='limit' type='wait' condition='resource-constraint' retry_after='30' hold_ms='0'", "<text xml:lang='ja'>満員</text>",
-					xmppclient.StanzaError{Type: "wait", Condition: "resource-constraint", Text: "満員", Lang: "ja"}, "limit", 30},
-				{"code='same_resource' type='cancel' condition='conflict'", "<text xml:lang='zh'>占用</text>",
-					xmppclient.StanzaError{Type: "cancel", Condition: "conflict", Text: "占用", Lang: "zh"}, "same_resource", -1},
-				{"code='blocked' type='cancel' condition='not-allowed'", "",
-					xmppclient.StanzaError{Type: "cancel", Condition: "not-allowed"}, "blocked", -1},
-				{"code='choose' type='wait' condition='resource-constraint'", "<text xml:lang='en'>choose</text><session token='t1' device='A &amp; B' idle_seconds='3'/><session token='t2'/>",
-					xmppclient.StanzaError{Type: "wait", Condition: "resource-constraint", Text: "choose", Lang: "en"}, "choose", -1},
+				{
+					"code='limit' type='wait' condition='resource-constraint' retry_after='30' hold_ms='0'", "<text xml:lang='ja'>満員</text>",
+					xmppclient.StanzaError{Type: "wait", Condition: "resource-constraint", Text: "満員", Lang: "ja"},
+					"limit", 30,
+				},
+				{
+					"code='same_resource' type='cancel' condition='conflict'", "<text xml:lang='zh'>占用</text>",
+					xmppclient.StanzaError{Type: "cancel", Condition: "conflict", Text: "占用", Lang: "zh"},
+					"same_resource", -1,
+				},
+				{
+					"code='blocked' type='cancel' condition='not-allowed'", "",
+					xmppclient.StanzaError{Type: "cancel", Condition: "not-allowed"},
+					"blocked", -1,
+				},
+				{
+					"code='choose' type='wait' condition='resource-constraint'", "<text xml:lang='en'>choose</text><session token='t1' device='A &amp; B' idle_seconds='3'/><session token='t2'/>",
+					xmppclient.StanzaError{Type: "wait", Condition: "resource-constraint", Text: "choose", Lang: "en"},
+					"choose", -1,
+				},
 			} {
 				c.on(func(a ask) string { return a.deny(tc.attrs, tc.content) })
 				_, err := client.Bind(within(t), "x")

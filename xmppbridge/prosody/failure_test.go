@@ -362,5 +362,5 @@ func TestTwoHosts(t *testing.T) {
 	if answer := c.request("set", kick); answer.Attr("type") != "result" {
 		t.Errorf("kick: %s", answer.Raw)
 	}
-	mustEnd(t, client)
+	_ = mustEnd(t, client)
 }
