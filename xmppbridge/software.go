@@ -95,8 +95,8 @@ func clientType(query *element) string {
 		if i.name.Space != nsDisco || i.name.Local != "identity" {
 			continue
 		}
-		category, _ := i.attr("category")
-		kind, _ := i.attr("type")
+		category := i.attr("category")
+		kind := i.attr("type")
 		if category == "client" && kind != "" && len(kind) <= maxToldWord && !strings.ContainsFunc(kind, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
 			return kind
 		}
