@@ -293,7 +293,7 @@ func TestDecisions(t *testing.T) {
 	}
 	add := func(second int) {
 		s.exec(`insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, shadow)
-			select key, timestamptz '2026-01-01 00:00:00Z' + n * interval '1 second', n::text, 'phone', case when n % 2 = 0 then 7 end, 'android', case when n % 2 = 0 then n + 10 end,
+			select key, timestamptz '2100-01-01 00:00:00Z' + n * interval '1 second', n::text, 'phone', case when n % 2 = 0 then 7 end, 'android', case when n % 2 = 0 then n + 10 end,
 				case when n % 2 = 0 then 'allow' else 'deny' end, case when n % 2 = 0 then 'takeover' else 'limit' end, case when n % 2 = 0 then array[1::bigint, 2] else '{}' end,
 				'default', array['a', 'b'], '', false from accounts, (select $1::int n) x`, second)
 	}

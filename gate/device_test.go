@@ -55,6 +55,42 @@ func TestRegisteredDevice(t *testing.T) {
 	}
 }
 
+// A bind that bindgate only hears of is recognized too.
+func TestRegisteredDeviceThatWasLetIn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.own()
+	platform := "fridge"
+	b.register(gate.Registration{Account: "ann@example.org", Resource: "phone", Platform: &platform})
+	b.register(gate.Registration{Account: "ann@example.org", UserAgentID: "id", Platform: &platform})
+	if a := b.ask("ann", "s3", "tablet", gate.Listed{SID: "s1", Resource: "phone", State: "active"}, gate.Listed{SID: "s2", Resource: "x", State: "active", Peer: gate.Peer{ClientID: "id"}}); a.Outcome != gate.Allow {
+		t.Fatalf("%+v", a)
+	}
+	b.becomes("select case when count(*) = 2 then 1 else 0 end from sessions where sid in ('s1', 's2') and platform = 'fridge' and identity = 'certain' and device is not null and decided_at is not null")
+}
+
+// A probable device that was not seen for 90 days is another one now, whatever is still on record.
+func TestProbableDeviceIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.login("ann", "s1", "phone")
+	if _, err := b.store.Pool().Exec(t.Context(), "update devices set name = 'old', first_seen_at = now() - interval '200 days', last_seen_at = now() - interval '91 days'"); err != nil {
+		t.Fatal(err)
+	}
+	b.event(gate.EventUnbind, "ann", "s1", "phone")
+	b.eventually("ann", "")
+	if b.count("select count(*) from devices where last_seen_at > now() - interval '1 minute'") != 1 {
+		t.Error("the end of its session is no sight of it")
+	}
+	if _, err := b.store.Pool().Exec(t.Context(), "update devices set last_seen_at = now() - interval '91 days'"); err != nil {
+		t.Fatal(err)
+	}
+	b.login("ann", "s2", "phone")
+	if b.count("select count(*) from devices where name is null and first_seen_at > now() - interval '1 minute' and last_seen_at = first_seen_at") != 1 {
+		t.Error("the old one is still on record")
+	}
+}
+
 // Nobody gets in on a blocked resource: not while its session is still there, not with a name of the server's making, not with another id.
 func TestBlockedDeviceIsDenied(t *testing.T) {
 	t.Parallel()

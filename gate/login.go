@@ -39,8 +39,11 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 		d = r.Device(byResource)
 	case chosen && free(r, s.Resource):
 		d = r.Device(byResource)
-		if d == nil || r.Now.Sub(d.LastSeenAt) > forgetProbable {
+		if old := d; old == nil || r.Now.Sub(old.LastSeenAt) > forgetProbable {
 			d = &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+			if old != nil {
+				r.ManageDevice(d)
+			}
 		}
 	default:
 		return ""
@@ -56,16 +59,17 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 	return name
 }
 
-// recognize gives a session that was added without a look at the devices the one that owns its resource, and returns its device's name.
+// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource, and returns the
+// device's name.
 func recognize(r *store.Record, s *store.Session) (name string) {
-	if d := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(d) {
-		r.Changed(s)
-		return become(s, d)
+	d := r.Device(s.Device)
+	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
+		d = owner
 	}
-	if d := r.Device(s.Device); d != nil {
-		return d.Name
+	if d == nil {
+		return ""
 	}
-	return ""
+	return become(s, d)
 }
 
 // ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.

@@ -58,10 +58,10 @@ func (b *batch) flush(ctx context.Context) error {
 	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
 		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
-	w.devices.queue(w.queue, insertDevices+`on conflict (account, id) do update set client = excluded.client, last_seen_at = excluded.last_seen_at,
+	w.devices.queue(w.queue, insertDevices+`on conflict (account, id) do update set client = coalesce(excluded.client, devices.client), last_seen_at = excluded.last_seen_at,
 			first_seen_at = case when devices.first_seen_at > '0001-01-02' then devices.first_seen_at else excluded.first_seen_at end`)
 	w.managed.queue(w.queue, insertDevices+`on conflict (account, id) do update set identity = excluded.identity, name = excluded.name, platform = excluded.platform, registered = excluded.registered,
-			blocked = excluded.blocked`)
+			blocked = excluded.blocked, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
 	w.forgotten.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[]) u(account, id) where d.account = u.account and d.id = u.id`)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)

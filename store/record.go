@@ -219,13 +219,14 @@ func (r *Record) Withdraw(s *Session) {
 	r.Touch()
 }
 
-// SaveDevice notes that a device was seen. What operators say of it (its name, platform, registration and block) is written only if it is new.
+// SaveDevice notes that a device was seen. What operators say of it (its name, platform, registration and block) is written only if it is new,
+// so the row need not have been loaded.
 func (r *Record) SaveDevice(d *Device) {
 	d.dirty = true
 	r.hold(d)
 }
 
-// ManageDevice notes what operators say of a device.
+// ManageDevice notes all of a device, with what operators say of it; its row, if there is one, was loaded.
 func (r *Record) ManageDevice(d *Device) {
 	d.managed = true
 	r.hold(d)
