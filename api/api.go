@@ -82,6 +82,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
 		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
 		{post, "/v1/accounts/:jid/devices", ScopeDevicesWrite, nil, (*api).registerDevice},
+		{get, "/v1/accounts/:jid/devices/:id", ScopeSessionsRead, nil, (*api).getDevice},
 		{patch, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).changeDevice},
 		{del, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).forgetDevice},
 		{post, "/v1/accounts/:jid/kick", ScopeSessionsKick, nil, (*api).kick},

@@ -111,6 +111,14 @@ func (a *api) registerDevice(c *call) error {
 	return a.respondDevice(c, status, acc, id)
 }
 
+func (a *api) getDevice(c *call) error {
+	acc, id, err := c.device()
+	if err != nil {
+		return err
+	}
+	return a.respondDevice(c, http.StatusOK, acc, id)
+}
+
 func (a *api) changeDevice(c *call) error {
 	acc, id, err := c.device()
 	if err != nil {

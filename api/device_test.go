@@ -174,7 +174,8 @@ func TestBlockEndsSessions(t *testing.T) {
 		t.Errorf("the other one is %s", live.State)
 	}
 	s.obey(1)
-	s.do("PATCH", adasDevices+"/"+id, `{"blocked":true,"name":"stolen"}`).ok(200, &d)
+	s.do("PATCH", adasDevices+"/"+id, `{"blocked":true,"name":"stolen"}`).ok(200, nil)
+	s.get(adasDevices+"/"+id).ok(200, &d)
 	if len(d.SessionIDs) != 0 || *d.Name != "stolen" {
 		t.Errorf("%+v", d)
 	}
@@ -265,6 +266,7 @@ func TestBadDevices(t *testing.T) {
 	for _, id := range []string{his, "dev_x", strings.ToUpper(mine), store.DeviceID(store.KeyOf("ada@example.org"), 99), store.SessionID(store.KeyOf("ada@example.org"), 1)} {
 		s.do("PATCH", adasDevices+"/"+id, `{"blocked":true}`).fails(404, "not_found", "-")
 		s.do("DELETE", adasDevices+"/"+id, "").fails(404, "not_found", "-")
+		s.get(adasDevices+"/"+id).fails(404, "not_found", "-")
 	}
 	s.do("PATCH", "/v1/accounts/nobody@example.org/devices/"+store.DeviceID(store.KeyOf("nobody@example.org"), 7), `{"blocked":true}`).fails(404, "not_found", "-")
 	s.do("POST", "/v1/accounts/ada/devices", `{"resource":"x"}`).fails(422, "invalid_jid", "jid")
