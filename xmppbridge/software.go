@@ -37,16 +37,12 @@ func (c *conn) Software(ctx context.Context, src gate.Source, user, resource str
 	if versionErr != nil && discoErr != nil {
 		return out, fmt.Errorf("software: %w", versionErr)
 	}
-	if version != nil {
-		out.Name, out.OS = told(version.child(nsVersion, "name")), told(version.child(nsVersion, "os"))
-	}
-	if disco != nil {
-		out.Type = clientType(disco)
-	}
+	out.Name, out.OS = told(version.child(nsVersion, "name")), told(version.child(nsVersion, "os"))
+	out.Type = clientType(disco)
 	return out, nil
 }
 
-// queryClient asks a client and returns the answer's query element; nil if it refused or told nothing.
+// queryClient asks a client and returns the answer's query element; an empty one if it refused, told nothing or did not answer.
 func (c *conn) queryClient(ctx context.Context, to, space string) (*element, error) {
 	e, err := c.queryTo(ctx, to, func(env envelope) []byte {
 		b := appendAttr([]byte("<iq type='get'"), "id", env.id)
@@ -56,12 +52,15 @@ func (c *conn) queryClient(ctx context.Context, to, space string) (*element, err
 	})
 	var refused *StanzaError
 	if errors.As(err, &refused) {
-		return nil, nil //nolint:nilnil // a client that tells nothing is no trouble
+		return &element{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return &element{}, err
 	}
-	return e.child(space, "query"), nil
+	if query := e.child(space, "query"); query != nil {
+		return query, nil
+	}
+	return &element{}, nil
 }
 
 // told is an element's text without what does not print, and without the brackets that have a meaning in gate.Software; nil has none.
