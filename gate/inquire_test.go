@@ -67,7 +67,7 @@ func TestPlatformIsAskedFor(t *testing.T) {
 	if got := <-l.asked; got != "ann/c9" {
 		t.Errorf("asked: %s", got)
 	}
-	b.becomes(`select count(*) from sessions where sid = 's4' and platform = 'unknown' and client = '<&'' [client/phone]'`)
+	b.becomes(`select count(*) from sessions where sid = 's4' and platform = 'unknown' and client = '<&'' client/phone'`)
 	b.login("ann", "s5", "d1") // says nothing
 	if got := <-l.asked; got != "ann/d1" {
 		t.Errorf("asked: %s", got)

@@ -177,14 +177,14 @@ type Software struct {
 	Type string // of its disco identity of category client (XEP-0030), such as phone, pc, web, bot
 }
 
-// String is what matchers of client software see: "Name (OS) [client/type]".
+// String is what matchers of client software see: "Name (OS) client/type".
 func (s Software) String() string {
 	out := s.Name
 	if s.OS != "" {
 		out += " (" + s.OS + ")"
 	}
 	if s.Type != "" {
-		out += " [client/" + s.Type + "]"
+		out += " client/" + s.Type
 	}
 	return strings.TrimSpace(out)
 }

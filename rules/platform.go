@@ -169,10 +169,10 @@ var shippedMatchers = Matchers{
 	{Platform: "bot", Client: "slixmpp*"},
 	{Platform: "bot", Client: "errbot*"},
 
-	// What a client told when it was asked (XEP-0092, XEP-0030): "Name (operating system) [category/type]".
+	// What a client told when it was asked (XEP-0092, XEP-0030): "Name (operating system) client/type".
 	{Platform: "bot", Client: "*bot (*"},
-	{Platform: "bot", Client: "*[client/bot]*"},
-	{Platform: "web", Client: "*[client/web]*"},
+	{Platform: "bot", Client: "*client/bot"},
+	{Platform: "web", Client: "*client/web"},
 	{Platform: "ios", Client: "*(ios*"},
 	{Platform: "ios", Client: "*(ipados*"},
 	{Platform: "desktop", Client: "*(*windows*)*"},
@@ -181,6 +181,6 @@ var shippedMatchers = Matchers{
 	{Platform: "desktop", Client: "*(darwin*"},
 	{Platform: "desktop", Client: "*(*linux*)*"},
 	{Platform: "desktop", Client: "*(*bsd*)*"},
-	{Platform: "desktop", Client: "*[client/pc]*"},
-	{Platform: "desktop", Client: "*[client/console]*"},
+	{Platform: "desktop", Client: "*client/pc"},
+	{Platform: "desktop", Client: "*client/console"},
 }

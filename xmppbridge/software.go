@@ -72,7 +72,7 @@ func told(e *element) string {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case !unicode.IsGraphic(r), r == utf8.RuneError, strings.ContainsRune("()[]", r):
+		case !unicode.IsGraphic(r), r == utf8.RuneError, strings.ContainsRune("()", r):
 			return -1
 		}
 		return r
