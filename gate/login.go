@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -31,26 +32,23 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 	byResource := store.DeviceOf("resource", s.Resource)
 	switch {
 	case s.ClientID != "":
-		s.Identity = rules.Certain
 		if d = r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d == nil {
 			d = &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
 		}
-	case r.Device(byResource) != nil && r.Device(byResource).Registered:
-		s.Identity, d = rules.Certain, r.Device(byResource)
+	case ownsResource(r.Device(byResource)):
+		d = r.Device(byResource)
 	case chosen && free(r, s.Resource):
-		s.Identity = rules.Probable
-		if d = r.Device(byResource); d == nil {
+		d = r.Device(byResource)
+		if old := d; old == nil || r.Now.Sub(old.LastSeenAt) > forgetProbable {
 			d = &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
-		} else if r.Now.Sub(d.LastSeenAt) > forgetProbable {
-			*d = store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+			if old != nil {
+				r.ManageDevice(d)
+			}
 		}
 	default:
 		return ""
 	}
-	s.Device = d.ID
-	if d.Platform != "" {
-		s.Platform = d.Platform
-	}
+	name = become(s, d)
 	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
 		if d.FirstSeenAt.IsZero() {
 			d.FirstSeenAt = r.Now
@@ -58,7 +56,48 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 		d.LastSeenAt, d.Client = r.Now, s.Client
 		r.SaveDevice(d)
 	}
+	return name
+}
+
+// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource, and returns the
+// device's name.
+func recognize(r *store.Record, s *store.Session) (name string) {
+	d := r.Device(s.Device)
+	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
+		d = owner
+	}
+	if d == nil {
+		return ""
+	}
+	return become(s, d)
+}
+
+// ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.
+func ownsResource(d *store.Device) bool { return d != nil && (d.Registered || d.Blocked) }
+
+// become makes a session that of a device and returns the device's name.
+func become(s *store.Session, d *store.Device) (name string) {
+	s.Device, s.Identity, s.Client = d.ID, d.Identity, fuller(s.Client, d.Client)
+	s.Platform = cmp.Or(d.Platform, rules.Platform(s.Resource, s.Client))
 	return d.Name
+}
+
+// fuller is what a client says of itself now, with what it told before if that begins with the same words.
+func fuller(now, before string) string {
+	if strings.HasPrefix(before, now) {
+		return before
+	}
+	return now
+}
+
+// blocked reports whether a session's device is blocked, or the one that its resource stands for.
+func blocked(r *store.Record, s *store.Session) bool {
+	for _, id := range []int64{s.Device, store.DeviceOf("resource", s.Resource)} {
+		if d := r.Device(id); d != nil && d.Blocked {
+			return true
+		}
+	}
+	return false
 }
 
 // free reports whether no live session has the resource.
@@ -69,7 +108,8 @@ func free(r *store.Record, resource string) bool {
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
 func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform}}
+	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform,
+		Blocked: blocked(r, s)}}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue

@@ -9,11 +9,16 @@ import (
 // Decide judges a login by its facts. It lets the newcomer in (Allow, with those who go for it), refuses it (Denied), or asks
 // for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the explanation only.
 //
+// A blocked newcomer is denied before anything else is looked at.
+//
 // Guarantees: the same answer for any order of f.Sessions; the newcomer never goes; after an enforced Allow under an evicting
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
 // in place of a denial.
 func Decide(f Facts, now time.Time) Decision {
 	h := open(f, now)
+	if f.Newcomer.Blocked {
+		return h.close(ruling{outcome: Denied, code: CodeBlocked})
+	}
 	h.ownDevice()
 	r := h.sameResource()
 	if r.outcome != Denied {
@@ -76,6 +81,7 @@ const (
 const (
 	conditionConflict   = "conflict"
 	conditionConstraint = "resource-constraint"
+	conditionNotAllowed = "not-allowed"
 )
 
 func open(f Facts, now time.Time) hearing {
@@ -267,9 +273,13 @@ func (h *hearing) close(r ruling) Decision {
 	d := Decision{Outcome: r.outcome, Code: r.code, Level: h.level(r.field), Shadow: !h.f.Rule.Enforce}
 	switch r.outcome {
 	case Denied:
-		d.Condition = conditionConflict
-		if r.code == CodeLimit {
+		switch r.code {
+		case CodeLimit:
 			d.Condition = cmp.Or(h.f.Rule.DenyCondition, conditionConstraint)
+		case CodeBlocked:
+			d.Condition = conditionNotAllowed
+		default:
+			d.Condition = conditionConflict
 		}
 	case Need:
 		d.Probe = h.generations(func(m mark) bool { return m.asked })

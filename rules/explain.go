@@ -61,6 +61,11 @@ func bound(s string, n int) string {
 func (h *hearing) explain() []string {
 	t := &story{buf: make([]byte, 0, 768+96*min(len(h.marks), maxNamed)), ends: make([]int, 0, 8)}
 	h.tellLogin(t)
+	if h.code == CodeBlocked {
+		t.say("The newcomer's device is blocked, whatever the rule says.").end()
+		h.tellOutcome(t)
+		return t.steps()
+	}
 	h.tellOwnDevice(t)
 	h.tellResource(t)
 	if h.field != fieldSameResource || h.outcome == Allow {

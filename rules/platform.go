@@ -3,6 +3,9 @@ package rules
 // unknownPlatform is the platform of a device that nothing is known of.
 const unknownPlatform = "unknown"
 
+// UnknownPlatform is the platform of a device that no matcher fits.
+const UnknownPlatform = unknownPlatform
+
 // Matcher tells a platform by what a client says of itself. All fields that are given have to match; an empty one is not given.
 // Patterns are globs: * for any characters, ? for one, letters of either case alike.
 type Matcher struct {
@@ -165,4 +168,19 @@ var shippedMatchers = Matchers{
 	{Platform: "bot", Client: "*bot"},
 	{Platform: "bot", Client: "slixmpp*"},
 	{Platform: "bot", Client: "errbot*"},
+
+	// What a client told when it was asked (XEP-0092, XEP-0030): "Name (operating system) client/type".
+	{Platform: "bot", Client: "*bot (*"},
+	{Platform: "bot", Client: "*client/bot"},
+	{Platform: "web", Client: "*client/web"},
+	{Platform: "ios", Client: "*(ios*"},
+	{Platform: "ios", Client: "*(ipados*"},
+	{Platform: "desktop", Client: "*(*windows*)*"},
+	{Platform: "desktop", Client: "*(mac*"},
+	{Platform: "desktop", Client: "*(os x*"},
+	{Platform: "desktop", Client: "*(darwin*"},
+	{Platform: "desktop", Client: "*(*linux*)*"},
+	{Platform: "desktop", Client: "*(*bsd*)*"},
+	{Platform: "desktop", Client: "*client/pc"},
+	{Platform: "desktop", Client: "*client/console"},
 }
