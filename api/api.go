@@ -23,6 +23,9 @@ import (
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
+	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
+	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
+	ForgetDevice(ctx context.Context, account string, device int64) error
 }
 
 // Config is what an API is made of. Store, Gate and Secret are required.
@@ -69,7 +72,7 @@ type route struct {
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
-	get, put, post, del := http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete
+	get, put, post, patch, del := http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []route{
 		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
 		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
@@ -77,6 +80,11 @@ func routes() []route {
 		{get, "/v1/accounts/:jid", ScopeSessionsRead, nil, (*api).getAccount},
 		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
 		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
+		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
+		{post, "/v1/accounts/:jid/devices", ScopeDevicesWrite, nil, (*api).registerDevice},
+		{get, "/v1/accounts/:jid/devices/:id", ScopeSessionsRead, nil, (*api).getDevice},
+		{patch, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).changeDevice},
+		{del, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).forgetDevice},
 		{post, "/v1/accounts/:jid/kick", ScopeSessionsKick, nil, (*api).kick},
 		{post, "/v1/accounts/:jid/verify", ScopeSessionsKick, nil, (*api).verify},
 		{get, "/v1/accounts/:jid/rule", ScopeRulesRead, nil, (*api).getAccountRule},

@@ -224,6 +224,19 @@ func (o *object) integer(name string, low int64) *int64 {
 	return &n
 }
 
+// boolean returns true or false; nil if it is not there.
+func (o *object) boolean(name string) *bool {
+	raw, ok := o.fields[name]
+	if !ok {
+		return nil
+	}
+	yes := string(raw) == "true"
+	if !yes && string(raw) != "false" {
+		o.wrong("/"+name, "This must be true or false.")
+	}
+	return &yes
+}
+
 // list returns an array's elements, 1 … limit; nil if it is not there.
 func (o *object) list(name string, limit int) []json.RawMessage {
 	raw, ok := o.fields[name]

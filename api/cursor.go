@@ -62,6 +62,15 @@ func unpackSession(b []byte) (p store.SessionPosition) {
 	return p
 }
 
+func packDevice(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+func unpackDevice(b []byte) int64 {
+	if len(b) != 8 { // cannot be: the MAC is right
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
 func packTime(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(micros(t))) }
 
 func unpackTime(b []byte) time.Time {

@@ -26,12 +26,14 @@ type kickReport struct {
 	Generation int64        `json:"generation"`
 	Revision   int64        `json:"revision"`
 	Results    []kickResult `json:"results"`
+	Blocked    []string     `json:"blocked_device_ids,omitzero"` // with block_devices only
 }
 
 type kickResult struct {
 	SessionID string `json:"session_id"`
 	Resource  string `json:"resource"`
 	Outcome   string `json:"outcome"`
+	Blocked   *bool  `json:"device_blocked,omitempty"` // with block_devices only
 }
 
 const outcomePending = "pending"
@@ -41,13 +43,15 @@ func (a *api) kick(c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "if_revision")...)
+	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "block_devices", "if_revision")...)
 	if err != nil {
 		return err
 	}
 	r := gate.KickRequest{Account: acc.jid, By: c.caller.subject, Select: kickSelect(o, acc.key)}
 	r.Reason = o.words("reason", maxReason)
 	r.Text = o.languages("text")
+	block := o.boolean("block_devices")
+	r.Block = block != nil && *block
 	r.IfRevision = o.integer("if_revision", 0)
 	if o.problem != nil {
 		return o.problem
@@ -61,9 +65,18 @@ func (a *api) respondKick(c *call, key store.Key, r gate.KickRequest) error {
 		return err
 	}
 	v := kickReport{Generation: report.Generation, Revision: report.Revision, Results: make([]kickResult, len(report.Results))}
+	if r.Block {
+		v.Blocked = make([]string, len(report.Blocked))
+		for i, d := range report.Blocked {
+			v.Blocked[i] = store.DeviceID(key, d)
+		}
+	}
 	status := http.StatusOK
 	for i, o := range report.Results {
 		v.Results[i] = kickResult{SessionID: store.SessionID(key, o.Generation), Resource: o.Resource, Outcome: o.Outcome}
+		if r.Block {
+			v.Results[i].Blocked = &o.Blocked
+		}
 		if o.Outcome == outcomePending {
 			status = http.StatusAccepted
 		}

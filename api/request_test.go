@@ -104,7 +104,7 @@ func TestPaths(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices",
+		"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices/",
 		"/v1//sessions", "/v1/Sessions", "/docs", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x",
 	} {
 		s.get(path).fails(404, "not_found", "-")
@@ -162,6 +162,16 @@ func (b broken) Kick(context.Context, gate.KickRequest, time.Duration) (gate.Kic
 	}
 	return gate.KickReport{}, b.err
 }
+
+func (b broken) RegisterDevice(context.Context, gate.Registration) (int64, bool, error) {
+	return 0, false, b.err
+}
+
+func (b broken) ChangeDevice(context.Context, gate.DeviceChange, time.Duration) (gate.KickReport, error) {
+	return gate.KickReport{}, b.err
+}
+
+func (b broken) ForgetDevice(context.Context, string, int64) error { return b.err }
 
 func (b broken) Links(context.Context) ([]gate.LinkStatus, error) { return nil, b.err }
 
@@ -283,7 +293,7 @@ func TestDecisions(t *testing.T) {
 	}
 	add := func(second int) {
 		s.exec(`insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, shadow)
-			select key, timestamptz '2026-01-01 00:00:00Z' + n * interval '1 second', n::text, 'phone', case when n % 2 = 0 then 7 end, 'android', case when n % 2 = 0 then n + 10 end,
+			select key, timestamptz '2100-01-01 00:00:00Z' + n * interval '1 second', n::text, 'phone', case when n % 2 = 0 then 7 end, 'android', case when n % 2 = 0 then n + 10 end,
 				case when n % 2 = 0 then 'allow' else 'deny' end, case when n % 2 = 0 then 'takeover' else 'limit' end, case when n % 2 = 0 then array[1::bigint, 2] else '{}' end,
 				'default', array['a', 'b'], '', false from accounts, (select $1::int n) x`, second)
 	}

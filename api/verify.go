@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -71,13 +70,7 @@ func readWanted(o *object, key store.Key) (wanted, error) {
 	case o.has("device_id"):
 		w.device = o.id("/device_id", "device", o.fields["device_id"], key, store.ParseDeviceID)
 	default:
-		text := o.text("resource", 4*jid.MaxPart)
-		if o.problem == nil {
-			var err error
-			if w.resource, err = jid.Resource(text); err != nil {
-				o.wrong("/resource", jidProblem(err))
-			}
-		}
+		w.resource = o.resource("resource")
 	}
 	return w, o.problem
 }

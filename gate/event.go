@@ -26,10 +26,18 @@ func (g *Gate) Event(e Event) {
 			return nil
 		}
 		apply(r, e)
-		if !unjudged(r) {
+		ask, judge := e.Kind == EventBind && strange(r.Live(e.SID)), unjudged(r)
+		if !ask && !judge {
 			return nil
 		}
-		return func() { g.judge(e.Link, jid) }
+		return func() {
+			if ask {
+				g.inquire(e.Source, e.User, e.SID, e.Resource)
+			}
+			if judge {
+				g.judge(e.Link, jid)
+			}
+		}
 	}})
 }
 

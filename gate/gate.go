@@ -8,7 +8,7 @@
 //	reconciler ─ parts ──▶   "                          kicker ◀─ evictions that are due
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
-// Goroutines: the workers, one for each account that another transaction held and for each probe, sweeper, sequencer and keeper, for which Run waits;
+// Goroutines: the workers, one for each account that another transaction held for each probe and for each client that is asked what it is, sweeper, sequencer and keeper, for which Run waits;
 // renewer, kicker and reconciler of each link that is owned, for which Own waits.
 package gate
 
@@ -59,7 +59,8 @@ type Gate struct {
 	mu    sync.Mutex
 	links map[string]*link
 
-	asks undecided
+	asks    undecided
+	curious curiosity
 }
 
 // New returns a gate on a migrated store.

@@ -181,5 +181,5 @@ func stateOf(s string) rules.State {
 }
 
 func setPeer(s *store.Session, p Peer) {
-	s.IP, s.Secure, s.Transport, s.ClientID, s.Client, s.Lang = p.IP, p.Secure, p.Transport, p.ClientID, p.Client, p.Lang
+	s.IP, s.Secure, s.Transport, s.ClientID, s.Client, s.Lang = p.IP, p.Secure, p.Transport, p.ClientID, fuller(p.Client, s.Client), p.Lang
 }

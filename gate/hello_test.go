@@ -27,6 +27,10 @@ func (absent) Snapshot(context.Context, gate.Source, int, int, string) (gate.Par
 	return gate.Part{}, errAbsent
 }
 
+func (absent) Software(context.Context, gate.Source, string, string) (gate.Software, error) {
+	return gate.Software{}, errAbsent
+}
+
 func (absent) SetMode(context.Context, gate.Source, string) error { return errAbsent }
 
 // own has the bench's gate own the link, with a server that answers nothing.

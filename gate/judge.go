@@ -24,7 +24,7 @@ func (g *Gate) judge(link, jid string) {
 }
 
 func (g *Gate) judgeAgain(j *judging) {
-	g.do(&op{want: store.Want{Key: store.KeyOf(j.jid), JID: j.jid}, fence: g.fence(j.link), apply: j.apply})
+	g.do(&op{want: store.Want{Key: store.KeyOf(j.jid), JID: j.jid, Known: true}, fence: g.fence(j.link), apply: j.apply})
 }
 
 func (j *judging) apply(r *store.Record) func() {
@@ -41,6 +41,7 @@ func (j *judging) apply(r *store.Record) func() {
 		r.Changed(s)
 		return j.next
 	}
+	name := recognize(r, s)
 	rule := rules.Merge(r.Levels...)
 	d := j.gate.decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
 	if d.Outcome == rules.Need {
@@ -52,10 +53,12 @@ func (j *judging) apply(r *store.Record) func() {
 	r.Changed(s)
 	switch {
 	case d.Shadow:
+	case d.Code == rules.CodeBlocked:
+		r.Evict(s, store.Eviction{Code: "blocked", NextAt: r.Now})
 	case d.Outcome == rules.Denied:
 		r.Evict(s, store.Eviction{Code: "rule", NextAt: r.Now})
 	default:
-		evict(r, s, "", d.Evict, r.Now)
+		evict(r, s, name, d.Evict, r.Now)
 	}
 	keep(r, s, d, s.AskID)
 	return j.next

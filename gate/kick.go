@@ -19,6 +19,7 @@ type KickRequest struct {
 	Select     KickSelect
 	Reason     string            // for the audit
 	Text       map[string]string // language → what the clients are told; nil: the rule's words
+	Block      bool              // the devices of these sessions too, and those of Select.Devices that have none
 	IfRevision *int64            // only if the account is still at this revision; else store.ErrVersion
 }
 
@@ -36,6 +37,7 @@ type KickReport struct {
 	KickID               string
 	Generation, Revision int64
 	Results              []KickOutcome
+	Blocked              []int64 // devices that a kick with Block has blocked, or found so
 }
 
 // KickOutcome of one session: kicked (its end was seen), gone (it was not live any more), pending (accepted, will be done), still_present
@@ -44,6 +46,7 @@ type KickOutcome struct {
 	Generation int64
 	Resource   string
 	Outcome    string
+	Blocked    bool // its device is blocked now; one that is unknown cannot be
 }
 
 // The outcomes of a kick.
@@ -66,7 +69,7 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		return report, fmt.Errorf("kick: %w", err)
 	}
 	stale := false
-	err = g.await(ctx, &op{want: store.Want{Key: store.KeyOf(req.Account), JID: req.Account}, apply: func(r *store.Record) func() {
+	err = g.await(ctx, &op{want: store.Want{Key: store.KeyOf(req.Account), JID: req.Account, Devices: req.Select.Devices, Known: req.Block}, apply: func(r *store.Record) func() {
 		report, links, found, stale = KickReport{}, nil, r != nil, false
 		if r == nil {
 			return nil
@@ -95,31 +98,85 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 }
 
 func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (report KickReport, links []string) {
-	report.KickID = store.KickID(r.Key, id)
-	var sids, ids []string
+	k := newKicking(r, id, req.Text)
+	if req.Block {
+		for _, d := range req.Select.Devices {
+			k.block(r.Device(d))
+		}
+		for _, s := range r.Sessions {
+			if selected(s, req.Select) {
+				k.block(r.Device(s.Device))
+			}
+		}
+	}
 	for _, s := range r.Sessions {
-		if !selected(s, req.Select) {
-			continue
-		}
-		report.Results = append(report.Results, KickOutcome{s.Generation, s.Resource, OutcomePending})
-		if s.Eviction == nil || s.Eviction.NextAt.IsZero() || s.Eviction.Kick == 0 {
-			r.Evict(s, store.Eviction{Code: "kick", Kick: id, Text: req.Text, NextAt: r.Now})
-		}
-		sids, ids = append(sids, s.SID), append(ids, store.SessionID(r.Key, s.Generation))
-		if !slices.Contains(links, s.Link) {
-			links = append(links, s.Link)
+		if selected(s, req.Select) || k.bars(s) {
+			k.kick(s)
 		}
 	}
 	for _, n := range req.Select.Sessions {
-		if !slices.ContainsFunc(report.Results, func(o KickOutcome) bool { return o.Generation == n }) {
-			report.Results = append(report.Results, KickOutcome{Generation: n, Outcome: OutcomeGone})
+		if !slices.ContainsFunc(k.report.Results, func(o KickOutcome) bool { return o.Generation == n }) {
+			k.report.Results = append(k.report.Results, KickOutcome{Generation: n, Outcome: OutcomeGone})
 		}
 	}
-	r.Touch()
-	r.SaveKick(store.Kick{ID: id, RequestedBy: req.By, Selector: selector, Reason: req.Reason, SIDs: sids})
-	r.Tell("kick.requested", kickData{KickID: report.KickID, By: req.By, Reason: req.Reason, Sessions: orEmpty(ids)})
-	report.Generation, report.Revision = r.Generation, r.Revision
-	return report, links
+	k.close(req.By, req.Reason, selector)
+	return k.report, k.links
+}
+
+// kicking is a kick while it is put on record.
+type kicking struct {
+	r         *store.Record
+	id        int64
+	text      map[string]string
+	report    KickReport
+	blocked   []*store.Device
+	links     []string // of its sessions
+	sids, ids []string
+}
+
+func newKicking(r *store.Record, id int64, text map[string]string) *kicking {
+	return &kicking{r: r, id: id, text: text, report: KickReport{KickID: store.KickID(r.Key, id)}}
+}
+
+// block blocks a device; nil is none.
+func (k *kicking) block(d *store.Device) {
+	if d == nil || slices.Contains(k.blocked, d) {
+		return
+	}
+	k.blocked = append(k.blocked, d)
+	k.report.Blocked = append(k.report.Blocked, d.ID)
+	if !d.Blocked {
+		d.Blocked = true
+		k.r.ManageDevice(d)
+	}
+}
+
+// bars reports whether a session is of a device that the kick blocks, or has the resource that stands for one.
+func (k *kicking) bars(s *store.Session) bool {
+	return slices.ContainsFunc(k.blocked, func(d *store.Device) bool { return s.Device == d.ID || d.Resource != "" && s.Resource == d.Resource })
+}
+
+func (k *kicking) kick(s *store.Session) {
+	code := "kick"
+	if k.bars(s) {
+		code = "blocked"
+	}
+	k.report.Results = append(k.report.Results, KickOutcome{Generation: s.Generation, Resource: s.Resource, Outcome: OutcomePending, Blocked: k.bars(s)})
+	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || s.Eviction.Kick == 0 {
+		k.r.Evict(s, store.Eviction{Code: code, Kick: k.id, Text: k.text, NextAt: k.r.Now})
+	}
+	k.sids, k.ids = append(k.sids, s.SID), append(k.ids, store.SessionID(k.r.Key, s.Generation))
+	if !slices.Contains(k.links, s.Link) {
+		k.links = append(k.links, s.Link)
+	}
+}
+
+// close keeps the request and tells of it.
+func (k *kicking) close(by, reason string, selector []byte) {
+	k.r.Touch()
+	k.r.SaveKick(store.Kick{ID: k.id, RequestedBy: by, Selector: selector, Reason: reason, SIDs: k.sids})
+	k.r.Tell("kick.requested", kickData{KickID: k.report.KickID, By: by, Reason: reason, Sessions: orEmpty(k.ids)})
+	k.report.Generation, k.report.Revision = k.r.Generation, k.r.Revision
 }
 
 func selected(s *store.Session, by KickSelect) bool {

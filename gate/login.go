@@ -26,47 +26,78 @@ func deviceIDs(clientID, resource string) []int64 {
 
 // identify fills in the session's device, identity and platform, and returns the device's name. It remembers devices it has not met.
 func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
-	d := recognize(r, s, chosen)
-	if d != nil {
-		s.Device, name = d.ID, d.Name
-		if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
-			if d.FirstSeenAt.IsZero() {
-				d.FirstSeenAt = r.Now
-			}
-			d.LastSeenAt, d.Client = r.Now, s.Client
-			r.SaveDevice(d)
-		}
-		if d.Platform != "" {
-			s.Platform = d.Platform
-			return name
-		}
+	s.Identity = rules.UnknownIdentity
+	d := deviceBehind(r, s, chosen)
+	if d == nil {
+		s.Platform = platform(r, s)
+		return ""
 	}
-	s.Platform = r.Platforms.Matchers.Platform(rules.Subject{Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client})
+	name = become(r, s, d)
+	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
+		if d.FirstSeenAt.IsZero() {
+			d.FirstSeenAt = r.Now
+		}
+		d.LastSeenAt, d.Client = r.Now, s.Client
+		r.SaveDevice(d)
+	}
 	return name
 }
 
-// recognize returns the device that the session is of, nil if that is not known, and fills in how surely.
-func recognize(r *store.Record, s *store.Session, chosen bool) *store.Device {
+// deviceBehind returns the device that a login is of, nil if that is not known.
+func deviceBehind(r *store.Record, s *store.Session, chosen bool) *store.Device {
 	byResource := store.DeviceOf("resource", s.Resource)
 	switch {
 	case s.ClientID != "":
-		s.Identity = rules.Certain
 		if d := r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d != nil {
 			return d
 		}
 		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
-	case r.Device(byResource) != nil && r.Device(byResource).Registered:
-		s.Identity = rules.Certain
+	case ownsResource(r.Device(byResource)):
 		return r.Device(byResource)
 	case chosen && free(r, s.Resource):
-		s.Identity = rules.Probable
-		if d := r.Device(byResource); d != nil && r.Now.Sub(d.LastSeenAt) <= forgetProbable {
-			return d
+		old := r.Device(byResource)
+		if old != nil && r.Now.Sub(old.LastSeenAt) <= forgetProbable {
+			return old
 		}
-		return &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		d := &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		if old != nil {
+			r.ManageDevice(d)
+		}
+		return d
 	}
-	s.Identity = rules.UnknownIdentity
 	return nil
+}
+
+// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource, and returns the
+// device's name.
+func recognize(r *store.Record, s *store.Session) (name string) {
+	d := r.Device(s.Device)
+	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
+		d = owner
+	}
+	if d == nil {
+		return ""
+	}
+	return become(r, s, d)
+}
+
+// ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.
+func ownsResource(d *store.Device) bool { return d != nil && (d.Registered || d.Blocked) }
+
+// become makes a session that of a device and returns the device's name.
+func become(r *store.Record, s *store.Session, d *store.Device) (name string) {
+	s.Device, s.Identity, s.Client = d.ID, d.Identity, fuller(s.Client, d.Client)
+	if s.Platform = d.Platform; s.Platform == "" {
+		s.Platform = platform(r, s)
+	}
+	return d.Name
+}
+
+// platform is what the operator's matchers say of a session.
+func platform(r *store.Record, s *store.Session) string {
+	return r.Platforms.Matchers.Platform(rules.Subject{
+		Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client,
+	})
 }
 
 // deviceID is a device's public id; "" if it is not known.
@@ -82,6 +113,24 @@ func registered(r *store.Record, device int64) bool {
 	return d != nil && d.Registered
 }
 
+// fuller is what a client says of itself now, with what it told before if that begins with the same words.
+func fuller(now, before string) string {
+	if strings.HasPrefix(before, now) {
+		return before
+	}
+	return now
+}
+
+// blocked reports whether a session's device is blocked, or the one that its resource stands for.
+func blocked(r *store.Record, s *store.Session) bool {
+	for _, id := range []int64{s.Device, store.DeviceOf("resource", s.Resource)} {
+		if d := r.Device(id); d != nil && d.Blocked {
+			return true
+		}
+	}
+	return false
+}
+
 // free reports whether no live session has the resource.
 func free(r *store.Record, resource string) bool {
 	return !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool { return o.Resource == resource })
@@ -92,6 +141,7 @@ func free(r *store.Record, resource string) bool {
 func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
 	f := rules.Facts{Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
 		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Secure: s.Secure, Client: s.Client,
+		Blocked: blocked(r, s),
 	}}
 	if rule.Condition != nil {
 		f.Condition = g.conditions.Get(*rule.Condition)

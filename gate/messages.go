@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -169,6 +170,25 @@ type Part struct {
 	Sessions     []Listed
 }
 
+// Software is what a client says of itself: short, printable, and not to be trusted.
+type Software struct {
+	Name string
+	OS   string
+	Type string // of its disco identity of category client (XEP-0030), such as phone, pc, web, bot
+}
+
+// String is what matchers of client software see: "Name (OS) client/type".
+func (s Software) String() string {
+	out := s.Name
+	if s.OS != "" {
+		out += " (" + s.OS + ")"
+	}
+	if s.Type != "" {
+		out += " client/" + s.Type
+	}
+	return strings.TrimSpace(out)
+}
+
 // Buckets is the number of hash buckets of a snapshot.
 const Buckets = 4096
 
@@ -181,6 +201,8 @@ type Link interface {
 	Probe(ctx context.Context, src Source, user string, sids []string, timeout time.Duration) (map[string]Verdict, error)
 	// Snapshot fetches a part. An empty digest always gets sessions.
 	Snapshot(ctx context.Context, src Source, first, count int, digest string) (Part, error)
+	// Software asks a session's client what it is (XEP-0092, XEP-0030). What the client does not tell is empty, which is no error.
+	Software(ctx context.Context, src Source, user, resource string) (Software, error)
 	// SetMode sets enforce, observe or off.
 	SetMode(ctx context.Context, src Source, mode string) error
 }

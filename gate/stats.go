@@ -10,6 +10,7 @@ type Stats struct {
 	Probes, Judged, Abandoned              atomic.Int64
 	Kicks, KicksSent                       atomic.Int64
 	Parts, PartsDiffering, Healed          atomic.Int64
+	Inquiries, InquiriesLeftOut            atomic.Int64
 }
 
 // Stats returns the gate's counters.

@@ -21,7 +21,7 @@ func kickOf(jid, accountLang string, rule rules.Effective, s *store.Session, e *
 // denial puts a denial into the words of the client that is denied.
 func denial(r *store.Record, rule rules.Effective, code, condition, lang string) Denial {
 	d := Denial{Code: code, Condition: condition, Type: "wait"}
-	if condition == "conflict" {
+	if condition == "conflict" || condition == "not-allowed" {
 		d.Type = "cancel"
 	}
 	d.Text, d.Lang = rules.Render(rule.Text, code, []string{lang, r.Lang}, rules.Placeholders{Time: r.Now})

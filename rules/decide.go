@@ -9,12 +9,17 @@ import (
 // Decide judges a login by its facts. It lets the newcomer in (Allow, with those who go for it), refuses it (Denied), or asks
 // for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the condition and the explanation.
 //
+// A blocked newcomer is denied before anything else is looked at.
+//
 // Guarantees: the same answer for any order of f.Sessions; the newcomer never goes; after an enforced Allow under an evicting
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
 // in place of a denial; an exempt session goes only for its own device, or as a ghost whose resource is wanted.
 func Decide(f Facts, now time.Time) Decision {
 	h := open(f, now)
-	if !h.condition() {
+	switch {
+	case f.Newcomer.Blocked:
+		return h.close(ruling{outcome: Denied, code: CodeBlocked})
+	case !h.condition():
 		return h.close(ruling{outcome: Denied, code: CodeCondition, field: fieldCondition})
 	}
 	h.ownDevice()
@@ -89,6 +94,7 @@ const (
 const (
 	conditionConflict   = "conflict"
 	conditionConstraint = "resource-constraint"
+	conditionNotAllowed = "not-allowed"
 )
 
 func open(f Facts, now time.Time) hearing {
@@ -165,9 +171,13 @@ func (h *hearing) close(r ruling) Decision {
 	d := Decision{Outcome: r.outcome, Code: r.code, Level: h.level(r.field), Shadow: !h.f.Rule.Enforce}
 	switch r.outcome {
 	case Denied:
-		d.Condition = conditionConflict
-		if r.code != CodeSameResource {
+		switch r.code {
+		case CodeLimit, CodeCondition:
 			d.Condition = cmp.Or(h.f.Rule.DenyCondition, conditionConstraint)
+		case CodeBlocked:
+			d.Condition = conditionNotAllowed
+		default:
+			d.Condition = conditionConflict
 		}
 	case Need:
 		d.Probe = h.generations(func(m mark) bool { return m.asked })

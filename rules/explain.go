@@ -60,8 +60,13 @@ func bound(s string, n int) string {
 func (h *hearing) explain() []string {
 	t := &story{buf: make([]byte, 0, 768+96*min(len(h.marks), maxNamed)), ends: make([]int, 0, 8)}
 	h.tellLogin(t)
-	h.tellCondition(t)
-	if h.code != CodeCondition {
+	switch h.code {
+	case CodeBlocked:
+		t.say("The newcomer's device is blocked, whatever the rule says.").end()
+	case CodeCondition:
+		h.tellCondition(t)
+	default:
+		h.tellCondition(t)
 		h.tellPlaces(t)
 	}
 	h.tellOutcome(t)

@@ -62,6 +62,7 @@ type Newcomer struct {
 	IP         string
 	Secure     bool   // encrypted
 	Client     string // software, as it says itself
+	Blocked    bool   // its device is: it is denied before anything else
 }
 
 // Facts is all that a decision rests on.
@@ -106,6 +107,7 @@ const (
 	CodeLimit        Code = "limit"
 	CodeSameResource Code = "same_resource"
 	CodeCondition    Code = "condition"
+	CodeBlocked      Code = "blocked"
 )
 
 // Decision is the answer.
@@ -116,7 +118,7 @@ type Decision struct {
 	Probe   []int64 // for Need: generations, ascending
 	// Level is where the field that made the decision was set; LevelDefault for an allow that no field made.
 	Level Level
-	// Condition is the stanza error of a denial (RFC 6120 §8.3.3): conflict or resource-constraint.
+	// Condition is the stanza error of a denial (RFC 6120 §8.3.3): conflict, resource-constraint, or not-allowed for a blocked device.
 	Condition   string
 	Explanation []string // steps in words, at least one
 	Shadow      bool     // the rule is not enforced: recorded, not carried out

@@ -9,6 +9,9 @@ import (
 // unknownPlatform is the platform of a device that nothing is known of.
 const unknownPlatform = "unknown"
 
+// UnknownPlatform is the platform of a device that no matcher fits.
+const UnknownPlatform = unknownPlatform
+
 // Platforms says how a device's platform is told, and which platforms have a name together.
 type Platforms struct {
 	Matchers Matchers            `json:"matchers"` // the first that fits decides
@@ -256,6 +259,21 @@ var shippedMatchers = Matchers{
 	{Platform: "bot", Client: "*bot"},
 	{Platform: "bot", Client: "slixmpp*"},
 	{Platform: "bot", Client: "errbot*"},
+
+	// What a client told when it was asked (XEP-0092, XEP-0030): "Name (operating system) client/type".
+	{Platform: "bot", Client: "*bot (*"},
+	{Platform: "bot", Client: "*client/bot"},
+	{Platform: "web", Client: "*client/web"},
+	{Platform: "ios", Client: "*(ios*"},
+	{Platform: "ios", Client: "*(ipados*"},
+	{Platform: "desktop", Client: "*(*windows*)*"},
+	{Platform: "desktop", Client: "*(mac*"},
+	{Platform: "desktop", Client: "*(os x*"},
+	{Platform: "desktop", Client: "*(darwin*"},
+	{Platform: "desktop", Client: "*(*linux*)*"},
+	{Platform: "desktop", Client: "*(*bsd*)*"},
+	{Platform: "desktop", Client: "*client/pc"},
+	{Platform: "desktop", Client: "*client/console"},
 }
 
 // GroupName reports whether a group of accounts may be called so: 1 to 64 printable characters.

@@ -14,6 +14,17 @@ func TestPlatform(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ resource, client, want string }{
 		{"ios", "", "ios"},
+		{"x", "Acme (iOS 17)", "ios"},
+		{"x", "Acme (Android 14) client/phone", "android"},
+		{"x", "Acme (Debian GNU/Linux 12) client/pc", "desktop"},
+		{"x", "Acme (Microsoft Windows 11)", "desktop"},
+		{"x", "Acme (macOS 15.1)", "desktop"},
+		{"x", "Acme client/pc", "desktop"},
+		{"x", "Acme (Linux) client/web", "web"},
+		{"x", "Acme (Linux) client/bot", "bot"},
+		{"x", "nice-bot (Linux)", "bot"},
+		{"x", "Acme client/phone", "unknown"},
+		{"x", "Acme Linux", "unknown"},
 		{"iOS", "", "ios"},
 		{"ios-7f3a", "", "ios"},
 		{"ios_1", "", "ios"},

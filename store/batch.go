@@ -27,6 +27,7 @@ type Want struct {
 	Create  bool     // make the account's row if there is none
 	AskID   string   // load the decision that this ask already got
 	Devices []int64  // load these devices
+	Known   bool     // load the devices of its live sessions too, and those that their resources stand for
 	SIDs    []string // tell which of these, if not live, have ended
 }
 
@@ -136,8 +137,12 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	var subjects []string
 	var deviceKeys []pgtype.UUID
 	var devices []int64
+	var known []pgtype.UUID
 	for i, w := range b.wants {
 		subjects = append(subjects, w.JID)
+		if w.Known {
+			known = append(known, keys[i])
+		}
 		for _, d := range w.Devices {
 			deviceKeys, devices = append(deviceKeys, keys[i]), append(devices, d)
 		}
@@ -160,6 +165,10 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 		subjects, domainsOf(subjects), keys, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
+	if len(known) > 0 {
+		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and exists (
+			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource))`, known).Query(b.scanDevices)
+	}
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
 	}
@@ -244,11 +253,12 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 }
 
 // loadDevices finds the registered devices of $1, for the sessions that they have, and those that are named.
-const loadDevices = `select d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
-		coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at
-	from (select * from devices where account = any($1) and registered
+const loadDevices = "select " + deviceColumns + ` from (select * from devices where account = any($1) and registered
 		union all select n.* from unnest($2::uuid[], $3::bigint[]) w(account, id)
 			cross join lateral (select * from devices d where d.account = w.account and d.id = w.id and not d.registered limit 1) n) d`
+
+const deviceColumns = `d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
+	coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at`
 
 func (b *batch) scanDevices(rows pgx.Rows) error {
 	for rows.Next() {

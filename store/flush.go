@@ -33,7 +33,9 @@ func (b *batch) flush(ctx context.Context) error {
 		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) u(key, generation, revision, last_ask) where a.key = u.key`)
 	w.ended.queue(w.queue, `with gone as (
 			delete from sessions s using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) u(account, sid, at, reason)
-			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason)
+			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason),
+		seen as (update devices d set last_seen_at = gone.last_seen_at from gone
+			where d.account = gone.account and d.id = gone.device and d.last_seen_at < gone.last_seen_at - interval '1 hour')
 		insert into session_history (account, ended_at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
 			decided_at, started_at, last_seen_at, end_reason, winner, kick)
 		select account, at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
@@ -43,9 +45,10 @@ func (b *batch) flush(ctx context.Context) error {
 		select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
 			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])`)
 	w.changed.queue(w.queue, `update sessions s set resource = u.resource, state = u.state, ip = u.ip, secure = u.secure, decided_at = u.decided_at, bind_deadline = u.bind_deadline,
-			epoch = u.epoch, seq = u.seq, last_seen_at = u.last_seen_at
-		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bigint[], $11::timestamptz[])
-			u(account, sid, resource, state, ip, secure, decided_at, bind_deadline, epoch, seq, last_seen_at)
+			epoch = u.epoch, seq = u.seq, last_seen_at = u.last_seen_at, device = u.device, identity = u.identity, platform = u.platform, client = u.client
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bigint[], $11::timestamptz[],
+			$12::bigint[], $13::text[], $14::text[], $15::text[])
+			u(account, sid, resource, state, ip, secure, decided_at, bind_deadline, epoch, seq, last_seen_at, device, identity, platform, client)
 		where s.account = u.account and s.sid = u.sid`)
 	w.evictions.queue(w.queue, `update sessions s set evict_code = u.c, evict_winner = u.w, evict_own = u.o, evict_device = u.d, evict_platform = u.p, evict_kick = u.k,
 			evict_text = u.t::jsonb, evict_at = u.r, evict_next = u.n, evict_attempts = u.m, still_present = u.b
@@ -55,10 +58,11 @@ func (b *batch) flush(ctx context.Context) error {
 	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
 		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
-	w.devices.queue(w.queue, `insert into devices (account, id, identity, user_agent_id, resource, name, platform, client, registered, blocked, first_seen_at, last_seen_at)
-		select a, i, n, nullif(u, ''), nullif(r, ''), nullif(m, ''), nullif(p, ''), nullif(c, ''), g, b, f, l from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, f, l)
-		on conflict (account, id) do update set client = excluded.client, last_seen_at = excluded.last_seen_at`)
+	w.devices.queue(w.queue, insertDevices+`on conflict (account, id) do update set client = coalesce(excluded.client, devices.client), last_seen_at = excluded.last_seen_at,
+			first_seen_at = case when devices.first_seen_at > '0001-01-02' then devices.first_seen_at else excluded.first_seen_at end`)
+	w.managed.queue(w.queue, insertDevices+`on conflict (account, id) do update set identity = excluded.identity, name = excluded.name, platform = excluded.platform, registered = excluded.registered,
+			blocked = excluded.blocked, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
+	w.forgotten.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[]) u(account, id) where d.account = u.account and d.id = u.id`)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
 		on conflict do nothing`) // tried again although it was committed
@@ -68,6 +72,11 @@ func (b *batch) flush(ctx context.Context) error {
 	w.queue.Queue("commit")
 	return b.conn.SendBatch(ctx, w.queue).Close()
 }
+
+const insertDevices = `insert into devices (account, id, identity, user_agent_id, resource, name, platform, client, registered, blocked, first_seen_at, last_seen_at)
+		select a, i, n, nullif(u, ''), nullif(r, ''), nullif(m, ''), nullif(p, ''), nullif(c, ''), g, b, f, l from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, f, l)
+		`
 
 // columns are the arrays of one multi-row statement, a column each.
 type columns struct {
@@ -127,9 +136,9 @@ func optionalTime(t time.Time) pgtype.Timestamptz {
 }
 
 type writer struct {
-	queue                                                                 *pgx.Batch
-	accounts, ended, added, changed, evictions, decisions, devices, kicks columns
-	events                                                                []Event
+	queue                                                                                     *pgx.Batch
+	accounts, ended, added, changed, evictions, decisions, devices, managed, forgotten, kicks columns
+	events                                                                                    []Event
 }
 
 func (w *writer) collect(r *Record) {
@@ -150,7 +159,8 @@ func (w *writer) collect(r *Record) {
 			w.added.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
 				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt)
 		case s.dirty:
-			w.changed.push(r.Key, s.SID, s.Resource, string(s.State), s.IP, s.Secure, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.LastSeenAt)
+			w.changed.push(r.Key, s.SID, s.Resource, string(s.State), s.IP, s.Secure, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.LastSeenAt,
+				optional(s.Device), string(s.Identity), s.Platform, s.Client)
 		}
 		switch e := s.Eviction; {
 		case e != nil && e.dirty:
@@ -170,8 +180,16 @@ func (w *writer) collect(r *Record) {
 			strings.Join(d.Explanation, "\n"), d.Condition, pgtype.Int4{Int32: int32(d.RetryAfter / time.Second), Valid: d.RetryAfter > 0}, d.Shadow)
 	}
 	for _, d := range r.devices {
-		if d.dirty {
-			w.devices.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.FirstSeenAt, d.LastSeenAt)
+		columns := &w.devices
+		switch {
+		case d.forgotten:
+			w.forgotten.push(r.Key, d.ID)
+			continue
+		case d.managed:
+			columns = &w.managed
+		}
+		if d.dirty || d.managed {
+			columns.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.FirstSeenAt, d.LastSeenAt)
 		}
 	}
 	for _, k := range r.kicks {

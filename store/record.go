@@ -75,10 +75,10 @@ type Device struct {
 	Client      string
 	Registered  bool
 	Blocked     bool
-	FirstSeenAt time.Time
+	FirstSeenAt time.Time // of a login; zero: it was registered and never seen
 	LastSeenAt  time.Time
 
-	dirty bool
+	dirty, managed, forgotten bool
 }
 
 // Decision is a kept answer.
@@ -168,7 +168,7 @@ func (r *Record) ByGeneration(g int64) *Session {
 	return nil
 }
 
-// Device returns a device that Want.Devices named or that is registered, or nil if there is no such row.
+// Device returns a device that Want named or that is registered, or nil if there is no such row.
 func (r *Record) Device(id int64) *Device { return r.devices[id] }
 
 // Touch notes that the account changed.
@@ -188,7 +188,7 @@ func (r *Record) Admit(s *Session) {
 	r.Touch()
 }
 
-// Changed notes that a live session's resource, state, address, times or last event changed. It does not grow the revision: Touch does.
+// Changed notes that a live session's resource, state, device, platform, software, address, times or last event changed. It does not grow the revision: Touch does.
 func (r *Record) Changed(s *Session) { s.dirty = true }
 
 // End moves a session to history, as it is on record, with what its eviction says. One that was added in this transaction leaves no trace.
@@ -221,9 +221,28 @@ func (r *Record) Withdraw(s *Session) {
 	r.Touch()
 }
 
-// SaveDevice notes a new or changed device.
+// SaveDevice notes that a device was seen. What operators say of it (its name, platform, registration and block) is written only if it is new,
+// so the row need not have been loaded.
 func (r *Record) SaveDevice(d *Device) {
 	d.dirty = true
+	r.hold(d)
+}
+
+// ManageDevice notes all of a device, with what operators say of it; its row, if there is one, was loaded.
+func (r *Record) ManageDevice(d *Device) {
+	d.managed = true
+	r.hold(d)
+	r.Touch()
+}
+
+// ForgetDevice notes that a device's row goes. Its sessions stay as they are.
+func (r *Record) ForgetDevice(d *Device) {
+	d.forgotten = true
+	r.hold(d)
+	r.Touch()
+}
+
+func (r *Record) hold(d *Device) {
 	if r.devices == nil {
 		r.devices = map[int64]*Device{}
 	}

@@ -21,6 +21,8 @@ func TestForget(t *testing.T) {
 		`insert into decisions select gen_random_uuid(), now() - n * interval '1 day', '', '', null, '', null, 'allow', 'ok', '{}', '', '{}', '', null, false from generate_series(0, 9) n`,
 		`insert into devices (account, id, identity, resource, registered, first_seen_at, last_seen_at)
 			select gen_random_uuid(), n, case when n % 2 = 0 then 'probable' else 'certain' end, 'r', n % 4 = 0, now(), now() - n * interval '1 day' from generate_series(1, 10) n`,
+		`insert into sessions (account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, started_at, last_seen_at)
+			select account, 's', 1, '', '', 'active', id, 'probable', '', '', true, '', '', '', '', '', now(), now() from devices where id = 10`,
 	} {
 		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -32,7 +34,7 @@ func TestForget(t *testing.T) {
 	for sql, want := range map[string]int{
 		`select count(*) from event_positions`: 100,
 		`select count(*) from decisions`:       1,
-		`select count(*) from devices`:         8, // 6 and 10 go, 8 is registered
+		`select count(*) from devices`:         9, // 6 goes, 8 is registered, 10 is logged in
 	} {
 		var got int
 		if err := st.Pool().QueryRow(t.Context(), sql).Scan(&got); err != nil || got != want {

@@ -16,21 +16,26 @@ var _ gate.Link = (*conn)(nil)
 
 // query sends a request to a host and returns the answering stanza. A *StanzaError is what the server said; ErrDown means that nothing is known.
 func (c *conn) query(ctx context.Context, src gate.Source, encode func(envelope) []byte) (*element, error) {
+	if !isDomain(src.Domain) {
+		return nil, fmt.Errorf("%.80q is not a domain", src.Domain)
+	}
+	return c.queryTo(ctx, src.Domain, encode)
+}
+
+// queryTo sends a request to any address.
+func (c *conn) queryTo(ctx context.Context, to string, encode func(envelope) []byte) (*element, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !isDomain(src.Domain) {
-		return nil, fmt.Errorf("%.80q is not a domain", src.Domain)
-	}
 	id := c.nextID()
-	b := encode(envelope{from: c.b.cfg.Component, to: src.Domain, id: id})
+	b := encode(envelope{from: c.b.cfg.Component, to: to, id: id})
 	if len(b) > maxSend {
 		return nil, fmt.Errorf("request of %d bytes, more than %d", len(b), maxSend)
 	}
 	got := make(chan frame, 1)
-	c.expect(id, waiter{to: src.Domain, reply: func(fr frame) { got <- fr }})
+	c.expect(id, waiter{to: to, reply: func(fr frame) { got <- fr }})
 	defer c.forget(id)
 	c.b.stats.requests.Add(1)
 	if err := c.sendWait(ctx, b); err != nil {
@@ -43,7 +48,7 @@ func (c *conn) query(ctx context.Context, src gate.Source, encode func(envelope)
 		return nil, ErrDown
 	case <-ctx.Done():
 		c.b.stats.timeouts.Add(1)
-		return nil, fmt.Errorf("%s has not answered: %w", src.Domain, ctx.Err())
+		return nil, fmt.Errorf("%s has not answered: %w", clip(to), ctx.Err())
 	}
 }
 

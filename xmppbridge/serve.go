@@ -12,21 +12,26 @@ import (
 // the connection of a component that sends too large a stanza.
 const maxEcho = 3*maxPart + 2
 
-// room says how much of a stanza is wanted. Nothing that a user sends is: its start tag is enough for an answer.
+// room says how much of a stanza is wanted. Of what a user sends only an answer is: else its start tag is enough.
 func (c *conn) room(h head) int {
 	if h.name == "error" {
 		return maxStranger
 	}
-	if !isDomain(h.from) {
+	answers := h.name == "iq" && (h.kind == "result" || h.kind == "error")
+	if !answers && !isDomain(h.from) {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h.name == "iq" && (h.kind == "result" || h.kind == "error") {
-		if w, ok := c.waiting[h.id]; ok && w.to == h.from {
+	if answers {
+		w, ok := c.waiting[h.id]
+		switch {
+		case !ok || w.to != h.from:
+			return 0
+		case isDomain(h.from):
 			return maxAnswer
 		}
-		return 0
+		return maxClient
 	}
 	if h.name != "iq" && h.name != "message" {
 		return 0

@@ -67,6 +67,8 @@ func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
 		{"probes_total", "Sessions asked whether they still answer.", &s.Probes},
 		{"binds_judged_total", "Binds that were decided after they happened.", &s.Judged},
 		{"binds_abandoned_total", "Admissions whose bind never came.", &s.Abandoned},
+		{"inquiries_total", "Clients asked what they are.", &s.Inquiries},
+		{"inquiries_left_out_total", "Clients not asked because too many were.", &s.InquiriesLeftOut},
 		{"kicks_total", "Sessions that a kick was asked for.", &s.Kicks},
 		{"kicks_sent_total", "Kicks sent to XMPP servers, repeats included.", &s.KicksSent},
 		{"snapshot_parts_total", "Parts of snapshots received.", &s.Parts},

@@ -155,7 +155,7 @@ func (w *world) rest() *rest {
 	}
 	srv := httptest.NewServer(h)
 	w.t.Cleanup(srv.Close)
-	token, err := api.Mint(secret, api.Claims{Subject: "operator", Scopes: []string{api.ScopeSessionsRead, api.ScopeSessionsKick, api.ScopeRulesRead, api.ScopeRulesWrite}})
+	token, err := api.Mint(secret, api.Claims{Subject: "operator", Scopes: []string{api.ScopeSessionsRead, api.ScopeSessionsKick, api.ScopeRulesRead, api.ScopeRulesWrite, api.ScopeDevicesWrite}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Domain, User, Password string
 	// Lang is the stream's xml:lang; empty: "en".
 	Lang string
+	// Software and OS are what the client says it is when it is asked (XEP-0092); without Software it refuses to say.
+	Software, OS string
 	// SM turns stream management on after each bind, with resumption.
 	SM bool
 	// OnStanza, if set, sees each stanza on the reading goroutine, before anyone else. It must not block.
@@ -220,9 +222,12 @@ func (c *Client) answer(e *Stanza, stanza bool, handled uint32) bool {
 		_ = c.SendRaw("<a xmlns='" + nsSM + "' h='" + strconv.FormatUint(uint64(handled), 10) + "'/>")
 	case stanza && e.Name.Local == "iq" && (e.Attr("type") == "get" || e.Attr("type") == "set"):
 		head := "<iq id='" + Escape(e.Attr("id")) + "' to='" + Escape(e.Attr("from")) + "' type='"
-		if e.Child(nsPing, "ping") != nil {
+		switch {
+		case e.Child(nsPing, "ping") != nil:
 			_ = c.SendRaw(head + "result'/>")
-		} else {
+		case e.Child(nsVersion, "query") != nil && c.opts.Software != "":
+			_ = c.SendRaw(head + "result'><query xmlns='" + nsVersion + "'><name>" + Escape(c.opts.Software) + "</name><version>1</version><os>" + Escape(c.opts.OS) + "</os></query></iq>")
+		default:
 			_ = c.SendRaw(head + "error'><error type='cancel'><service-unavailable xmlns='" + nsStanzaE + "'/></error></iq>")
 		}
 	default:

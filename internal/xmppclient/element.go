@@ -20,6 +20,7 @@ const (
 	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
 	nsSM      = "urn:xmpp:sm:3"
 	nsPing    = "urn:xmpp:ping"
+	nsVersion = "jabber:iq:version"
 	nsFraming = "urn:ietf:params:xml:ns:xmpp-framing"
 	nsBOSH    = "http://jabber.org/protocol/httpbind"
 	// NSGate is the gate protocol's namespace, of <denied/>, <ended/> and <takeover/>.

@@ -1,0 +1,116 @@
+package gate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// Bounds of what clients are asked. Those beyond are not asked: their platform stays unknown until they log in again.
+const (
+	inquiriesAtOnce = 256
+	inquiriesASec   = 100
+	inquiryPause    = 300 * time.Millisecond // lets the client finish its login first
+	inquiryTimeout  = 5 * time.Second
+)
+
+// curiosity bounds the inquiries. The zero value is ready.
+type curiosity struct {
+	mu     sync.Mutex
+	open   int
+	second time.Time // in which begun were begun
+	begun  int
+}
+
+// begin reports whether one more client may be asked now; end follows it.
+func (c *curiosity) begin(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.second) >= time.Second {
+		c.second, c.begun = now, 0
+	}
+	if c.open >= inquiriesAtOnce || c.begun >= inquiriesASec {
+		return false
+	}
+	c.open++
+	c.begun++
+	return true
+}
+
+func (c *curiosity) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open--
+}
+
+// strange reports whether a session's client is to be asked what it is; nil is not.
+func strange(s *store.Session) bool {
+	return s != nil && s.State == rules.Active && s.Eviction == nil && s.Platform == rules.UnknownPlatform
+}
+
+// inquire asks a client what it is, remembers the answer on the session and its device, and if that tells the platform, has the account judged
+// again with the session as the newcomer. It never blocks.
+func (g *Gate) inquire(src Source, user, sid, resource string) {
+	conn := g.connOf(src.Link)
+	if conn == nil || !g.curious.begin(time.Now()) {
+		g.stats.InquiriesLeftOut.Add(1)
+		return
+	}
+	g.stats.Inquiries.Add(1)
+	if !g.bg.run(func() {
+		defer g.curious.end()
+		ctx, cancel := context.WithTimeout(context.Background(), inquiryTimeout)
+		defer cancel()
+		pause(ctx, inquiryPause)
+		software, err := conn.Software(ctx, src, user, resource)
+		if err != nil {
+			g.log.Debug("a client did not tell what it is", "link", src.Link, "error", err)
+			return
+		}
+		if client := software.String(); client != "" {
+			g.learn(src, user+"@"+src.Domain, sid, client)
+		}
+	}) {
+		g.curious.end()
+	}
+}
+
+// learn notes what a session's client says of itself.
+func (g *Gate) learn(src Source, jid, sid, client string) {
+	want := store.Want{Key: store.KeyOf(jid), JID: jid, Known: true}
+	g.do(&op{want: want, fence: g.fence(src.Link), apply: func(r *store.Record) func() {
+		if r == nil {
+			return nil
+		}
+		s := r.Live(sid)
+		if s == nil || s.Client == client {
+			return nil
+		}
+		s.Client = client
+		r.Changed(s)
+		r.Touch()
+		platform := platform(r, s)
+		if d := r.Device(s.Device); d != nil {
+			if d.Platform != "" {
+				platform = d.Platform
+			}
+			d.Client = client
+			r.SaveDevice(d)
+		}
+		if platform == s.Platform {
+			return nil
+		}
+		s.Platform = platform
+		// Who came after it was judged by what it seemed to be.
+		for _, o := range r.Sessions {
+			if o.Generation >= s.Generation {
+				o.DecidedAt = time.Time{}
+				r.Changed(o)
+			}
+		}
+		return func() { g.judge(src.Link, jid) }
+	}})
+}
