@@ -108,8 +108,10 @@ func free(r *store.Record, resource string) bool {
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
 func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform,
-		Blocked: blocked(r, s)}}
+	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{
+		Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform,
+		Blocked: blocked(r, s),
+	}}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue
