@@ -127,8 +127,8 @@ type returning struct {
 func (p *returning) Probe(ctx context.Context, src gate.Source, user string, sids []string, wait time.Duration) (map[string]gate.Verdict, error) {
 	found, err := p.prober.Probe(ctx, src, user, sids, wait)
 	if len(p.waits) == 1 {
-		p.b.event(gate.EventHibernate, user, sids[0], "phone")
-		p.b.event(gate.EventResume, user, sids[0], "phone")
+		p.b.event(gate.EventHibernate, user, sids[0], "phone") //nolint:contextcheck // a report has no context
+		p.b.event(gate.EventResume, user, sids[0], "phone") //nolint:contextcheck // likewise
 		return found, err
 	}
 	for sid := range found {

@@ -24,7 +24,8 @@ func TestSoftware(t *testing.T) {
 	}{
 		"both": {
 			version(`<name>Gajim</name><version>1.8</version><os>Debian GNU/Linux</os>`), disco(`<identity category='client' type='pc' name='Gajim'/><feature var='x'/>`),
-			gate.Software{Name: "Gajim", OS: "Debian GNU/Linux", Type: "pc"}, false,
+			gate.Software{Name: "Gajim", OS: "Debian GNU/Linux", Type: "pc"},
+			false,
 		},
 		"version only":        {version(`<name>Gajim</name>`), refused, gate.Software{Name: "Gajim"}, false},
 		"disco only":          {refused, disco(`<identity category='account' type='registered'/><identity category='client' type='web'/>`), gate.Software{Type: "web"}, false},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -104,7 +105,7 @@ func TestSameInstant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, prosody.Config{LogLevel: "warn"})
+			w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: 30 * time.Second}) // a busy machine may take its time
 			w.rule(`{"max_sessions": 1}`)
 			pairs := w.dialPairs("p", accounts)
 			w.bindAtOnce(pairs, resource)

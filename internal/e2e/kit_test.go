@@ -238,3 +238,15 @@ func (k shownKick) outcomes() string {
 	slices.Sort(out)
 	return strings.Join(out, " ")
 }
+
+// noise is what a busy machine may add to a bound. What the bounds are for takes minutes when it breaks: a server's own timeouts.
+const noise = 3 * time.Second
+
+// within wants something to have taken no longer than a stated bound, but for noise.
+func (w *world) within(bound, took time.Duration) {
+	w.t.Helper()
+	w.t.Logf("took %s, bound %s", took, bound)
+	if took > bound+noise {
+		w.t.Errorf("took %s, want %s at most", took, bound)
+	}
+}
