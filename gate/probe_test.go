@@ -128,7 +128,7 @@ func (p *returning) Probe(ctx context.Context, src gate.Source, user string, sid
 	found, err := p.prober.Probe(ctx, src, user, sids, wait)
 	if len(p.waits) == 1 {
 		p.b.event(gate.EventHibernate, user, sids[0], "phone") //nolint:contextcheck // a report has no context
-		p.b.event(gate.EventResume, user, sids[0], "phone") //nolint:contextcheck // likewise
+		p.b.event(gate.EventResume, user, sids[0], "phone")    //nolint:contextcheck // likewise
 		return found, err
 	}
 	for sid := range found {
