@@ -16,7 +16,7 @@ var directions = []struct {
 	forbidden []string
 	why       string
 }{
-	{"rules", []string{"context", "log", "log/slog", "database/sql", "github.com/jackc", "encoding/xml", "net/http", "mellium.im"}, "a decision is a pure function: same facts, same answer"},
+	{"rules", []string{"log", "log/slog", "database/sql", "github.com/jackc", "encoding/xml", "net/http", "mellium.im"}, "a decision is a pure function: same facts, same answer"},
 	{"rules", []string{module}, "rules is the innermost package"},
 	{"store", []string{module + "gate", module + "api", module + "dashboard", module + "xmppbridge", module + "webhook", module + "cmd"}, "the record knows no use case"},
 	{"store", []string{"mellium.im", "github.com/labstack"}, "only adapters know wire formats"},
@@ -35,6 +35,7 @@ var direct = []struct {
 	forbidden []string
 	why       string
 }{
+	{"rules", []string{"context"}, "a decision takes no time and cannot be cancelled"}, // the language of conditions could be
 	{"gate", []string{"github.com/jackc", "database/sql", "net/http", "encoding/xml"}, "only the store knows SQL, only adapters know wire formats"},
 	{"xmppbridge", []string{module + "store", "github.com/jackc", "database/sql"}, "the bridge decides nothing and writes nothing"},
 	{"store", []string{"net/http", "encoding/xml"}, "the record knows no transport"},

@@ -52,6 +52,7 @@ func (a *api) getAccount(c *call) error {
 	v := accountView{
 		JID: found.JID, Domain: found.Domain, Generation: found.Generation, Revision: found.Revision,
 		Counts: counts{Binding: found.Binding, Active: found.Active, Hibernating: found.Hibernating, Evicting: found.Evicting},
+		Group:  orNull(found.Group),
 		Rule:   ruleInShort{MaxSessions: e.MaxSessions, MaxPerPlatform: e.MaxPerPlatform, OnExcess: e.OnExcess, Enforce: e.Enforce, Own: own != nil},
 	}
 	if own != nil {

@@ -37,7 +37,7 @@ type device struct {
 	SessionIDs  []string   `json:"session_ids"`
 }
 
-func showDevice(acc account, d store.ListedDevice) device {
+func showDevice(acc account, d store.ListedDevice, matchers rules.Matchers) device {
 	v := device{
 		ID: store.DeviceID(acc.key, d.ID), Account: acc.jid, Name: orNull(d.Name), Platform: d.Platform, Identity: string(d.Identity), Resource: orNull(d.Resource),
 		UserAgentID: orNull(d.UserAgentID), Client: d.Client, Registered: d.Registered, Blocked: d.Blocked, FirstSeenAt: utc(d.FirstSeenAt), LastSeenAt: utc(d.LastSeenAt),
@@ -46,7 +46,7 @@ func showDevice(acc account, d store.ListedDevice) device {
 	if v.Platform == "" && len(d.Platforms) > 0 {
 		v.Platform = d.Platforms[len(d.Platforms)-1]
 	}
-	v.Platform = cmp.Or(v.Platform, rules.Platform(d.Resource, d.Client))
+	v.Platform = cmp.Or(v.Platform, matchers.Platform(rules.Subject{Account: acc.jid, DeviceID: v.ID, Resource: d.Resource, Client: d.Client}))
 	for i, g := range d.Sessions {
 		v.SessionIDs[i] = store.SessionID(acc.key, g)
 	}
@@ -79,7 +79,11 @@ func (a *api) listDevices(c *call) error {
 	if err != nil {
 		return err
 	}
-	show := func(d store.ListedDevice) device { return showDevice(acc, d) }
+	platforms, err := a.store.FindPlatforms(c.ctx)
+	if err != nil {
+		return err
+	}
+	show := func(d store.ListedDevice) device { return showDevice(acc, d, platforms.Matchers) }
 	return c.respond(http.StatusOK, page(read, limit, show, func(d store.ListedDevice) string { return a.cursors.seal(of, packDevice(d.ID)) }))
 }
 
@@ -164,7 +168,11 @@ func (a *api) respondDevice(c *call, status int, acc account, id int64) error {
 	if err != nil {
 		return err
 	}
-	return c.respond(status, showDevice(acc, d))
+	platforms, err := a.store.FindPlatforms(c.ctx)
+	if err != nil {
+		return err
+	}
+	return c.respond(status, showDevice(acc, d, platforms.Matchers))
 }
 
 // device reads the path's account and device. A device of another account is not there.

@@ -64,6 +64,19 @@ func limitOf(q url.Values) (int, error) {
 	return n, nil
 }
 
+// place reads where a page of a list that goes by one text starts, and how long it is.
+func (a *api) place(c *call) (limit int, after string, err error) {
+	q := url.Values(c.query)
+	if limit, err = limitOf(q); err != nil {
+		return 0, "", err
+	}
+	if cursor := q.Get("cursor"); cursor != "" {
+		b, err := a.cursors.open(c.Path(), cursor)
+		return limit, string(b), err
+	}
+	return limit, "", nil
+}
+
 // account is the account that a request is about.
 type account struct {
 	jid    string // bare

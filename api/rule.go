@@ -17,6 +17,13 @@ import (
 type accountRule struct {
 	rules.Rule
 	ExpiresAt *time.Time `json:"expires_at"`
+	Warnings  []string   `json:"warnings,omitempty"` // of a change only
+}
+
+// changedRule is a rule that was just put.
+type changedRule struct {
+	rules.Rule
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // effectiveRule is what holds for an account, and the level that each field comes from.
@@ -37,7 +44,7 @@ func (a *api) getDefaultRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.setETag(kept)
+	c.setETag(kept.Version)
 	return c.respond(http.StatusOK, kept.Rule)
 }
 
@@ -53,12 +60,16 @@ func (a *api) putDefaultRule(c *call) error {
 	if err != nil {
 		return err
 	}
+	warnings, err := a.warnings(c, rule)
+	if err != nil {
+		return err
+	}
 	kept, _, err := a.store.PutRule(c.ctx, defaultScope(), rule, time.Time{}, c.caller.subject, c.precondition())
 	if err != nil {
 		return err
 	}
-	c.setETag(kept)
-	return c.respond(http.StatusOK, kept.Rule)
+	c.setETag(kept.Version)
+	return c.respond(http.StatusOK, changedRule{kept.Rule, warnings})
 }
 
 // deleteDefaultRule unsets every field. The default rule itself is always there.
@@ -73,8 +84,8 @@ func (a *api) deleteDefaultRule(c *call) error {
 }
 
 func (c *call) mayChangeDefault() error {
-	if c.caller.domains != nil {
-		return fail(codeInsufficientScope, "The token is limited to some domains; the default rule holds for all of them.")
+	if err := c.allDomains("the default rule holds"); err != nil {
+		return err
 	}
 	return c.checkApply()
 }
@@ -88,8 +99,8 @@ func (a *api) getAccountRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.setETag(kept)
-	return c.respond(http.StatusOK, accountRule{kept.Rule, utc(kept.ExpiresAt)})
+	c.setETag(kept.Version)
+	return c.respond(http.StatusOK, accountRule{Rule: kept.Rule, ExpiresAt: utc(kept.ExpiresAt)})
 }
 
 func (a *api) putAccountRule(c *call) error {
@@ -104,6 +115,10 @@ func (a *api) putAccountRule(c *call) error {
 	if err != nil {
 		return err
 	}
+	warnings, err := a.warnings(c, rule)
+	if err != nil {
+		return err
+	}
 	kept, created, err := a.store.PutRule(c.ctx, scope, rule, expires, c.caller.subject, c.precondition())
 	if err != nil {
 		return err
@@ -112,8 +127,8 @@ func (a *api) putAccountRule(c *call) error {
 	if created {
 		status = http.StatusCreated
 	}
-	c.setETag(kept)
-	return c.respond(status, accountRule{kept.Rule, utc(kept.ExpiresAt)})
+	c.setETag(kept.Version)
+	return c.respond(status, accountRule{kept.Rule, utc(kept.ExpiresAt), warnings})
 }
 
 func (a *api) deleteAccountRule(c *call) error {
@@ -187,7 +202,7 @@ func (c *call) checkApply() error {
 	}
 }
 
-func (c *call) setETag(r store.KeptRule) { c.Response().Header().Set("ETag", etag(r.Version)) }
+func (c *call) setETag(version int64) { c.Response().Header().Set("ETag", etag(version)) }
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
@@ -201,7 +216,7 @@ func (c *call) precondition() store.RuleCheck {
 		case len(match) > 0 && current == nil:
 			return failField(codePreconditionFailed, "If-Match", "There is no such rule now, so no If-Match fits.")
 		case len(match) > 0 && !listed(match, current.Version):
-			return failField(codePreconditionFailed, "If-Match", fmt.Sprintf("The rule's ETag is %s now. Read it again and decide anew.", etag(current.Version)))
+			return failField(codePreconditionFailed, "If-Match", fmt.Sprintf("The ETag is %s now. Read it again and decide anew.", etag(current.Version)))
 		case len(none) > 0 && current != nil && listed(none, current.Version):
 			return failField(codePreconditionFailed, "If-None-Match", fmt.Sprintf("There is such a rule already; its ETag is %s.", etag(current.Version)))
 		}

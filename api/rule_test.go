@@ -164,6 +164,7 @@ func TestRulePreconditions(t *testing.T) {
 		if !strings.Contains(p.Detail, etag) {
 			t.Errorf("does not name the ETag: %s", p.Detail)
 		}
+		s.do("PUT", "/v1/platforms", `{"matchers":[]}`, header("If-Match", bad)).fails(412, "precondition_failed", "If-Match")
 		s.do("DELETE", adasRule, "", header("If-Match", bad)).fails(412, "precondition_failed", "If-Match")
 		s.do("PUT", "/v1/rules/default", `{"max_sessions":9}`, header("If-Match", bad)).fails(412, "precondition_failed", "If-Match")
 	}
@@ -217,7 +218,16 @@ func TestBadRules(t *testing.T) {
 	for _, c := range []struct{ body, code, field string }{
 		{`{"max_sesions":1}`, "unknown_field", "/max_sesions"},
 		{`{"Max_Sessions":1}`, "unknown_field", "/Max_Sessions"},
-		{`{"exclusive":[]}`, "unknown_field", "/exclusive"},
+		{`{"exclusive":[[]]}`, "invalid_field", "/exclusive/0"},
+		{`{"exclusive":[["ios",""]]}`, "invalid_field", "/exclusive/0/1"},
+		{`{"hibernating_counts":null}`, "invalid_field", "/hibernating_counts"},
+		{`{"condition":"session.secured"}`, "invalid_field", "/condition"},
+		{`{"condition":"1"}`, "invalid_field", "/condition"},
+		{`{"condition":"session.resource.contains(account.jid)"}`, "invalid_field", "/condition"},
+		{`{"condition":""}`, "invalid_field", "/condition"},
+		{`{"exempt":[{"resource":"bot"}]}`, "invalid_field", "/exempt/0/resource"},
+		{`{"exempt":[{"cidr":"home"}]}`, "invalid_field", "/exempt/0/cidr"},
+		{`{"exempt":[{"acount":"bot"}]}`, "unknown_field", "/exempt/0/acount"},
 		{`{"max_sessions":0}`, "invalid_field", "/max_sessions"},
 		{`{"max_sessions":-1}`, "invalid_field", "/max_sessions"},
 		{`{"max_sessions":"1"}`, "invalid_field", "/max_sessions"},

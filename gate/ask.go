@@ -128,7 +128,7 @@ func (a *asking) apply(r *store.Record) func() {
 		Lang: a.Lang, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
 	}
 	name := identify(r, s, a.Chosen)
-	d := decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
+	d := g.decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -212,8 +212,10 @@ func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration,
 				switch found[p.sid] {
 				case VerdictAlive:
 					out[p] = rules.Alive
-				case VerdictSilent, VerdictGone, VerdictHibernating:
+				case VerdictSilent, VerdictGone:
 					out[p] = rules.Silent
+				case VerdictHibernating:
+					out[p] = rules.Asleep
 				}
 			}
 		})

@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -53,6 +54,7 @@ type Gate struct {
 	stats Stats
 
 	undecidedLog throttle
+	conditions   rules.Conditions
 
 	mu    sync.Mutex
 	links map[string]*link

@@ -92,7 +92,7 @@ func (g *Gate) learn(src Source, jid, sid, client string) {
 		s.Client = client
 		r.Changed(s)
 		r.Touch()
-		platform := rules.Platform(s.Resource, client)
+		platform := platform(r, s)
 		if d := r.Device(s.Device); d != nil {
 			if d.Platform != "" {
 				platform = d.Platform

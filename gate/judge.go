@@ -43,7 +43,7 @@ func (j *judging) apply(r *store.Record) func() {
 	}
 	name := recognize(r, s)
 	rule := rules.Merge(r.Levels...)
-	d := decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
+	d := j.gate.decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()

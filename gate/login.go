@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -27,28 +26,13 @@ func deviceIDs(clientID, resource string) []int64 {
 
 // identify fills in the session's device, identity and platform, and returns the device's name. It remembers devices it has not met.
 func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
-	s.Identity, s.Platform = rules.UnknownIdentity, rules.Platform(s.Resource, s.Client)
-	var d *store.Device
-	byResource := store.DeviceOf("resource", s.Resource)
-	switch {
-	case s.ClientID != "":
-		if d = r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d == nil {
-			d = &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
-		}
-	case ownsResource(r.Device(byResource)):
-		d = r.Device(byResource)
-	case chosen && free(r, s.Resource):
-		d = r.Device(byResource)
-		if old := d; old == nil || r.Now.Sub(old.LastSeenAt) > forgetProbable {
-			d = &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
-			if old != nil {
-				r.ManageDevice(d)
-			}
-		}
-	default:
+	s.Identity = rules.UnknownIdentity
+	d := deviceBehind(r, s, chosen)
+	if d == nil {
+		s.Platform = platform(r, s)
 		return ""
 	}
-	name = become(s, d)
+	name = become(r, s, d)
 	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
 		if d.FirstSeenAt.IsZero() {
 			d.FirstSeenAt = r.Now
@@ -57,6 +41,31 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 		r.SaveDevice(d)
 	}
 	return name
+}
+
+// deviceBehind returns the device that a login is of, nil if that is not known.
+func deviceBehind(r *store.Record, s *store.Session, chosen bool) *store.Device {
+	byResource := store.DeviceOf("resource", s.Resource)
+	switch {
+	case s.ClientID != "":
+		if d := r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d != nil {
+			return d
+		}
+		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
+	case ownsResource(r.Device(byResource)):
+		return r.Device(byResource)
+	case chosen && free(r, s.Resource):
+		old := r.Device(byResource)
+		if old != nil && r.Now.Sub(old.LastSeenAt) <= forgetProbable {
+			return old
+		}
+		d := &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
+		if old != nil {
+			r.ManageDevice(d)
+		}
+		return d
+	}
+	return nil
 }
 
 // recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource, and returns the
@@ -69,17 +78,39 @@ func recognize(r *store.Record, s *store.Session) (name string) {
 	if d == nil {
 		return ""
 	}
-	return become(s, d)
+	return become(r, s, d)
 }
 
 // ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.
 func ownsResource(d *store.Device) bool { return d != nil && (d.Registered || d.Blocked) }
 
 // become makes a session that of a device and returns the device's name.
-func become(s *store.Session, d *store.Device) (name string) {
+func become(r *store.Record, s *store.Session, d *store.Device) (name string) {
 	s.Device, s.Identity, s.Client = d.ID, d.Identity, fuller(s.Client, d.Client)
-	s.Platform = cmp.Or(d.Platform, rules.Platform(s.Resource, s.Client))
+	if s.Platform = d.Platform; s.Platform == "" {
+		s.Platform = platform(r, s)
+	}
 	return d.Name
+}
+
+// platform is what the operator's matchers say of a session.
+func platform(r *store.Record, s *store.Session) string {
+	return r.Platforms.Matchers.Platform(rules.Subject{
+		Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client,
+	})
+}
+
+// deviceID is a device's public id; "" if it is not known.
+func deviceID(r *store.Record, device int64) string {
+	if device == 0 {
+		return ""
+	}
+	return store.DeviceID(r.Key, device)
+}
+
+func registered(r *store.Record, device int64) bool {
+	d := r.Device(device)
+	return d != nil && d.Registered
 }
 
 // fuller is what a client says of itself now, with what it told before if that begins with the same words.
@@ -107,11 +138,14 @@ func free(r *store.Record, resource string) bool {
 
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
-func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Rule: rule, Newcomer: rules.Newcomer{
-		Resource: s.Resource, Device: s.Device, Identity: s.Identity, Platform: s.Platform,
+func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
+	f := rules.Facts{Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
+		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Secure: s.Secure, Client: s.Client,
 		Blocked: blocked(r, s),
 	}}
+	if rule.Condition != nil {
+		f.Condition = g.conditions.Get(*rule.Condition)
+	}
 	for _, o := range r.Sessions {
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue
@@ -120,10 +154,14 @@ func decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts ma
 		if v == rules.Unprobed && final {
 			v = rules.Alive
 		}
-		f.Sessions = append(f.Sessions, rules.Session{
-			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Identity: o.Identity, Platform: o.Platform, State: o.State,
-			StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
-		})
+		x := rules.Session{
+			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Registered: registered(r, o.Device), Identity: o.Identity, Platform: o.Platform, IP: o.IP, Client: o.Client,
+			State: o.State, StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
+		}
+		if len(rule.Exempt) > 0 {
+			x.DeviceID = deviceID(r, o.Device)
+		}
+		f.Sessions = append(f.Sessions, x)
 	}
 	return rules.Decide(f, r.Now)
 }

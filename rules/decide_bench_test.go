@@ -50,6 +50,36 @@ func BenchmarkRender(b *testing.B) {
 func BenchmarkPlatform(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		Platform("tigase-10", "")
+		shippedMatchers.Platform(Subject{Resource: "tigase-10"})
+	}
+}
+
+// The same login without and with a condition: the ratio is what a condition costs.
+func BenchmarkCondition(b *testing.B) {
+	text := `device.platform == "web" && session.secure`
+	c, err := Compile(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	one := 1
+	f := Facts{
+		Account: "alice@example.org", Newcomer: Newcomer{Resource: "web-1", Platform: "web", Secure: true},
+		Sessions: []Session{{Generation: 1, Resource: "web-0", Platform: "web", State: Active, LastSeenAt: eight}},
+	}
+	for _, with := range []bool{false, true} {
+		r := Rule{MaxSessions: Of(&one)}
+		name := "without"
+		if with {
+			r.Condition, f.Condition, name = Of(&text), c, "with"
+		}
+		f.Rule = Merge(LevelRule{LevelDefault, r})
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := Decide(f, eight); d.Outcome != Allow {
+					b.Fatal(d)
+				}
+			}
+		})
 	}
 }

@@ -11,26 +11,33 @@ import (
 
 var platforms = []string{"ios", "android", "web", "unknown", ""}
 
+var conditions Conditions
+
 // anyFacts draws facts from few names, so that they collide.
 func anyFacts(t *rapid.T) Facts {
 	resource := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
 	platform := rapid.SampledFrom(platforms)
 	identity := rapid.SampledFrom([]Identity{Certain, Probable, UnknownIdentity})
+	ip := rapid.SampledFrom([]string{"192.0.2.1", "192.0.2.1", "192.0.2.1", "::ffff:198.51.100.7"})
 	f := Facts{
 		Account: "alice@example.org",
 		Newcomer: Newcomer{
 			Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
-			Identity: identity.Draw(t, "identity"), Device: rapid.Int64Range(0, 3).Draw(t, "device"),
+			Identity: identity.Draw(t, "identity"), Device: rapid.Int64Range(0, 3).Draw(t, "device"), IP: ip.Draw(t, "ip"),
+			Secure: rapid.IntRange(0, 9).Draw(t, "secure") > 0,
 		},
-		Rule: anyRule(t),
+		Rule:   anyRule(t),
+		Groups: ShippedPlatforms().Groups,
+
+		Condition: conditions.Get("session.secure"),
 	}
 	gens := rapid.SliceOfNDistinct(rapid.Int64Range(1, 60), 0, 9, rapid.ID[int64]).Draw(t, "generations")
 	for _, g := range gens {
 		f.Sessions = append(f.Sessions, Session{
 			Generation: g, Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
-			Device: rapid.Int64Range(0, 3).Draw(t, "device"), Identity: identity.Draw(t, "identity"),
+			Device: rapid.Int64Range(0, 3).Draw(t, "device"), Identity: identity.Draw(t, "identity"), IP: ip.Draw(t, "ip"),
 			State:      rapid.SampledFrom([]State{Binding, Active, Active, Hibernating}).Draw(t, "state"),
-			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent}).Draw(t, "verdict"),
+			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent, Asleep}).Draw(t, "verdict"),
 			LastSeenAt: eight.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "idle")) * time.Second),
 		})
 	}
@@ -43,12 +50,21 @@ func anyRule(t *rapid.T) Effective {
 		r.MaxSessions = Of(&n)
 	}
 	limits := map[string]int{}
-	for _, p := range platforms[:4] {
+	for _, p := range []string{"ios", "android", "web", "unknown", "mobile"} {
 		if n := rapid.IntRange(0, 3).Draw(t, "max "+p); n > 0 {
 			limits[p] = n
 		}
 	}
 	r.MaxPerPlatform = Of(limits)
+	// Each set within the next or apart from it: where limits overlap otherwise, who goes for one may spare, or cost, who goes for the other.
+	r.Exclusive = Of(rapid.SliceOfN(rapid.SampledFrom([][]string{{"ios"}, {"android", "ios"}, {"mobile"}, {"web"}, {"mobile", "web", "unknown"}}), 0, 2).Draw(t, "exclusive"))
+	if rapid.IntRange(0, 2).Draw(t, "exempt") == 0 {
+		r.Exempt = Of(Matchers{{CIDR: "198.51.100.0/24"}})
+	}
+	if secure := "session.secure"; rapid.Bool().Draw(t, "condition") {
+		r.Condition = Of(&secure)
+	}
+	r.HibernatingCounts = Of(rapid.Bool().Draw(t, "hibernating_counts"))
 	r.OnExcess = Of(rapid.SampledFrom([]OnExcess{EvictOldest, EvictIdle, Deny, Deny}).Draw(t, "on_excess"))
 	r.SameResource = Of(rapid.SampledFrom([]SameResource{Replace, DenySameResource}).Draw(t, "same_resource"))
 	r.DenyCondition = Of(rapid.SampledFrom([]string{"conflict", "resource-constraint"}).Draw(t, "deny_condition"))
@@ -59,23 +75,46 @@ func anyRule(t *rapid.T) Effective {
 // overLimit names the limit that the sessions that are left and the newcomer exceed, or nothing. onlyNewcomers leaves out the limits
 // that do not count the newcomer.
 func overLimit(f Facts, gone []int64, onlyNewcomers bool) string {
-	all, here := 1, map[string]int{platformOf(f.Newcomer.Platform): 1}
+	var newcomer string
+	var counted []string // platforms
+	if !exempt(f, f.Newcomer.IP) {
+		newcomer = platformOf(f.Newcomer.Platform)
+		counted = append(counted, newcomer)
+	}
 	for _, s := range f.Sessions {
-		if !slices.Contains(gone, s.Generation) {
-			all++
-			here[platformOf(s.Platform)]++
+		if !slices.Contains(gone, s.Generation) && !exempt(f, s.IP) {
+			counted = append(counted, platformOf(s.Platform))
 		}
 	}
-	if f.Rule.MaxSessions != nil && all > *f.Rule.MaxSessions {
+	over := func(most int, of ...string) bool {
+		in := func(p string) bool {
+			return slices.ContainsFunc(of, func(name string) bool { return name == p || slices.Contains(f.Groups[name], p) })
+		}
+		n := 0
+		for _, p := range counted {
+			if in(p) {
+				n++
+			}
+		}
+		return n > most && (!onlyNewcomers || in(newcomer))
+	}
+	if f.Rule.MaxSessions != nil && len(counted) > *f.Rule.MaxSessions && (!onlyNewcomers || newcomer != "") {
 		return "max_sessions"
 	}
 	for platform, limit := range f.Rule.MaxPerPlatform {
-		if here[platform] > limit && (!onlyNewcomers || platform == platformOf(f.Newcomer.Platform)) {
+		if over(limit, platform) {
 			return platform
+		}
+	}
+	for _, set := range f.Rule.Exclusive {
+		if over(1, set...) {
+			return "exclusive"
 		}
 	}
 	return ""
 }
+
+func exempt(f Facts, ip string) bool { return len(f.Rule.Exempt) > 0 && ip == "::ffff:198.51.100.7" }
 
 func find(f Facts, generation int64) (Session, bool) {
 	i := slices.IndexFunc(f.Sessions, func(s Session) bool { return s.Generation == generation })
@@ -238,7 +277,7 @@ func TestWhatAnswersIsNotEvictedWhereTheNewcomerCouldBeDenied(t *testing.T) {
 		f.Rule.OnExcess, f.Rule.SameResource = Deny, DenySameResource
 		d := Decide(f, eight)
 		for _, g := range d.Evict {
-			if s, _ := find(f, g); !own(f, s) && (s.Verdict == Alive || s.State != Hibernating && s.Verdict != Silent) {
+			if s, _ := find(f, g); !own(f, s) && (s.Verdict == Alive || s.Verdict != Silent && (f.Rule.HibernatingCounts || s.State != Hibernating && s.Verdict != Asleep)) {
 				t.Fatalf("evicts %+v: %+v", s, d)
 			}
 		}
@@ -258,7 +297,8 @@ func TestADenialGoesNoFurtherThanItsReason(t *testing.T) {
 		// Everybody goes who may go at all: still over a limit.
 		var gone []int64
 		for _, s := range f.Sessions {
-			if own(f, s) || ghost(&s) || s.Resource == f.Newcomer.Resource {
+			h := hearing{f: f}
+			if own(f, s) || h.ghost(&s) || s.Resource == f.Newcomer.Resource {
 				gone = append(gone, s.Generation)
 			}
 		}
@@ -272,9 +312,9 @@ func TestADenialGoesNoFurtherThanItsReason(t *testing.T) {
 func TestTheRightOnesGo(t *testing.T) {
 	check(t, func(t *rapid.T) {
 		f := anyFacts(t)
-		f.Rule.MaxPerPlatform, f.Rule.SameResource, f.Rule.Enforce = nil, Replace, true
+		f.Rule.MaxPerPlatform, f.Rule.Exclusive, f.Rule.SameResource, f.Rule.Enforce = nil, nil, Replace, true
 		d := Decide(f, eight)
-		if f.Rule.OnExcess == Deny {
+		if f.Rule.OnExcess == Deny || d.Outcome != Allow {
 			return
 		}
 		for _, gone := range f.Sessions {
@@ -282,7 +322,7 @@ func TestTheRightOnesGo(t *testing.T) {
 				continue
 			}
 			for _, stays := range f.Sessions {
-				if slices.Contains(d.Evict, stays.Generation) {
+				if slices.Contains(d.Evict, stays.Generation) || exempt(f, stays.IP) {
 					continue
 				}
 				wrong := stays.Generation < gone.Generation
@@ -315,6 +355,55 @@ func TestNobodyGoesWithoutNeed(t *testing.T) {
 			if overLimit(f, without, f.Rule.OnExcess == Deny) == "" {
 				t.Fatalf("%d need not go: %+v", g, d)
 			}
+		}
+	})
+}
+
+func TestAnExemptSessionIsNeverEvicted(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		f.Rule.Exempt = Matchers{{CIDR: "198.51.100.0/24"}}
+		d := Decide(f, eight)
+		h := hearing{f: f}
+		for _, g := range d.Evict {
+			s, _ := find(f, g)
+			if exempt(f, s.IP) && !own(f, s) && !(s.Resource == f.Newcomer.Resource && h.ghost(&s)) {
+				t.Fatalf("evicts the exempt %+v: %+v", s, d)
+			}
+		}
+		if exempt(f, f.Newcomer.IP) && d.Code == CodeLimit {
+			t.Fatalf("denies an exempt newcomer: %+v", d)
+		}
+	})
+}
+
+// What is exempt makes no difference to the others.
+func TestExemptSessionsAreNotCounted(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		f.Rule.Exempt = Matchers{{CIDR: "198.51.100.0/24"}}
+		without := f
+		without.Sessions = nil
+		for _, s := range f.Sessions {
+			if !exempt(f, s.IP) {
+				without.Sessions = append(without.Sessions, s)
+			} else if own(f, s) || s.Resource == f.Newcomer.Resource {
+				return
+			}
+		}
+		a, b := Decide(f, eight), Decide(without, eight)
+		if a.Outcome != b.Outcome || a.Code != b.Code || !slices.Equal(a.Evict, b.Evict) || !slices.Equal(a.Probe, b.Probe) {
+			t.Fatalf("with them %+v\nwithout %+v", a, b)
+		}
+	})
+}
+
+func TestTheConditionDecidesFirst(t *testing.T) {
+	check(t, func(t *rapid.T) {
+		f := anyFacts(t)
+		d := Decide(f, eight)
+		if fails := f.Rule.Condition != nil && !f.Newcomer.Secure; (d.Code == CodeCondition) != fails || fails && d.Outcome != Denied {
+			t.Fatalf("%+v", d)
 		}
 	})
 }

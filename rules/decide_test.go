@@ -21,12 +21,22 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 	if err != nil {
 		t.Fatalf("rule %s: %v", rule, err)
 	}
-	f := Facts{Account: "alice@example.org", Rule: Merge(LevelRule{LevelAccount, r})}
+	f := Facts{Account: "alice@example.org", Rule: Merge(LevelRule{LevelAccount, r}), Groups: ShippedPlatforms().Groups}
 	words := strings.Fields(newcomer)
 	f.Newcomer = Newcomer{Resource: words[0], Platform: words[1], Identity: UnknownIdentity}
 	for _, w := range words[2:] {
 		if id, ok := strings.CutPrefix(w, "dev"); ok {
 			f.Newcomer.Device = number(t, id)
+		} else if group, ok := strings.CutPrefix(w, "group="); ok {
+			f.Group = group
+		} else if w == "secure" {
+			f.Newcomer.Secure = true
+		} else if ip, ok := strings.CutPrefix(w, "ip="); ok {
+			f.Newcomer.IP = ip
+		} else if client, ok := strings.CutPrefix(w, "client="); ok {
+			f.Newcomer.Client = client
+		} else if id, ok := strings.CutPrefix(w, "registered="); ok {
+			f.Newcomer.DeviceID, f.Newcomer.Registered = "dev_"+id, true
 		} else {
 			f.Newcomer.Identity = Identity(w)
 		}
@@ -40,6 +50,14 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 		for _, w := range words[4:] {
 			if id, ok := strings.CutPrefix(w, "dev"); ok {
 				s.Device, s.Identity = number(t, id), Certain
+			} else if ip, ok := strings.CutPrefix(w, "ip="); ok {
+				s.IP = ip
+			} else if client, ok := strings.CutPrefix(w, "client="); ok {
+				s.Client = client
+			} else if id, ok := strings.CutPrefix(w, "registered="); ok {
+				s.DeviceID, s.Registered = "dev_"+id, true
+			} else if id, ok := strings.CutPrefix(w, "known="); ok {
+				s.DeviceID = "dev_" + id
 			} else if idle, ok := strings.CutPrefix(w, "idle"); ok {
 				s.LastSeenAt = eight.Add(-time.Duration(number(t, idle)) * time.Second)
 			} else {
@@ -115,6 +133,61 @@ func TestDecide(t *testing.T) {
 		{"the limit of another platform than the newcomer's converges as well", `{"max_per_platform":{"web":1}}`, "phone ios", list{"1 w1 web active", "2 w2 web active", "3 w3 web active"}, "allow takeover evict [1 2] (account)"},
 		{"what a platform's limit makes go counts for max_sessions", `{"max_sessions":2,"max_per_platform":{"ios":1}}`, "phone ios", list{"1 mac desktop active", "2 pad ios active"}, "allow takeover evict [2] (account)"},
 		{"max_sessions takes the remaining excess", `{"max_sessions":2,"max_per_platform":{"ios":1}}`, "phone ios", list{"1 mac desktop active", "2 pad ios active", "3 w web active"}, "allow takeover evict [1 2] (account)"},
+
+		// Groups of platforms.
+		{"one on the go: a tablet and a phone count together", `{"max_per_platform":{"mobile":1,"desktop":1}}`, "phone android", list{"1 pad ios active", "2 mac desktop active"}, "allow takeover evict [1] (account)"},
+		{"a group and one of its platforms can both have a limit; who goes for the narrow one spares the others", `{"max_per_platform":{"mobile":2,"ios":1}}`, "phone ios", list{"1 x android active", "2 pad ios active"}, "allow takeover evict [2] (account)"},
+		{"a device that was registered with the group's name is of it", `{"max_per_platform":{"mobile":1}}`, "phone ios", list{"1 x mobile active"}, "allow takeover evict [1] (account)"},
+		{"a group that is full denies", `{"max_per_platform":{"mobile":1},"on_excess":"deny"}`, "phone android", list{"1 pad ios active alive"}, "deny limit <resource-constraint/> (account)"},
+
+		// exclusive.
+		{"at most one of a set", `{"exclusive":[["ios","web"]]}`, "phone ios", list{"1 w web active", "2 mac desktop active"}, "allow takeover evict [1] (account)"},
+		{"also of the same platform", `{"exclusive":[["ios","web"]]}`, "w2 web", list{"1 w web active"}, "allow takeover evict [1] (account)"},
+		{"who is in no set is let alone", `{"exclusive":[["ios","web"]]}`, "mac desktop", list{"1 w web active"}, "allow ok (default)"},
+		{"sets are judged each on its own", `{"exclusive":[["ios","android"],["desktop","web"]]}`, "phone ios", list{"1 x android active", "2 mac desktop active"}, "allow takeover evict [1] (account)"},
+		{"a set may name a group", `{"exclusive":[["mobile","web"]]}`, "w web", list{"1 x android active"}, "allow takeover evict [1] (account)"},
+		{"an earlier excess within a set converges", `{"exclusive":[["ios","web"]]}`, "mac desktop", list{"1 w web active", "2 x ios active"}, "allow takeover evict [1] (account)"},
+		{"under deny who has the place is probed", `{"exclusive":[["ios","web"]],"on_excess":"deny"}`, "phone ios", list{"1 w web active", "2 mac desktop active"}, "need limit probe [1] (account)"},
+		{"and keeps it if it answers", `{"exclusive":[["ios","web"]],"on_excess":"deny"}`, "phone ios", list{"1 w web active alive"}, "deny limit <resource-constraint/> (account)"},
+		{"one place for several reasons: everybody in the way is probed at once", `{"exclusive":[["ios","web"],["ios","desktop"]],"on_excess":"deny"}`, "phone ios", list{"1 w web active", "2 mac desktop active"}, "need limit probe [1 2] (account)"},
+
+		// hibernating_counts.
+		{"a suspended phone keeps its place", `{"max_sessions":1,"on_excess":"deny","hibernating_counts":true}`, "phone ios", list{"1 pad ios hibernating"}, "deny limit <resource-constraint/> (account)"},
+		{"and its resource", `{"same_resource":"deny","hibernating_counts":true}`, "phone ios", list{"1 phone ios hibernating"}, "deny same_resource <conflict/> (account)"},
+		{"one that fell asleep while it was probed keeps it too", `{"max_sessions":1,"on_excess":"deny","hibernating_counts":true}`, "phone ios", list{"1 pad ios active asleep"}, "deny limit <resource-constraint/> (account)"},
+		{"and is a ghost where that does not count", `{"max_sessions":1,"on_excess":"deny"}`, "phone ios", list{"1 pad ios active asleep"}, "allow takeover evict [1] (account)"},
+		{"one that does not answer does not keep it", `{"max_sessions":1,"on_excess":"deny","hibernating_counts":true}`, "phone ios", list{"1 pad ios active silent"}, "allow takeover evict [1] (account)"},
+		{"it is no protection where the newest wins", `{"max_sessions":1,"hibernating_counts":true}`, "phone ios", list{"1 pad ios hibernating"}, "allow takeover evict [1] (account)"},
+
+		// exempt.
+		{"an exempt address is neither counted nor evicted", `{"max_sessions":1,"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 a web active ip=192.0.2.9", "2 b web active ip=198.51.100.1"}, "allow takeover evict [2] (account)"},
+		{"an exempt newcomer is let in, and nobody goes for it", `{"max_sessions":1,"on_excess":"deny","exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios ip=192.0.2.1", list{"1 b web active alive"}, "allow ok (default)"},
+		{"as an IPv4 address in IPv6's clothes too", `{"max_sessions":1,"on_excess":"deny","exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios ip=::ffff:192.0.2.1", list{"1 b web active alive"}, "allow ok (default)"},
+		{"an address that is not known is not exempt", `{"max_sessions":1,"on_excess":"deny","exempt":[{"cidr":"0.0.0.0/0"}]}`, "phone ios", list{"1 b web active alive"}, "deny limit <resource-constraint/> (account)"},
+		{"an exempt account has no limits", `{"max_sessions":1,"exempt":[{"account":"ali?e@*"}]}`, "phone ios", list{"1 b web active"}, "allow ok (default)"},
+		{"another account has", `{"max_sessions":1,"exempt":[{"account":"bob@*"}]}`, "phone ios", list{"1 b web active"}, "allow takeover evict [1] (account)"},
+		{"an exempt group", `{"max_sessions":1,"exempt":[{"group":"staff"}]}`, "phone ios group=staff", list{"1 b web active"}, "allow ok (default)"},
+		{"who is in no group is not in it", `{"max_sessions":1,"exempt":[{"group":"?*"}]}`, "phone ios", list{"1 b web active"}, "allow takeover evict [1] (account)"},
+		{"a registered device", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios", list{"1 b web active registered=7", "2 c web active"}, "allow takeover evict [2] (account)"},
+		{"a device that the backend did not register is not believed", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios", list{"1 b web active known=7"}, "allow takeover evict [1] (account)"},
+		{"a registered newcomer", `{"max_sessions":1,"exempt":[{"device_id":"dev_7"}]}`, "phone ios registered=7", list{"1 b web active"}, "allow ok (default)"},
+		{"what a client claims, if that is trusted", `{"max_sessions":1,"exempt":[{"resource":"bot-*","client":"slix*","trust_client_claims":true}]}`, "bot-1 bot client=slixmpp", list{"1 b web active"}, "allow ok (default)"},
+		{"all of a matcher's fields must match", `{"max_sessions":1,"exempt":[{"resource":"bot-*","cidr":"192.0.2.0/24","trust_client_claims":true}]}`, "bot-1 bot ip=198.51.100.1", list{"1 b web active"}, "allow takeover evict [1] (account)"},
+		{"the others still have to keep to the limit", `{"max_sessions":1,"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios ip=192.0.2.1", list{"1 b web active", "2 c web active"}, "allow takeover evict [1] (account)"},
+		{"an exempt session's resource is not taken from it while it lives", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 phone ios active ip=192.0.2.1"}, "need same_resource probe [1] (account)"},
+		{"it answers: conflict", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 phone ios active alive ip=192.0.2.1"}, "deny same_resource <conflict/> (account)"},
+		{"it does not: its place is free", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios", list{"1 phone ios active silent ip=192.0.2.1"}, "allow takeover evict [1] (default)"},
+		{"an exempt device still replaces itself", `{"exempt":[{"cidr":"192.0.2.0/24"}]}`, "phone ios dev7 certain ip=192.0.2.1", list{"1 phone ios active alive dev7 ip=192.0.2.1"}, "allow own_reconnect evict [1] (default)"},
+
+		// condition.
+		{"a condition that holds changes nothing", `{"condition":"device.platform == 'ios' && session.secure"}`, "phone ios secure", nil, "allow ok (default)"},
+		{"one that does not denies, to wait", `{"condition":"session.secure"}`, "phone ios", list{"1 a web active"}, "deny condition <resource-constraint/> (account)"},
+		{"or as the rule says", `{"condition":"session.secure","deny_condition":"conflict"}`, "phone ios", nil, "deny condition <conflict/> (account)"},
+		{"it comes before everything else, and nobody is probed or goes", `{"condition":"false","max_sessions":1,"on_excess":"deny","same_resource":"deny"}`, "phone ios dev7 certain", list{"1 phone ios active dev7"}, "deny condition <resource-constraint/> (account)"},
+		{"who is exempt from limits still has to meet it", `{"condition":"session.secure","exempt":[{"account":"*"}]}`, "phone ios", nil, "deny condition <resource-constraint/> (account)"},
+		{"what cannot be evaluated is false", `{"condition":"int(session.resource) > 3"}`, "phone ios", nil, "deny condition <resource-constraint/> (account)"},
+		{"shadow: recorded, let in", `{"enforce":false,"condition":"session.secure"}`, "phone ios", nil, "deny condition <resource-constraint/> (account) shadow"},
+		{"null is none", `{"condition":null}`, "phone ios", nil, "allow ok (default)"},
 
 		// on_excess: deny.
 		{"oldest wins: what stands in the way is probed first", `{"max_sessions":1,"on_excess":"deny"}`, "phone ios", list{"1 laptop desktop active"}, "need limit probe [1] (account)"},

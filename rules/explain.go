@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"slices"
 	"strconv"
 	"time"
 )
@@ -61,18 +60,27 @@ func bound(s string, n int) string {
 func (h *hearing) explain() []string {
 	t := &story{buf: make([]byte, 0, 768+96*min(len(h.marks), maxNamed)), ends: make([]int, 0, 8)}
 	h.tellLogin(t)
-	if h.code == CodeBlocked {
+	switch h.code {
+	case CodeBlocked:
 		t.say("The newcomer's device is blocked, whatever the rule says.").end()
-		h.tellOutcome(t)
-		return t.steps()
-	}
-	h.tellOwnDevice(t)
-	h.tellResource(t)
-	if h.field != fieldSameResource || h.outcome == Allow {
-		h.tellLimits(t)
+	case CodeCondition:
+		h.tellCondition(t)
+	default:
+		h.tellCondition(t)
+		h.tellPlaces(t)
 	}
 	h.tellOutcome(t)
 	return t.steps()
+}
+
+// tellPlaces tells whose place the newcomer takes, or does not.
+func (h *hearing) tellPlaces(t *story) {
+	h.tellOwnDevice(t)
+	h.tellResource(t)
+	if h.code != CodeSameResource {
+		h.tellExempt(t)
+		h.tellLimits(t)
+	}
 }
 
 func (h *hearing) tellLogin(t *story) {
@@ -107,37 +115,46 @@ func (h *hearing) tellResource(t *story) {
 		value = DenySameResource
 	}
 	h.tellField(t, fieldSameResource, string(value))
+	if h.code == CodeSameResource && h.field == fieldExempt {
+		t.say(", but who has it is exempt, ").say(setBy(h.level(fieldExempt)))
+	}
 	t.say(". ")
-	if h.field == fieldSameResource && h.outcome != Allow {
+	if h.code == CodeSameResource && h.outcome != Allow {
 		h.tellInTheWay(t)
 		return
 	}
 	if value == DenySameResource {
-		t.say("It hibernates or does not answer. ")
+		t.say("It ").say(h.ghostly()).say(". ")
 	}
 	h.tellGoing(t, func(i int) bool { return h.marks[i].goes == bySameResource })
 }
 
+// tellExempt says whom no limit concerns.
+func (h *hearing) tellExempt(t *story) {
+	if h.exempt {
+		t.say("No limit counts the newcomer: it is exempt (exempt, ").say(setBy(h.level(fieldExempt))).say(").").end()
+	}
+	exempt := func(i int) bool { return h.marks[i].exempt }
+	if !h.any(exempt) {
+		return
+	}
+	t.say("Neither counted nor evicted (exempt, ").say(setBy(h.level(fieldExempt))).say("): ")
+	h.name(t, exempt)
+	t.say(".").end()
+}
+
 func (h *hearing) tellLimits(t *story) {
 	told := false
-	here := platformOf(h.f.Newcomer.Platform)
-	for _, platform := range h.limitedPlatforms() {
-		going := func(i int) bool {
-			return h.marks[i].goes == byPlatformLimit && h.on(i, platform)
-		}
-		if platform != here && !h.any(going) {
+	for k := range h.limits {
+		l := &h.limits[k]
+		going := func(i int) bool { return h.marks[i].goes == byLimit && h.marks[i].limit == k }
+		counts := h.countsNewcomer(k)
+		if !counts && !h.any(going) {
 			continue
 		}
 		told = true
-		n := h.counted(platform)
-		limit := h.f.Rule.MaxPerPlatform[platform]
-		t.say("On platform ").quote(platform).say(": ")
-		h.tellLimit(t, fieldMaxPerPlatform, n, limit, platform == here, going)
-	}
-	if h.f.Rule.MaxSessions != nil {
-		told = true
-		t.say("In all: ")
-		h.tellLimit(t, fieldMaxSessions, h.counted(""), *h.f.Rule.MaxSessions, true, func(i int) bool { return h.marks[i].goes == bySessionLimit })
+		l.tell(t)
+		h.tellLimit(t, k, counts, going)
 	}
 	if !told {
 		t.say("No limit counts this login.").end()
@@ -145,7 +162,8 @@ func (h *hearing) tellLimits(t *story) {
 }
 
 // tellLimit tells of one limit and, if it is exceeded, what comes of it.
-func (h *hearing) tellLimit(t *story, field string, n, limit int, newcomer bool, going func(int) bool) {
+func (h *hearing) tellLimit(t *story, k int, newcomer bool, going func(int) bool) {
+	n, limit, field := h.counted(k), h.limits[k].most, h.limits[k].field
 	t.number(int64(n))
 	if newcomer {
 		t.say(" with the newcomer, ")
@@ -175,15 +193,23 @@ func (h *hearing) tellLimit(t *story, field string, n, limit int, newcomer bool,
 	}
 	switch {
 	case h.outcome == Allow && value == Deny:
-		t.say("What hibernates or does not answer makes room. ")
+		t.say("What ").say(h.ghostly()).say(" makes room. ")
 		h.tellGoing(t, going)
 	case h.outcome == Allow:
 		h.tellGoing(t, going)
-	case h.field == field:
+	case h.code == CodeLimit && h.limit == k:
 		h.tellInTheWay(t)
 	default:
 		t.say("What decides is ").say(h.field).say(".").end()
 	}
+}
+
+// ghostly says what a session is that holds its place in name only.
+func (h *hearing) ghostly() string {
+	if h.f.Rule.HibernatingCounts {
+		return "does not answer"
+	}
+	return "hibernates or does not answer"
 }
 
 // tellInTheWay names who keeps the newcomer out, or may.
@@ -267,6 +293,8 @@ func (h *hearing) session(t *story, s *Session) {
 		t.say("answers, ")
 	case Silent:
 		t.say("does not answer, ")
+	case Asleep:
+		t.say("found hibernating, ")
 	}
 	if !s.LastSeenAt.IsZero() {
 		t.say("idle ").number(int64(max(0, h.now.Sub(s.LastSeenAt)) / time.Second)).say(" s, ")
@@ -283,34 +311,21 @@ func (h *hearing) any(is func(int) bool) bool {
 	return false
 }
 
-// counted is how many sessions the limit of a platform ("": max_sessions) had to judge, with the newcomer.
-func (h *hearing) counted(platform string) int {
+// counted is how many sessions a limit had to judge, with the newcomer.
+func (h *hearing) counted(k int) int {
 	n := 0
-	if platform == "" || platform == platformOf(h.f.Newcomer.Platform) {
+	if h.countsNewcomer(k) {
 		n++
 	}
 	for i, m := range h.marks {
 		switch {
-		case m.goes == byOwnDevice, m.goes == bySameResource:
-		case platform == "" && m.goes == byPlatformLimit && h.outcome == Allow:
-		case h.on(i, platform):
+		case m.exempt, m.goes == byOwnDevice, m.goes == bySameResource:
+		case m.goes == byLimit && m.limit < k && h.outcome == Allow:
+		case h.on(i, k):
 			n++
 		}
 	}
 	return n
-}
-
-// limitedPlatforms returns the platforms that have a limit, in a fixed order.
-func (h *hearing) limitedPlatforms() []string {
-	if len(h.f.Rule.MaxPerPlatform) == 0 {
-		return nil
-	}
-	names := make([]string, 0, len(h.f.Rule.MaxPerPlatform))
-	for name := range h.f.Rule.MaxPerPlatform {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // setBy says where a field comes from.

@@ -30,6 +30,7 @@ const (
 	Unprobed Verdict = ""
 	Alive    Verdict = "alive"
 	Silent   Verdict = "silent" // does not answer, or is gone
+	Asleep   Verdict = "asleep" // hibernates by now
 )
 
 // Session is a live session of the account, the newcomer's own not among them.
@@ -38,8 +39,12 @@ type Session struct {
 	Resource   string
 	Device     int64 // 0: unknown
 	DeviceName string
+	DeviceID   string // the device's public id; only needed for a rule with exempt
+	Registered bool   // the device was registered by the app backend
 	Identity   Identity
 	Platform   string
+	IP         string
+	Client     string // software, as it says itself
 	State      State
 	StartedAt  time.Time
 	LastSeenAt time.Time
@@ -48,11 +53,16 @@ type Session struct {
 
 // Newcomer is the login to be judged.
 type Newcomer struct {
-	Resource string
-	Device   int64 // 0: unknown
-	Identity Identity
-	Platform string
-	Blocked  bool // its device is: it is denied before anything else
+	Resource   string
+	Device     int64  // 0: unknown
+	DeviceID   string // public id; "": unknown
+	Registered bool   // the device was registered by the app backend
+	Identity   Identity
+	Platform   string
+	IP         string
+	Secure     bool   // encrypted
+	Client     string // software, as it says itself
+	Blocked    bool   // its device is: it is denied before anything else
 }
 
 // Facts is all that a decision rests on.
@@ -61,6 +71,19 @@ type Facts struct {
 	Newcomer Newcomer
 	Sessions []Session
 	Rule     Effective
+	Groups   map[string][]string // platform groups: name → platforms
+	Group    string              // of the account; "": none
+	// Condition is Rule.Condition, compiled; nil: Decide compiles it, which takes a hundred times as long as to run it.
+	Condition *Condition
+}
+
+// subject is one of the account's sessions, or the newcomer, for the matchers of exempt: a device counts there if it is registered.
+func (f *Facts) subject(resource, client, ip, deviceID string, registered bool) Subject {
+	s := Subject{Account: f.Account, Group: f.Group, Resource: resource, Client: client, IP: ip}
+	if registered {
+		s.DeviceID = deviceID
+	}
+	return s
 }
 
 // Outcome of a decision.
@@ -83,6 +106,7 @@ const (
 	CodeOwnReconnect Code = "own_reconnect"
 	CodeLimit        Code = "limit"
 	CodeSameResource Code = "same_resource"
+	CodeCondition    Code = "condition"
 	CodeBlocked      Code = "blocked"
 )
 

@@ -1,47 +1,138 @@
 package rules
 
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
+
 // unknownPlatform is the platform of a device that nothing is known of.
 const unknownPlatform = "unknown"
 
 // UnknownPlatform is the platform of a device that no matcher fits.
 const UnknownPlatform = unknownPlatform
 
-// Matcher tells a platform by what a client says of itself. All fields that are given have to match; an empty one is not given.
-// Patterns are globs: * for any characters, ? for one, letters of either case alike.
-type Matcher struct {
-	Platform string `json:"platform"`
-	Resource string `json:"resource,omitempty"`
-	Client   string `json:"client,omitempty"` // software name
+// Platforms says how a device's platform is told, and which platforms have a name together.
+type Platforms struct {
+	Matchers Matchers            `json:"matchers"` // the first that fits decides
+	Groups   map[string][]string `json:"groups"`
 }
 
-// Match reports whether the matcher fits. One without any pattern fits nothing.
-func (m Matcher) Match(resource, client string) bool {
-	if m.Resource == "" && m.Client == "" {
-		return false
-	}
-	return (m.Resource == "" || matchGlob(m.Resource, resource)) && (m.Client == "" || matchGlob(m.Client, client))
+// ShippedPlatforms returns what holds until an operator says otherwise; the caller may change it.
+func ShippedPlatforms() Platforms {
+	return Platforms{Matchers: append(Matchers(nil), shippedMatchers...), Groups: map[string][]string{"mobile": {"ios", "android"}}}
 }
-
-// Matchers is an ordered list: the first that fits decides.
-type Matchers []Matcher
 
 // Platform returns the platform of the first matcher that fits, else "unknown".
-func (ms Matchers) Platform(resource, client string) string {
-	for _, m := range ms {
-		if m.Match(resource, client) {
-			return m.Platform
+func (ms Matchers) Platform(s Subject) string {
+	for i := range ms {
+		if ms[i].Match(s) {
+			return ms[i].Platform
 		}
 	}
 	return unknownPlatform
 }
 
-// Platform tells a device's platform by the shipped matchers: "ios", "android", "web", "desktop", "bot", else "unknown".
-func Platform(resource, client string) string {
-	return shippedMatchers.Platform(resource, client)
+// Bounds of platforms.
+const (
+	maxMatchers = 500
+	maxGroups   = 100
+)
+
+// ParsePlatforms reads platforms from JSON, {"matchers": […], "groups": {…}}, and checks all of it as Parse does. The matchers have to be there; without groups there are none.
+func ParsePlatforms(data []byte) (Platforms, error) {
+	pl := Platforms{Groups: map[string][]string{}}
+	if err := checkSyntax(data); err != nil {
+		return Platforms{}, err
+	}
+	p := newParser(data)
+	err := p.object("", `must be a JSON object with matchers and groups`, func(name, at string) error {
+		var err error
+		switch name {
+		case "matchers":
+			pl.Matchers, err = p.matchers(at, maxMatchers, platformMatcher())
+		case "groups":
+			err = p.object(at, `must be an object of group and platforms, such as {"mobile": ["ios", "android"]}`, func(name, here string) error {
+				switch {
+				case !platformName(name):
+					return invalid(here, "a group's name must be 1 to 64 printable characters")
+				case len(pl.Groups) == maxGroups:
+					return invalid(here, "at most 100 groups of platforms can be named")
+				}
+				pl.Groups[name], err = p.platformSet(here)
+				return err
+			})
+		default:
+			return &FieldError{UnknownField, at, "unknown field " + quoted(name) + "; platforms have matchers, groups"}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return Platforms{}, err
+	case pl.Matchers == nil:
+		return Platforms{}, invalid("/matchers", "must be there: the list of matchers, which may be empty")
+	}
+	return pl, pl.checkGroups()
 }
 
-// ShippedMatchers returns the matchers that Platform goes by.
-func ShippedMatchers() Matchers { return append(Matchers(nil), shippedMatchers...) }
+// checkGroups refuses names that could mean two things.
+func (pl Platforms) checkGroups() error {
+	for _, name := range slices.Sorted(maps.Keys(pl.Groups)) {
+		if pl.matched(name) {
+			return invalid(pointer("/groups", name), quoted(name)+" is a platform of a matcher already; a group needs a name of its own")
+		}
+		for i, member := range pl.Groups[name] {
+			if _, ok := pl.Groups[member]; ok {
+				return invalid(pointer("/groups", name)+"/"+strconv.Itoa(i), quoted(member)+" is a group; a group has platforms only")
+			}
+		}
+	}
+	return nil
+}
+
+func (pl Platforms) matched(platform string) bool {
+	return platform == unknownPlatform || slices.ContainsFunc(pl.Matchers, func(m Matcher) bool { return m.Platform == platform })
+}
+
+// Warnings names the members of groups that no matcher gives. Devices may be registered with such a platform, so it is no error.
+func (pl Platforms) Warnings() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(pl.Groups)) {
+		for i, member := range pl.Groups[name] {
+			if !pl.matched(member) {
+				out = append(out, unmatched(pointer("/groups", name)+"/"+strconv.Itoa(i), member))
+			}
+		}
+	}
+	return out
+}
+
+// RuleWarnings names the platforms of a rule that are no group and that no matcher gives.
+func (pl Platforms) RuleWarnings(r Rule) []string {
+	known := func(name string) bool {
+		_, group := pl.Groups[name]
+		return group || pl.matched(name)
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(r.MaxPerPlatform.Value)) {
+		if !known(name) {
+			out = append(out, unmatched(pointer("/"+fieldMaxPerPlatform, name), name))
+		}
+	}
+	for i, set := range r.Exclusive.Value {
+		for j, name := range set {
+			if !known(name) {
+				out = append(out, unmatched("/"+fieldExclusive+"/"+strconv.Itoa(i)+"/"+strconv.Itoa(j), name))
+			}
+		}
+	}
+	return out
+}
+
+func unmatched(at, platform string) string {
+	return at + ": no matcher gives the platform " + quoted(platform) + "; only devices that are registered with it have it."
+}
 
 // shippedMatchers are read only. A resource's first word speaks before a later one, and the resource before the software's name.
 // Short words (ios, mac, win, bot) are matched between separators only: "kiosk", "machine" and "winnie" are none of them.
@@ -184,3 +275,6 @@ var shippedMatchers = Matchers{
 	{Platform: "desktop", Client: "*client/pc"},
 	{Platform: "desktop", Client: "*client/console"},
 }
+
+// GroupName reports whether a group of accounts may be called so: 1 to 64 printable characters.
+func GroupName(name string) bool { return platformName(name) }

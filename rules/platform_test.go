@@ -98,7 +98,7 @@ func TestPlatform(t *testing.T) {
 		{strings.Repeat("語", 341), "", "unknown"},
 	}
 	for _, tt := range tests {
-		if got := Platform(tt.resource, tt.client); got != tt.want {
+		if got := shippedMatchers.Platform(Subject{Resource: tt.resource, Client: tt.client}); got != tt.want {
 			t.Errorf("Platform(%q, %q) = %s, want %s", tt.resource, tt.client, got, tt.want)
 		}
 	}
@@ -118,18 +118,18 @@ func TestMatchers(t *testing.T) {
 		{"a field that is not given is not looked at", "x", "kodi", "kodi"},
 		{"one without patterns fits nothing", "", "", "unknown"},
 	} {
-		if got := ms.Platform(tt.resource, tt.client); got != tt.want {
+		if got := ms.Platform(Subject{Resource: tt.resource, Client: tt.client}); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.words, got, tt.want)
 		}
 	}
 }
 
-func TestShippedMatchersAreACopy(t *testing.T) {
+func TestShippedPlatformsAreACopy(t *testing.T) {
 	t.Parallel()
-	ms := ShippedMatchers()
-	want := ShippedMatchers()
-	ms[0] = Matcher{}
-	if diff := cmp.Diff(want, ShippedMatchers()); diff != "" {
+	pl, want := ShippedPlatforms(), ShippedPlatforms()
+	pl.Matchers[0] = Matcher{}
+	pl.Groups["mobile"][0] = "x"
+	if diff := cmp.Diff(want, ShippedPlatforms()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -64,10 +64,14 @@ const (
 type Rule struct {
 	MaxSessions       Field[*int]                         `json:"max_sessions,omitzero"`
 	MaxPerPlatform    Field[map[string]int]               `json:"max_per_platform,omitzero"`
+	Exclusive         Field[[][]string]                   `json:"exclusive,omitzero"` // sets of platforms
 	OnExcess          Field[OnExcess]                     `json:"on_excess,omitzero"`
 	SameResource      Field[SameResource]                 `json:"same_resource,omitzero"`
 	GhostAfterSeconds Field[int]                          `json:"ghost_after_seconds,omitzero"`
-	Text              Field[map[string]map[string]string] `json:"text,omitzero"` // code → language → text
+	HibernatingCounts Field[bool]                         `json:"hibernating_counts,omitzero"`
+	Exempt            Field[Matchers]                     `json:"exempt,omitzero"`
+	Condition         Field[*string]                      `json:"condition,omitzero"` // CEL
+	Text              Field[map[string]map[string]string] `json:"text,omitzero"`      // code → language → text
 	DenyCondition     Field[string]                       `json:"deny_condition,omitzero"`
 	Enforce           Field[bool]                         `json:"enforce,omitzero"`
 }
@@ -85,9 +89,13 @@ func Kept(data []byte) (Rule, error) {
 type Effective struct {
 	MaxSessions       *int                         `json:"max_sessions"`
 	MaxPerPlatform    map[string]int               `json:"max_per_platform"`
+	Exclusive         [][]string                   `json:"exclusive"`
 	OnExcess          OnExcess                     `json:"on_excess"`
 	SameResource      SameResource                 `json:"same_resource"`
 	GhostAfterSeconds int                          `json:"ghost_after_seconds"`
+	HibernatingCounts bool                         `json:"hibernating_counts"`
+	Exempt            Matchers                     `json:"exempt"`
+	Condition         *string                      `json:"condition"`
 	Text              map[string]map[string]string `json:"text"`
 	DenyCondition     string                       `json:"deny_condition"`
 	Enforce           bool                         `json:"enforce"`

@@ -47,18 +47,19 @@ func (e *SyntaxError) Error() string {
 // Bounds of a rule's values.
 const (
 	maxLimit     = 1_000_000
-	maxPlatforms = 100
+	maxPlatforms = 100 // with a limit, or in one set
+	maxSets      = 100
+	maxExempt    = 100
 	maxGhostWait = 4 // seconds; a bind is held for 5
 )
 
-// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions, no value out
+// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions and condition, no value out
 // of bounds. Its error is a *SyntaxError, or a *FieldError for the first wrong field in the order of the text.
 func Parse(data []byte) (Rule, error) {
 	if err := checkSyntax(data); err != nil {
 		return Rule{}, err
 	}
-	p := parser{json.NewDecoder(bytes.NewReader(data))}
-	p.dec.UseNumber()
+	p := newParser(data)
 	var r Rule
 	err := p.object("", `must be a JSON object, such as {"max_sessions": 1}`, func(name, at string) error {
 		var err error
@@ -68,16 +69,24 @@ func Parse(data []byte) (Rule, error) {
 			r.MaxSessions.Set = true
 		case fieldMaxPerPlatform:
 			r.MaxPerPlatform, err = set(p.platforms(at))
+		case fieldExclusive:
+			r.Exclusive, err = set(p.exclusive(at))
 		case fieldOnExcess:
-			r.OnExcess, err = set(oneOf(&p, at, EvictOldest, EvictIdle, Deny))
+			r.OnExcess, err = set(oneOf(p, at, EvictOldest, EvictIdle, Deny))
 		case fieldSameResource:
-			r.SameResource, err = set(oneOf(&p, at, Replace, DenySameResource))
+			r.SameResource, err = set(oneOf(p, at, Replace, DenySameResource))
 		case fieldGhostAfterSeconds:
 			r.GhostAfterSeconds, err = set(p.integer(at, maxGhostWait, "must be a whole number of seconds from 1 to 4"))
+		case fieldHibernatingCounts:
+			r.HibernatingCounts, err = set(p.boolean(at))
+		case fieldExempt:
+			r.Exempt, err = set(p.matchers(at, maxExempt, exemptMatcher()))
+		case fieldCondition:
+			r.Condition, err = set(p.condition(at))
 		case fieldText:
 			r.Text, err = set(p.texts(at))
 		case fieldDenyCondition:
-			r.DenyCondition, err = set(oneOf(&p, at, conditionConstraint, conditionConflict))
+			r.DenyCondition, err = set(oneOf(p, at, conditionConstraint, conditionConflict))
 		case fieldEnforce:
 			r.Enforce, err = set(p.boolean(at))
 		default:
@@ -93,8 +102,8 @@ func Parse(data []byte) (Rule, error) {
 
 func ruleFields() []string {
 	return []string{
-		fieldMaxSessions, fieldMaxPerPlatform, fieldOnExcess, fieldSameResource,
-		fieldGhostAfterSeconds, fieldText, fieldDenyCondition, fieldEnforce,
+		fieldMaxSessions, fieldMaxPerPlatform, fieldExclusive, fieldOnExcess, fieldSameResource, fieldGhostAfterSeconds,
+		fieldHibernatingCounts, fieldExempt, fieldCondition, fieldText, fieldDenyCondition, fieldEnforce,
 	}
 }
 
@@ -142,6 +151,12 @@ func set[T any](v T, err error) (Field[T], error) { return Of(v), err }
 // parser reads a document whose syntax is known to be right, token by token.
 type parser struct{ dec *json.Decoder }
 
+func newParser(data []byte) *parser {
+	p := &parser{json.NewDecoder(bytes.NewReader(data))}
+	p.dec.UseNumber()
+	return p
+}
+
 func (p *parser) next() (json.Token, error) {
 	tok, err := p.dec.Token()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -177,6 +192,36 @@ func (p *parser) object(at, want string, member func(name, at string) error) err
 	}
 	_, err = p.next()
 	return err
+}
+
+// array reads an array; element is called for each element, with its pointer, and has to read it.
+func (p *parser) array(at, want string, element func(at string) error) error {
+	tok, err := p.next()
+	if err != nil {
+		return err
+	}
+	if tok != json.Delim('[') {
+		return invalid(at, want)
+	}
+	for i := 0; p.dec.More(); i++ {
+		if err := element(at + "/" + strconv.Itoa(i)); err != nil {
+			return err
+		}
+	}
+	_, err = p.next()
+	return err
+}
+
+func (p *parser) text(at string) (string, error) {
+	tok, err := p.next()
+	if err != nil {
+		return "", err
+	}
+	s, ok := tok.(string)
+	if !ok {
+		return "", invalid(at, "must be a string")
+	}
+	return s, nil
 }
 
 func (p *parser) limitOrNull(at string) (*int, error) {
@@ -248,7 +293,7 @@ func (p *parser) platforms(at string) (map[string]int, error) {
 	limits := map[string]int{}
 	err := p.object(at, `must be an object of platform and limit, such as {"web": 3}`, func(name, here string) error {
 		switch {
-		case name == "" || clean(name) != name:
+		case !platformName(name):
 			return invalid(here, "a platform's name must be 1 to 64 printable characters")
 		case len(limits) == maxPlatforms:
 			return invalid(here, "at most 100 platforms can have a limit")
@@ -258,6 +303,46 @@ func (p *parser) platforms(at string) (map[string]int, error) {
 		return err
 	})
 	return limits, err
+}
+
+// platformName reports whether a platform or a group of them may be called so.
+func platformName(name string) bool { return name != "" && clean(name) == name }
+
+func (p *parser) exclusive(at string) ([][]string, error) {
+	sets := [][]string{}
+	err := p.array(at, `must be a list of sets of platforms, such as [["ios","android"]]`, func(here string) error {
+		if len(sets) == maxSets {
+			return invalid(here, "at most 100 sets can be exclusive")
+		}
+		set, err := p.platformSet(here)
+		sets = append(sets, set)
+		return err
+	})
+	return sets, err
+}
+
+// platformSet reads a list of 1 to 100 distinct names.
+func (p *parser) platformSet(at string) ([]string, error) {
+	names := []string{}
+	err := p.array(at, `must be a list of platforms, such as ["ios","android"]`, func(here string) error {
+		name, err := p.text(here)
+		switch {
+		case err != nil:
+			return err
+		case !platformName(name):
+			return invalid(here, "a platform's name must be 1 to 64 printable characters")
+		case slices.Contains(names, name):
+			return invalid(here, quoted(name)+" is given twice; give it once")
+		case len(names) == maxPlatforms:
+			return invalid(here, "at most 100 platforms can be in a set")
+		}
+		names = append(names, name)
+		return nil
+	})
+	if err == nil && len(names) == 0 {
+		err = invalid(at, "must name at least one platform")
+	}
+	return names, err
 }
 
 func (p *parser) texts(at string) (map[string]map[string]string, error) {
@@ -284,13 +369,9 @@ func (p *parser) textsOf(at string) (map[string]string, error) {
 				return invalid(here, "the language of "+quoted(tag)+" is given twice; give it once")
 			}
 		}
-		tok, err := p.next()
+		text, err := p.text(here)
 		if err != nil {
 			return err
-		}
-		text, ok := tok.(string)
-		if !ok {
-			return invalid(here, "must be a string")
 		}
 		texts[tag] = text
 		if problem := checkText(text); problem != "" {

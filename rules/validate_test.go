@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,6 +19,10 @@ func TestParseTakesWhatIsRight(t *testing.T) {
 		`{"max_sessions":1}`,
 		`{"max_sessions":1000000,"max_per_platform":{},"on_excess":"evict_idle","same_resource":"deny","ghost_after_seconds":4,"text":{},"deny_condition":"conflict","enforce":false}`,
 		`{"max_per_platform":{"mobile phone":2,"web":1},"on_excess":"deny","same_resource":"replace","ghost_after_seconds":1,"deny_condition":"resource-constraint","enforce":true}`,
+		`{"exclusive":[],"hibernating_counts":false,"exempt":[]}`,
+		`{"exclusive":[["ios","web"],["mobile"]],"hibernating_counts":true,"exempt":[{"account":"*-bot@example.org"},{"device_id":"dev_1","cidr":"2001:db8::/32","resource":"b?t","client":"*","trust_client_claims":true}]}`,
+		`{"condition":null}`,
+		`{"condition":"account.group in ['vip', 'gold'] || now.getHours('Asia/Tokyo') \u003c 18 || session.resource.matches('^[a-z]{1,30}$')"}`,
 		`{"on_excess":"evict_oldest","text":{"blocked":{},"takeover":{"en":"{device} ({platform}) at {time}, {seconds}","ja":"別の端末","sr-Latn-RS":"Drugi uređaj","zh-Hant":"其他裝置"}}}`,
 	} {
 		r, err := Parse([]byte(text))
@@ -53,7 +58,7 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"null", `null`, InvalidField, "", "must be a JSON object"},
 		{"an unknown field", `{"max_session":1}`, UnknownField, "/max_session", `unknown field "max_session"; a rule has max_sessions, `},
 		{"names are case-sensitive", `{"Max_Sessions":1}`, UnknownField, "/Max_Sessions", "unknown field"},
-		{"fields of later parts", `{"exclusive":[]}`, UnknownField, "/exclusive", "unknown field"},
+		{"fields of later parts", `{"max_idle_seconds":1}`, UnknownField, "/max_idle_seconds", "unknown field"},
 		{"a hostile name", `{"a/b~c\u202e` + strings.Repeat("x", 100) + `":1}`, UnknownField, "/a~1b~0c\u202e" + strings.Repeat("x", 58) + "…", `\u202e`},
 		{"a field given twice", `{"enforce":true,"enforce":true}`, InvalidField, "/enforce", "given twice"},
 		{"the same by an escape", `{"enforce":true,"\u0065nforce":true}`, InvalidField, "/enforce", "given twice"},
@@ -78,6 +83,52 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"a platform's limit 0", `{"max_per_platform":{"web":0}}`, InvalidField, "/max_per_platform/web", "from 1 to 1000000"},
 		{"a platform's limit null", `{"max_per_platform":{"web":null}}`, InvalidField, "/max_per_platform/web", "leave the platform out"},
 		{"a platform twice", `{"max_per_platform":{"web":1,"web":2}}`, InvalidField, "/max_per_platform/web", "given twice"},
+
+		{"sets that are no list", `{"exclusive":{"a":"b"}}`, InvalidField, "/exclusive", "must be a list of sets"},
+		{"sets null", `{"exclusive":null}`, InvalidField, "/exclusive", "must be a list of sets"},
+		{"one set only", `{"exclusive":["ios","web"]}`, InvalidField, "/exclusive/0", "must be a list of platforms"},
+		{"an empty set", `{"exclusive":[["ios"],[]]}`, InvalidField, "/exclusive/1", "must name at least one platform"},
+		{"a set with an empty name", `{"exclusive":[["ios",""]]}`, InvalidField, "/exclusive/0/1", "1 to 64 printable"},
+		{"a set with a number", `{"exclusive":[["ios",1]]}`, InvalidField, "/exclusive/0/1", "must be a string"},
+		{"a set with a name twice", `{"exclusive":[["ios","ios"]]}`, InvalidField, "/exclusive/0/1", "given twice"},
+		{"a set without end", `{"exclusive":[[` + manyNames(101) + `]]}`, InvalidField, "/exclusive/0/100", "at most 100"},
+		{"sets without end", `{"exclusive":[` + strings.TrimSuffix(strings.Repeat(`["a"],`, 101), ",") + `]}`, InvalidField, "/exclusive/100", "at most 100"},
+		{"hibernating_counts as a number", `{"hibernating_counts":1}`, InvalidField, "/hibernating_counts", "must be true or false"},
+
+		{"exempt that is no list", `{"exempt":{}}`, InvalidField, "/exempt", "must be a list of matchers"},
+		{"an exempt name", `{"exempt":["bob"]}`, InvalidField, "/exempt/0", "must be an object such as"},
+		{"an exempt matcher of nothing", `{"exempt":[{}]}`, InvalidField, "/exempt/0", "at least one pattern"},
+		{"trust alone", `{"exempt":[{"trust_client_claims":true}]}`, InvalidField, "/exempt/0", "at least one pattern"},
+		{"an unknown field of a matcher", `{"exempt":[{"account":"a@b","ip":"::1"}]}`, UnknownField, "/exempt/0/ip", "account, group, device_id, cidr, resource, client"},
+		{"a platform is no exemption", `{"exempt":[{"platform":"ios"}]}`, UnknownField, "/exempt/0/platform", "unknown field"},
+		{"a claimed resource", `{"exempt":[{"account":"a@b"},{"resource":"bot"}]}`, InvalidField, "/exempt/1/resource", `"trust_client_claims": true`},
+		{"a claimed client, expressly not trusted", `{"exempt":[{"client":"bot","trust_client_claims":false}]}`, InvalidField, "/exempt/0/client", `"trust_client_claims": true`},
+		{"trust in words", `{"exempt":[{"client":"bot","trust_client_claims":"yes"}]}`, InvalidField, "/exempt/0/trust_client_claims", "must be true or false"},
+		{"a range that is none", `{"exempt":[{"cidr":"192.0.2.0/33"}]}`, InvalidField, "/exempt/0/cidr", "192.0.2.0/24"},
+		{"an address without its length", `{"exempt":[{"cidr":"192.0.2.1"}]}`, InvalidField, "/exempt/0/cidr", "/32"},
+		{"IPv4 in IPv6's clothes", `{"exempt":[{"cidr":"::ffff:192.0.2.0/120"}]}`, InvalidField, "/exempt/0/cidr", "192.0.2.0/24"},
+		{"a device's name", `{"exempt":[{"device_id":"my phone"}]}`, InvalidField, "/exempt/0/device_id", `"dev_"`},
+		{"an empty pattern", `{"exempt":[{"account":""}]}`, InvalidField, "/exempt/0/account", "must not be empty"},
+		{"a pattern of classes", `{"exempt":[{"account":"bot[0-9]@*"}]}`, InvalidField, "/exempt/0/account", `"[" is not known`},
+		{"a pattern with a control character", `{"exempt":[{"account":"a\u0007"}]}`, InvalidField, "/exempt/0/account", "U+0007"},
+		{"a pattern without end", `{"exempt":[{"account":"` + strings.Repeat("x", 257) + `"}]}`, InvalidField, "/exempt/0/account", "at most 256"},
+		{"a pattern that is no string", `{"exempt":[{"account":7}]}`, InvalidField, "/exempt/0/account", "must be a string"},
+		{"exemptions without end", `{"exempt":[` + strings.TrimSuffix(strings.Repeat(`{"account":"a@b"},`, 101), ",") + `]}`, InvalidField, "/exempt/100", "at most 100"},
+
+		{"a condition that is no text", `{"condition":true}`, InvalidField, "/condition", "must be a condition in CEL"},
+		{"an empty condition", `{"condition":" "}`, InvalidField, "/condition", "or null for none"},
+		{"a condition that does not compile", `{"condition":"session.secure &&"}`, InvalidField, "/condition", "line 1, column 18: Syntax error"},
+		{"a condition that names what is not there", `{"condition":"true &&\n account.jidd == ''"}`, InvalidField, "/condition", "line 2, column 9: undeclared reference to 'account.jidd'"},
+		{"a condition that compares what cannot be", `{"condition":"device.id == 1"}`, InvalidField, "/condition", "line 1, column 11: found no matching overload"},
+		{"a condition that yields a number", `{"condition":"1 + 1"}`, InvalidField, "/condition", "line 1, column 1: must yield true or false (bool), yields int"},
+		{"a condition that yields whatever", `{"condition":"dyn(true)"}`, InvalidField, "/condition", "yields dyn"},
+		{"a condition that is too costly", `{"condition":"session.resource.contains(account.jid)"}`, InvalidField, "/condition", "too costly"},
+		{"a pattern from a client", `{"condition":"account.jid.matches(session.resource)"}`, InvalidField, "/condition", "column 28: the pattern of matches must be written out"},
+		{"a pattern that is none", `{"condition":"matches(session.resource, '(')"}`, InvalidField, "/condition", "missing closing )"},
+		{"a pattern that is too large", `{"condition":"session.resource.matches('((a{1,10}){1,10}){1,10}')"}`, InvalidField, "/condition", "the pattern is too large"},
+		{"a condition without end", `{"condition":"` + strings.Repeat("!", 4096) + `true"}`, InvalidField, "/condition", "at most 4096 characters, has 4100"},
+		{"a condition that is too deep", `{"condition":"` + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500) + `"}`, InvalidField, "/condition", "line 1, column "},
+		{"loops in loops", `{"condition":"[1].all(x, [1].all(y, x == y))"}`, InvalidField, "/condition", "nesting limit"},
 
 		{"an unknown on_excess", `{"on_excess":"evict_newest"}`, InvalidField, "/on_excess", `must be "evict_oldest", "evict_idle" or "deny"`},
 		{"choose comes later", `{"on_excess":"choose"}`, InvalidField, "/on_excess", `must be "evict_oldest"`},
@@ -128,6 +179,14 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyNames(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"p%d"`, i)
+	}
+	return strings.Join(names, ",")
 }
 
 func TestParseBoundsTheNumberOfPlatforms(t *testing.T) {
@@ -185,6 +244,7 @@ func FuzzParse(f *testing.F) {
 		`{"text":{"takeover":{"zh-Hans":"{device}{platform}{time}{seconds}"}},"enforce":false,"ghost_after_seconds":3}`,
 		`{"max_sessions":1,"max_sessions":2}`, `{"a":{"b":[[[[]]]]}}`, "{\"\xff\":1}", `{"text":{"kick":{"en":"\ud800"}}}`,
 		`{"max_sessions":1e999}`, `{"deny_condition":"conflict"} `, `{"max_per_platform":{"\u0000":1}}`,
+		`{"exclusive":[["ios","web"]],"hibernating_counts":true,"exempt":[{"cidr":"::/0"},{"resource":"a*","trust_client_claims":true}]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -202,13 +262,14 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := Parse(text)
+		again, err := Kept(text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 		if diff := cmp.Diff(r, again); diff != "" {
 			t.Fatalf("%s: %s", text, diff)
 		}
+		_ = ShippedPlatforms().RuleWarnings(r)
 		_ = Decide(Facts{Rule: Merge(LevelRule{LevelAccount, r})}, eight)
 	})
 }

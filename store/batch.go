@@ -11,8 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/bindgate/bindgate/rules"
 )
 
 // Fence proves that its holder owned a link when it was given. The zero Fence is of no link: for changes that do not come from one.
@@ -73,6 +71,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 	if err := b.load(ctx, fence, mode); err != nil {
 		return nil, translate(err)
 	}
+	if b.platforms, err = s.platformsAt(ctx, b.conn, b.platformsVersion); err != nil {
+		return nil, fmt.Errorf("batch: %w", err)
+	}
 	if busy, err = b.create(ctx, mode); err != nil {
 		return nil, translate(err)
 	}
@@ -88,6 +89,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 	}
 	for i := range wants {
 		if !skip[i] {
+			if r := b.records[i]; r != nil {
+				r.Platforms = b.platforms.Platforms
+			}
 			apply(i, b.records[i])
 		}
 	}
@@ -103,7 +107,10 @@ type batch struct {
 	index   map[Key]int
 	records []*Record
 	now     time.Time
-	general []rules.LevelRule // the default
+	levels  levels
+
+	platforms        *KeptPlatforms
+	platformsVersion int64
 }
 
 func uuids(n int, key func(i int) Key) []pgtype.UUID {
@@ -147,20 +154,17 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), last_ask from accounts where key = any($1) order by key for update"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask from accounts where key = any($1) order by key for update"
 	if mode == SkipBusy {
 		lock += " skip locked"
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
-	// There is always a default rule; its row brings the clock after the locks, and the fence.
-	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $2), 0) from rules
-		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, subjects, fence.Link).
+	// There is always a default rule; its row brings the clock after the locks, the fence, and which platforms there are.
+	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $4), 0), (select version from platforms) from (`+levelRules+`) r`,
+		subjects, domainsOf(subjects), keys, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
-	if len(devices) > 0 {
-		q.Queue("select "+deviceColumns+` from unnest($1::uuid[], $2::bigint[]) w(account, id)
-				cross join lateral (select * from devices d where d.account = w.account and d.id = w.id limit 1) d`, deviceKeys, devices).Query(b.scanDevices)
-	}
+	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
 	if len(known) > 0 {
 		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and exists (
 			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource))`, known).Query(b.scanDevices)
@@ -178,7 +182,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 
 func (b *batch) finish(r *Record) {
 	r.Now = b.now
-	r.Levels = append(r.Levels, b.general...)
+	r.Levels = b.levels.of(r.JID, r.Group)
 	slices.SortFunc(r.Sessions, func(x, y *Session) int { return cmp.Compare(x.Generation, y.Generation) })
 }
 
@@ -186,7 +190,7 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.lastAsk); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
@@ -235,25 +239,23 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 		var scope, subject string
 		var fields []byte
 		var found int64
-		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found); err != nil {
+		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found, &b.platformsVersion); err != nil {
 			return err
 		}
 		if found != fence {
 			return ErrFenced
 		}
-		rule, err := rules.Kept(fields)
-		if err != nil {
-			return fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
-		}
-		level := rules.LevelRule{Level: rules.Level(scope), Rule: rule}
-		if scope == "default" {
-			b.general = append(b.general, level)
-		} else if i, ok := b.index[KeyOf(subject)]; ok && b.records[i] != nil {
-			b.records[i].Levels = append(b.records[i].Levels, level)
+		if err := b.levels.add(scope, subject, fields); err != nil {
+			return err
 		}
 	}
 	return rows.Err()
 }
+
+// loadDevices finds the registered devices of $1, for the sessions that they have, and those that are named.
+const loadDevices = "select " + deviceColumns + ` from (select * from devices where account = any($1) and registered
+		union all select n.* from unnest($2::uuid[], $3::bigint[]) w(account, id)
+			cross join lateral (select * from devices d where d.account = w.account and d.id = w.id and not d.registered limit 1) n) d`
 
 const deviceColumns = `d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
 	coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at`

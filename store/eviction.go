@@ -91,41 +91,6 @@ func (s *Store) HastenBinds(ctx context.Context, link, domain string, wait time.
 	return nil
 }
 
-// levels returns a function that gives the rules, strongest first, of each of the accounts.
-func (s *Store) levels(ctx context.Context, jids []string) (func(jid string) []rules.LevelRule, error) {
-	rows, err := s.pool.Query(ctx, `select scope, subject, fields from rules
-		where scope = 'default' or scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())`, jids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	own := map[string]rules.LevelRule{}
-	var general []rules.LevelRule
-	for rows.Next() {
-		var scope, subject string
-		var fields []byte
-		if err := rows.Scan(&scope, &subject, &fields); err != nil {
-			return nil, err
-		}
-		rule, err := rules.Kept(fields)
-		if err != nil {
-			return nil, fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
-		}
-		level := rules.LevelRule{Level: rules.Level(scope), Rule: rule}
-		if scope == "default" {
-			general = append(general, level)
-		} else {
-			own[subject] = level
-		}
-	}
-	return func(jid string) []rules.LevelRule {
-		if l, ok := own[jid]; ok {
-			return append([]rules.LevelRule{l}, general...)
-		}
-		return general
-	}, rows.Err()
-}
-
 // Outcome is how far a session that was to be ended has got.
 type Outcome struct {
 	Generation   int64

@@ -15,6 +15,7 @@ type Account struct {
 	Generation int64
 	Revision   int64
 	Lang       string
+	Group      string // "": none
 }
 
 // Session is a live session.
@@ -110,11 +111,12 @@ type Event struct {
 // transaction ends; nothing is written before.
 type Record struct {
 	Account
-	Now      time.Time // the database's clock, after the lock
-	Sessions []*Session
-	Levels   []rules.LevelRule // strongest first
-	Answered *Decision         // the decision that Want.AskID already got, or nil
-	Ended    map[string]string // of Want.SIDs: those whose end is on record, with its reason
+	Now       time.Time // the database's clock, after the lock
+	Sessions  []*Session
+	Levels    []rules.LevelRule // strongest first
+	Platforms rules.Platforms   // for reading only
+	Answered  *Decision         // the decision that Want.AskID already got, or nil
+	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
 
 	lastAsk   string
 	devices   map[int64]*Device
@@ -166,7 +168,7 @@ func (r *Record) ByGeneration(g int64) *Session {
 	return nil
 }
 
-// Device returns a device that Want named, or nil if there is no such row.
+// Device returns a device that Want named or that is registered, or nil if there is no such row.
 func (r *Record) Device(id int64) *Device { return r.devices[id] }
 
 // Touch notes that the account changed.

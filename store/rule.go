@@ -14,10 +14,10 @@ import (
 	"github.com/bindgate/bindgate/rules"
 )
 
-// RuleScope names one rule: the default, or an account's own.
+// RuleScope names one rule.
 type RuleScope struct {
 	Level   rules.Level
-	Subject string // an account's bare JID; "" for the default
+	Subject string // an account's bare JID, a group's or a domain's name; "" for the default
 }
 
 // KeptRule is a rule as it is kept. Version grows over all rules and never comes back.
@@ -38,20 +38,18 @@ func (s *Store) FindRule(ctx context.Context, scope RuleScope) (KeptRule, error)
 
 // AccountRules returns what is set for an account, the strongest first, and the account's own rule, nil if it has none or it has expired.
 func (s *Store) AccountRules(ctx context.Context, bareJID string) ([]rules.LevelRule, *KeptRule, error) {
-	var levels []rules.LevelRule
 	var own *KeptRule
 	switch r, err := s.FindRule(ctx, RuleScope{rules.LevelAccount, bareJID}); {
 	case err == nil:
 		own = &r
-		levels = append(levels, rules.LevelRule{Level: rules.LevelAccount, Rule: r.Rule})
 	case !errors.Is(err, ErrNotFound):
 		return nil, nil, err
 	}
-	general, err := s.FindRule(ctx, RuleScope{Level: rules.LevelDefault})
+	of, err := s.levels(ctx, []string{bareJID})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("account rules: %w", err)
 	}
-	return append(levels, rules.LevelRule{Level: rules.LevelDefault, Rule: general.Rule}), own, nil
+	return of(bareJID), own, nil
 }
 
 // PutRule replaces a rule whole, with the event rule.changed in the same transaction. An account that is not on record yet is put there.
@@ -84,7 +82,7 @@ func (s *Store) PutRule(ctx context.Context, scope RuleScope, rule rules.Rule, e
 	return kept, created, nil
 }
 
-// DeleteRule unsets an account's rule, with the event rule.changed in the same transaction; ErrNotFound if it is unset or has expired.
+// DeleteRule unsets a rule other than the default, with the event rule.changed in the same transaction; ErrNotFound if it is unset or has expired.
 func (s *Store) DeleteRule(ctx context.Context, scope RuleScope, by string, check RuleCheck) error {
 	err := s.changeRule(ctx, scope, by, check, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
 		if current == nil {
@@ -129,9 +127,14 @@ func (s *Store) changeRule(ctx context.Context, scope RuleScope, by string, chec
 }
 
 func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {
-	if scope.Level == rules.LevelDefault {
+	switch scope.Level {
+	case rules.LevelDefault:
 		_, err := tx.Exec(ctx, `select from rules where scope = 'default' and subject = '' for update`)
 		return err
+	case rules.LevelDomain, rules.LevelGroup: // the row may not be there
+		_, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))`, string(scope.Level), scope.Subject)
+		return err
+	case rules.LevelAccount:
 	}
 	key := uuidOf(KeyOf(scope.Subject))
 	_, domain, _ := strings.Cut(scope.Subject, "@")
@@ -143,8 +146,15 @@ func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {
 }
 
 func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by string, data map[string]any) error {
-	e := Event{Type: "rule.changed", Account: scope.Subject}
+	e := Event{Type: "rule.changed"}
 	data["level"], data["by"] = scope.Level, by
+	switch scope.Level {
+	case rules.LevelAccount:
+		e.Account = scope.Subject
+	case rules.LevelDomain, rules.LevelGroup:
+		data[string(scope.Level)] = scope.Subject
+	case rules.LevelDefault:
+	}
 	var err error
 	if e.Data, err = json.Marshal(data); err != nil {
 		return err

@@ -7,6 +7,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,7 +15,8 @@ import (
 
 // Store is a pool of connections to the record. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool      *pgxpool.Pool
+	platforms atomic.Pointer[KeptPlatforms] // as last read
 }
 
 // Config says how to reach the database.

@@ -35,6 +35,7 @@ var rows = []struct {
 	{"takeover", takeover},
 	{"snapshot", snapshot},
 	{"memory", memory},
+	{"condition", condition},
 }
 
 func main() {

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/jid"
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// domainScope reads the path's domain. One that the caller's token does not cover is not there.
+func (a *api) domainScope(c *call) (store.RuleScope, error) {
+	d, err := jid.Domain(c.pathParam("domain"))
+	switch {
+	case err != nil:
+		return store.RuleScope{}, failField(codeInvalidJID, "domain", jidProblem(err))
+	case !c.caller.sees(d):
+		return store.RuleScope{}, notFound()
+	}
+	return store.RuleScope{Level: rules.LevelDomain, Subject: d}, nil
+}
+
+// groupScope reads the path's group. A group goes across domains: for a token that is limited to some it is there if it has an account of them, and
+// can only be looked at.
+func (a *api) groupScope(c *call) (store.RuleScope, error) {
+	name, err := c.group()
+	if err != nil {
+		return store.RuleScope{}, err
+	}
+	if c.caller.domains != nil {
+		seen, err := a.store.HasMember(c.ctx, name, c.caller.domains)
+		switch {
+		case err != nil:
+			return store.RuleScope{}, err
+		case !seen:
+			return store.RuleScope{}, notFound()
+		case c.Request().Method != http.MethodGet:
+			return store.RuleScope{}, c.allDomains("a group's rule holds")
+		}
+	}
+	return store.RuleScope{Level: rules.LevelGroup, Subject: name}, nil
+}
+
+func (c *call) group() (string, error) {
+	name := c.pathParam("group")
+	if !rules.GroupName(name) {
+		return "", failField(codeInvalidField, "group", groupNames)
+	}
+	return name, nil
+}
+
+const groupNames = "A group's name must be 1 to 64 printable characters, without spaces at its ends."
+
+func (a *api) getDomainRule(c *call) error    { return a.getLevelRule(c, a.domainScope) }
+func (a *api) putDomainRule(c *call) error    { return a.putLevelRule(c, a.domainScope) }
+func (a *api) deleteDomainRule(c *call) error { return a.deleteLevelRule(c, a.domainScope) }
+func (a *api) getGroupRule(c *call) error     { return a.getLevelRule(c, a.groupScope) }
+func (a *api) putGroupRule(c *call) error     { return a.putLevelRule(c, a.groupScope) }
+func (a *api) deleteGroupRule(c *call) error  { return a.deleteLevelRule(c, a.groupScope) }
+
+func (a *api) getLevelRule(c *call, of func(*call) (store.RuleScope, error)) error {
+	scope, err := of(c)
+	if err != nil {
+		return err
+	}
+	kept, err := a.store.FindRule(c.ctx, scope)
+	if err != nil {
+		return err
+	}
+	c.setETag(kept.Version)
+	return c.respond(http.StatusOK, kept.Rule)
+}
+
+func (a *api) putLevelRule(c *call, of func(*call) (store.RuleScope, error)) error {
+	scope, err := of(c)
+	if err != nil {
+		return err
+	}
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	body, err := readBody(c.Request())
+	if err != nil {
+		return err
+	}
+	rule, err := rules.Parse(body)
+	if err != nil {
+		return err
+	}
+	warnings, err := a.warnings(c, rule)
+	if err != nil {
+		return err
+	}
+	kept, created, err := a.store.PutRule(c.ctx, scope, rule, time.Time{}, c.caller.subject, c.precondition())
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	c.setETag(kept.Version)
+	return c.respond(status, changedRule{kept.Rule, warnings})
+}
+
+func (a *api) deleteLevelRule(c *call, of func(*call) (store.RuleScope, error)) error {
+	scope, err := of(c)
+	if err != nil {
+		return err
+	}
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	if err := a.store.DeleteRule(c.ctx, scope, c.caller.subject, c.precondition()); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
