@@ -58,7 +58,7 @@ type event struct {
 }
 
 // events returns what was told, in its order, once the sequencer has had all of it.
-func (s *service) events(kind string) []event {
+func (s *service) events(kind string) []event { //nolint:unparam // says which at the call
 	s.t.Helper()
 	eventually(s.t, "the event queue is empty", func() bool {
 		var left int

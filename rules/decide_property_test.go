@@ -367,7 +367,7 @@ func TestAnExemptSessionIsNeverEvicted(t *testing.T) {
 		h := hearing{f: f}
 		for _, g := range d.Evict {
 			s, _ := find(f, g)
-			if exempt(f, s.IP) && !own(f, s) && !(s.Resource == f.Newcomer.Resource && h.ghost(&s)) {
+			if exempt(f, s.IP) && !own(f, s) && (s.Resource != f.Newcomer.Resource || !h.ghost(&s)) {
 				t.Fatalf("evicts the exempt %+v: %+v", s, d)
 			}
 		}
