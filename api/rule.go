@@ -39,55 +39,30 @@ func (a *api) accountScope(c *call) (store.RuleScope, error) {
 	return store.RuleScope{Level: rules.LevelAccount, Subject: acc.jid}, err
 }
 
-func (a *api) getDefaultRule(c *call) error {
-	kept, err := a.store.FindRule(c.ctx, defaultScope())
-	if err != nil {
-		return err
-	}
-	c.setETag(kept.Version)
-	return c.respond(http.StatusOK, kept.Rule)
-}
+func (a *api) getDefaultRule(c *call) error { return a.getLevelRule(c, defaultToRead) }
 
-func (a *api) putDefaultRule(c *call) error {
-	if err := c.mayChangeDefault(); err != nil {
-		return err
-	}
-	body, err := readBody(c.Request())
-	if err != nil {
-		return err
-	}
-	rule, err := rules.Parse(body)
-	if err != nil {
-		return err
-	}
-	warnings, err := a.warnings(c, rule)
-	if err != nil {
-		return err
-	}
-	kept, _, err := a.store.PutRule(c.ctx, defaultScope(), rule, time.Time{}, c.caller.subject, c.precondition())
-	if err != nil {
-		return err
-	}
-	c.setETag(kept.Version)
-	return c.respond(http.StatusOK, changedRule{kept.Rule, warnings})
-}
+func (a *api) putDefaultRule(c *call) error { return a.putLevelRule(c, defaultToChange) }
 
 // deleteDefaultRule unsets every field. The default rule itself is always there.
 func (a *api) deleteDefaultRule(c *call) error {
-	if err := c.mayChangeDefault(); err != nil {
+	scope, err := defaultToChange(c)
+	if err != nil {
 		return err
 	}
-	if _, _, err := a.store.PutRule(c.ctx, defaultScope(), rules.Rule{}, time.Time{}, c.caller.subject, c.precondition()); err != nil {
+	if err := c.checkApply(); err != nil {
+		return err
+	}
+	if _, _, err := a.store.PutRule(c.ctx, scope, rules.Rule{}, time.Time{}, c.caller.subject, c.precondition()); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
 }
 
-func (c *call) mayChangeDefault() error {
-	if err := c.allDomains("the default rule holds"); err != nil {
-		return err
-	}
-	return c.checkApply()
+func defaultToRead(*call) (store.RuleScope, error) { return defaultScope(), nil }
+
+// defaultToChange refuses tokens that are limited to some domains: the default rule holds for all of them.
+func defaultToChange(c *call) (store.RuleScope, error) {
+	return defaultScope(), c.allDomains("the default rule holds")
 }
 
 func (a *api) getAccountRule(c *call) error {
@@ -131,19 +106,7 @@ func (a *api) putAccountRule(c *call) error {
 	return c.respond(status, accountRule{kept.Rule, utc(kept.ExpiresAt), warnings})
 }
 
-func (a *api) deleteAccountRule(c *call) error {
-	scope, err := a.accountScope(c)
-	if err != nil {
-		return err
-	}
-	if err := c.checkApply(); err != nil {
-		return err
-	}
-	if err := a.store.DeleteRule(c.ctx, scope, c.caller.subject, c.precondition()); err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusNoContent)
-}
+func (a *api) deleteAccountRule(c *call) error { return a.deleteLevelRule(c, a.accountScope) }
 
 func (a *api) getEffectiveRule(c *call) error {
 	acc, err := c.account()

@@ -233,7 +233,7 @@ func (w *world) inTime(since time.Time, p *process, fault string) {
 	took := time.Since(since)
 	w.owned(p)
 	w.t.Logf("taken over %s after the owner %s", took.Round(time.Millisecond), fault)
-	if took > takeoverWithin+noise {
+	if took > takeoverWithin {
 		w.t.Errorf("taken over %s after the owner %s, at most %s", took, fault, takeoverWithin)
 	}
 }

@@ -30,18 +30,21 @@ func TestDeadPhoneUnderDeny(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/sm %t", name, transport, sm), func(t *testing.T) {
 					t.Parallel()
 					w := shared.in(t)
-					user := fmt.Sprintf("%s-%s-%t", strings.NewReplacer(" ", "", ",", "").Replace(name), transport, sm)
-					w.ruleOf(user, c.rule)
-					phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: sm})
-					w.recorded(user, "phone=active")
-					next := w.dial(user, xmppclient.Options{})
-					c.die(phone)
-					w.within(c.ghost+time.Second, w.bindIn(next, "new"))
-					w.recorded(user, "new=active")
-					if on := w.onServer(user); on != "new" {
-						t.Errorf("on the server: %s", on)
-					}
-					w.stays(next)
+					w.within(c.ghost+time.Second, func(try int) time.Duration {
+						user := fmt.Sprintf("%s-%s-%t-%d", strings.NewReplacer(" ", "", ",", "").Replace(name), transport, sm, try)
+						w.ruleOf(user, c.rule)
+						phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: sm})
+						w.recorded(user, "phone=active")
+						next := w.dial(user, xmppclient.Options{})
+						c.die(phone)
+						took := w.bindIn(next, "new")
+						w.recorded(user, "new=active")
+						if on := w.onServer(user); on != "new" {
+							t.Errorf("on the server: %s", on)
+						}
+						w.stays(next)
+						return took
+					})
 				})
 			}
 		}
@@ -53,20 +56,24 @@ func TestDeadPhoneUnderDenyOfItsResource(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
 	w.rule(`{"same_resource": "deny", "ghost_after_seconds": 1}`)
-	phone := w.login("ned", "phone")
-	phone.Freeze()
-	next := w.dial("ned", xmppclient.Options{})
-	w.within(2*time.Second, w.bindIn(next, "phone"))
-	w.recorded("ned", "phone=active")
-	w.stays(next)
-	if got := w.sessions("ned"); got[0].Generation != 2 {
-		t.Errorf("who is left: %+v", got)
-	}
-	third := w.dial("ned", xmppclient.Options{})
-	if d := w.denied(third, "phone"); d.Condition != "conflict" || d.Denied == nil || d.Denied.Code != "same_resource" {
-		t.Errorf("denial: %s", d.Raw)
-	}
-	w.stays(next)
+	w.within(2*time.Second, func(try int) time.Duration {
+		user := fmt.Sprintf("ned%d", try)
+		phone := w.login(user, "phone")
+		phone.Freeze()
+		next := w.dial(user, xmppclient.Options{})
+		took := w.bindIn(next, "phone")
+		w.recorded(user, "phone=active")
+		w.stays(next)
+		if got := w.sessions(user); got[0].Generation != 2 {
+			t.Errorf("who is left: %+v", got)
+		}
+		third := w.dial(user, xmppclient.Options{})
+		if d := w.denied(third, "phone"); d.Condition != "conflict" || d.Denied == nil || d.Denied.Code != "same_resource" {
+			t.Errorf("denial: %s", d.Raw)
+		}
+		w.stays(next)
+		return took
+	})
 }
 
 // A client that answers the probe keeps its place, on every transport, with stream management and without.
@@ -103,19 +110,23 @@ func TestOneOfTwoIsDead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
 	w.rule(`{"max_sessions": 2, "on_excess": "deny", "ghost_after_seconds": 1}`)
-	alive := w.login("oda", "alive") // the oldest: age is not what makes one go
-	dead := w.login("oda", "dead")
-	dead.Freeze()
-	next := w.dial("oda", xmppclient.Options{})
-	w.within(2*time.Second, w.bindIn(next, "new"))
-	w.recorded("oda", "alive=active new=active")
-	w.stays(alive)
-	w.stays(next)
-	w.wantDecided("oda", "alive allow/ok 1 []", "dead allow/ok 2 []", "new allow/takeover 3 [2]")
-	fourth := w.dial("oda", xmppclient.Options{})
-	if d := w.denied(fourth, "fourth"); d.Denied == nil || d.Denied.Code != "limit" {
-		t.Errorf("denial: %s", d.Raw)
-	}
+	w.within(2*time.Second, func(try int) time.Duration {
+		user := fmt.Sprintf("oda%d", try)
+		alive := w.login(user, "alive") // the oldest: age is not what makes one go
+		dead := w.login(user, "dead")
+		dead.Freeze()
+		next := w.dial(user, xmppclient.Options{})
+		took := w.bindIn(next, "new")
+		w.recorded(user, "alive=active new=active")
+		w.stays(alive)
+		w.stays(next)
+		w.wantDecided(user, "alive allow/ok 1 []", "dead allow/ok 2 []", "new allow/takeover 3 [2]")
+		fourth := w.dial(user, xmppclient.Options{})
+		if d := w.denied(fourth, "fourth"); d.Denied == nil || d.Denied.Code != "limit" {
+			t.Errorf("denial: %s", d.Raw)
+		}
+		return took
+	})
 }
 
 // A hibernating session holds no place and costs no probe.
@@ -125,17 +136,20 @@ func TestHibernatingUnderDeny(t *testing.T) {
 	for i, rule := range []string{`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 4}`, `{"same_resource": "deny", "ghost_after_seconds": 4}`} {
 		w.rule(rule)
 		for _, transport := range []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket} {
-			user := fmt.Sprintf("asleep%d-%s", i, transport)
-			phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: true})
-			w.recorded(user, "phone=active")
-			phone.Cut()
-			w.recorded(user, "phone=hibernating")
-			resource := []string{"new", "phone"}[i]
-			next := w.dial(user, xmppclient.Options{})
-			w.within(time.Second, w.bindIn(next, resource))
-			w.recorded(user, resource+"=active")
-			w.stays(next)
-			w.refused(phone, user, transport)
+			w.within(time.Second, func(try int) time.Duration {
+				user := fmt.Sprintf("asleep%d-%s-%d", i, transport, try)
+				phone := w.loginWith(user, "phone", xmppclient.Options{Transport: transport, SM: true})
+				w.recorded(user, "phone=active")
+				phone.Cut()
+				w.recorded(user, "phone=hibernating")
+				resource := []string{"new", "phone"}[i]
+				next := w.dial(user, xmppclient.Options{})
+				took := w.bindIn(next, resource)
+				w.recorded(user, resource+"=active")
+				w.stays(next)
+				w.refused(phone, user, transport)
+				return took
+			})
 		}
 	}
 	if n := w.running.gate.Stats().Probes.Load(); n != 0 {

@@ -239,14 +239,15 @@ func (k shownKick) outcomes() string {
 	return strings.Join(out, " ")
 }
 
-// noise is what a busy machine may add to a bound. What the bounds are for takes minutes when it breaks: a server's own timeouts.
-const noise = 3 * time.Second
-
-// within wants something to have taken no longer than a stated bound, but for noise.
-func (w *world) within(bound, took time.Duration) {
+// within wants attempt, which gets the number of the try, to take no longer than a stated bound. Other programs on the machine can only add to what it
+// takes, so it has three tries.
+func (w *world) within(bound time.Duration, attempt func(try int) time.Duration) {
 	w.t.Helper()
-	w.t.Logf("took %s, bound %s", took, bound)
-	if took > bound+noise {
-		w.t.Errorf("took %s, want %s at most", took, bound)
+	var took [3]time.Duration
+	for i := range took {
+		if took[i] = attempt(i); took[i] <= bound {
+			return
+		}
 	}
+	w.t.Errorf("took %v, want %s at most", took, bound)
 }

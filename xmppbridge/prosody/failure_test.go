@@ -31,7 +31,7 @@ func TestComponentAway(t *testing.T) {
 				client := login(t, server, xmppclient.TCP, user, "en")
 				start := time.Now()
 				_, err := client.Bind(within(t), "x")
-				if took := time.Since(start); took > 3*time.Second { // the timeout is 5 s
+				if took := time.Since(start); took > time.Second {
 					t.Errorf("took %v", took)
 				}
 				if policy == "deny" {
@@ -109,7 +109,7 @@ func TestNoAnswer(t *testing.T) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(start); took > 2*time.Second { // likewise
+			if took := time.Since(start); took > 250*time.Millisecond {
 				t.Errorf("an error answer took %v", took)
 			}
 			again := login(t, server, xmppclient.TCP, "eve2", "en")
@@ -151,7 +151,7 @@ func TestComponentCutWhileAsking(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if took := time.Since(start); took > 3*time.Second { // the timeout is 5 s
+			if took := time.Since(start); took > time.Second {
 				t.Errorf("took %v", took)
 			}
 			// The events that nobody heard were counted.
@@ -239,7 +239,7 @@ func TestHold(t *testing.T) {
 	if _, err := client.Bind(within(t), "x"); err == nil {
 		t.Fatal("bound")
 	}
-	if took := time.Since(start); took < 400*time.Millisecond || took > 4*time.Second {
+	if took := time.Since(start); took < 400*time.Millisecond || took > 2*time.Second {
 		t.Errorf("held for %v, want 0.4 s", took)
 	}
 }
