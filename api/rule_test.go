@@ -236,7 +236,7 @@ func TestBadRules(t *testing.T) {
 		{`{"max_sessions":{}}`, "invalid_field", "/max_sessions"},
 		{`{"max_per_platform":{"web":0}}`, "invalid_field", "/max_per_platform/web"},
 		{`{"max_per_platform":{"a/b":"x"}}`, "invalid_field", "/max_per_platform/a~1b"},
-		{`{"on_excess":"choose"}`, "invalid_field", "/on_excess"},
+		{`{"on_excess":"chose"}`, "invalid_field", "/on_excess"},
 		{`{"on_excess":null}`, "invalid_field", "/on_excess"},
 		{`{"ghost_after_seconds":5}`, "invalid_field", "/ghost_after_seconds"},
 		{`{"text":{"takeover":{"xx-nonsense-zz-q":"x"}}}`, "invalid_field", "/text/takeover/xx-nonsense-zz-q"},

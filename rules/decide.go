@@ -81,12 +81,18 @@ const (
 	fieldExclusive         = "exclusive"
 	fieldOnExcess          = "on_excess"
 	fieldSameResource      = "same_resource"
+	fieldCooldown          = "takeover_cooldown_seconds"
+	fieldCooldownMax       = "takeover_cooldown_max_seconds"
 	fieldGhostAfterSeconds = "ghost_after_seconds"
 	fieldHibernatingCounts = "hibernating_counts"
+	fieldRequireGrant      = "require_grant"
 	fieldExempt            = "exempt"
 	fieldCondition         = "condition"
+	fieldMaxAge            = "max_session_age_seconds"
+	fieldMaxIdle           = "max_idle_seconds"
 	fieldText              = "text"
 	fieldDenyCondition     = "deny_condition"
+	fieldNotifyDevices     = "notify_devices"
 	fieldEnforce           = "enforce"
 )
 

@@ -19,7 +19,8 @@ func parse(t *testing.T, text string) Rule {
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	const defaults = `{"max_sessions":null,"max_per_platform":{},"exclusive":[],"on_excess":"evict_oldest","same_resource":"replace",` +
-		`"ghost_after_seconds":2,"hibernating_counts":false,"exempt":[],"condition":null,"text":{},"deny_condition":"resource-constraint","enforce":true}`
+		`"takeover_cooldown_seconds":30,"takeover_cooldown_max_seconds":null,"ghost_after_seconds":2,"hibernating_counts":false,"require_grant":false,"exempt":[],"condition":null,` +
+		`"max_session_age_seconds":null,"max_idle_seconds":null,"text":{},"deny_condition":"resource-constraint","notify_devices":false,"enforce":true}`
 	tests := []struct {
 		words       string
 		account     string
@@ -31,7 +32,7 @@ func TestMerge(t *testing.T) {
 		{
 			"field by field, the account first",
 			`{"max_sessions":1,"enforce":false}`, `{"max_sessions":5,"on_excess":"deny"}`,
-			`{"max_sessions":1,"max_per_platform":{},"exclusive":[],"on_excess":"deny","same_resource":"replace","ghost_after_seconds":2,"hibernating_counts":false,"exempt":[],"condition":null,"text":{},"deny_condition":"resource-constraint","enforce":false}`,
+			`{"max_sessions":1,"max_per_platform":{},"exclusive":[],"on_excess":"deny","same_resource":"replace","takeover_cooldown_seconds":30,"takeover_cooldown_max_seconds":null,"ghost_after_seconds":2,"hibernating_counts":false,"require_grant":false,"exempt":[],"condition":null,"max_session_age_seconds":null,"max_idle_seconds":null,"text":{},"deny_condition":"resource-constraint","notify_devices":false,"enforce":false}`,
 			[]string{"max_sessions", "enforce"},
 		},
 		{
@@ -43,7 +44,7 @@ func TestMerge(t *testing.T) {
 			"maps come whole",
 			`{"max_per_platform":{"ios":1},"text":{"kick":{"en":"Out."}}}`,
 			`{"max_per_platform":{"web":3},"text":{"takeover":{"en":"Replaced."}},"same_resource":"deny","ghost_after_seconds":4,"deny_condition":"conflict"}`,
-			`{"max_sessions":null,"max_per_platform":{"ios":1},"exclusive":[],"on_excess":"evict_oldest","same_resource":"deny","ghost_after_seconds":4,"hibernating_counts":false,"exempt":[],"condition":null,"text":{"kick":{"en":"Out."}},"deny_condition":"conflict","enforce":true}`,
+			`{"max_sessions":null,"max_per_platform":{"ios":1},"exclusive":[],"on_excess":"evict_oldest","same_resource":"deny","takeover_cooldown_seconds":30,"takeover_cooldown_max_seconds":null,"ghost_after_seconds":4,"hibernating_counts":false,"require_grant":false,"exempt":[],"condition":null,"max_session_age_seconds":null,"max_idle_seconds":null,"text":{"kick":{"en":"Out."}},"deny_condition":"conflict","notify_devices":false,"enforce":true}`,
 			[]string{"max_per_platform", "text"},
 		},
 		{

@@ -49,6 +49,7 @@ const (
 	EvictOldest OnExcess = "evict_oldest" // the lowest generation
 	EvictIdle   OnExcess = "evict_idle"   // the longest idle
 	Deny        OnExcess = "deny"         // the newcomer
+	Choose      OnExcess = "choose"       // the newcomer, unless it brings a token for one that is to go
 )
 
 // SameResource says who goes when a login wants a resource that is in use (RFC 3920 §7, RFC 6120 §7.7.2.2).
@@ -62,18 +63,24 @@ const (
 
 // Rule is what an operator sets at one level. Unset fields are inherited.
 type Rule struct {
-	MaxSessions       Field[*int]                         `json:"max_sessions,omitzero"`
-	MaxPerPlatform    Field[map[string]int]               `json:"max_per_platform,omitzero"`
-	Exclusive         Field[[][]string]                   `json:"exclusive,omitzero"` // sets of platforms
-	OnExcess          Field[OnExcess]                     `json:"on_excess,omitzero"`
-	SameResource      Field[SameResource]                 `json:"same_resource,omitzero"`
-	GhostAfterSeconds Field[int]                          `json:"ghost_after_seconds,omitzero"`
-	HibernatingCounts Field[bool]                         `json:"hibernating_counts,omitzero"`
-	Exempt            Field[Matchers]                     `json:"exempt,omitzero"`
-	Condition         Field[*string]                      `json:"condition,omitzero"` // CEL
-	Text              Field[map[string]map[string]string] `json:"text,omitzero"`      // code → language → text
-	DenyCondition     Field[string]                       `json:"deny_condition,omitzero"`
-	Enforce           Field[bool]                         `json:"enforce,omitzero"`
+	MaxSessions                Field[*int]                         `json:"max_sessions,omitzero"`
+	MaxPerPlatform             Field[map[string]int]               `json:"max_per_platform,omitzero"`
+	Exclusive                  Field[[][]string]                   `json:"exclusive,omitzero"` // sets of platforms
+	OnExcess                   Field[OnExcess]                     `json:"on_excess,omitzero"`
+	SameResource               Field[SameResource]                 `json:"same_resource,omitzero"`
+	TakeoverCooldownSeconds    Field[int]                          `json:"takeover_cooldown_seconds,omitzero"`
+	TakeoverCooldownMaxSeconds Field[*int]                         `json:"takeover_cooldown_max_seconds,omitzero"`
+	GhostAfterSeconds          Field[int]                          `json:"ghost_after_seconds,omitzero"`
+	HibernatingCounts          Field[bool]                         `json:"hibernating_counts,omitzero"`
+	RequireGrant               Field[bool]                         `json:"require_grant,omitzero"`
+	Exempt                     Field[Matchers]                     `json:"exempt,omitzero"`
+	Condition                  Field[*string]                      `json:"condition,omitzero"` // CEL
+	MaxSessionAgeSeconds       Field[*int]                         `json:"max_session_age_seconds,omitzero"`
+	MaxIdleSeconds             Field[*int]                         `json:"max_idle_seconds,omitzero"`
+	Text                       Field[map[string]map[string]string] `json:"text,omitzero"` // code → language → text
+	DenyCondition              Field[string]                       `json:"deny_condition,omitzero"`
+	NotifyDevices              Field[bool]                         `json:"notify_devices,omitzero"`
+	Enforce                    Field[bool]                         `json:"enforce,omitzero"`
 }
 
 // Kept reads a rule that was once accepted by Parse, perhaps by a newer version: what this one does not know is left alone.
@@ -87,18 +94,24 @@ func Kept(data []byte) (Rule, error) {
 
 // Effective is the rule of one account with every field known, and the level each came from.
 type Effective struct {
-	MaxSessions       *int                         `json:"max_sessions"`
-	MaxPerPlatform    map[string]int               `json:"max_per_platform"`
-	Exclusive         [][]string                   `json:"exclusive"`
-	OnExcess          OnExcess                     `json:"on_excess"`
-	SameResource      SameResource                 `json:"same_resource"`
-	GhostAfterSeconds int                          `json:"ghost_after_seconds"`
-	HibernatingCounts bool                         `json:"hibernating_counts"`
-	Exempt            Matchers                     `json:"exempt"`
-	Condition         *string                      `json:"condition"`
-	Text              map[string]map[string]string `json:"text"`
-	DenyCondition     string                       `json:"deny_condition"`
-	Enforce           bool                         `json:"enforce"`
+	MaxSessions                *int                         `json:"max_sessions"`
+	MaxPerPlatform             map[string]int               `json:"max_per_platform"`
+	Exclusive                  [][]string                   `json:"exclusive"`
+	OnExcess                   OnExcess                     `json:"on_excess"`
+	SameResource               SameResource                 `json:"same_resource"`
+	TakeoverCooldownSeconds    int                          `json:"takeover_cooldown_seconds"`
+	TakeoverCooldownMaxSeconds *int                         `json:"takeover_cooldown_max_seconds"`
+	GhostAfterSeconds          int                          `json:"ghost_after_seconds"`
+	HibernatingCounts          bool                         `json:"hibernating_counts"`
+	RequireGrant               bool                         `json:"require_grant"`
+	Exempt                     Matchers                     `json:"exempt"`
+	Condition                  *string                      `json:"condition"`
+	MaxSessionAgeSeconds       *int                         `json:"max_session_age_seconds"`
+	MaxIdleSeconds             *int                         `json:"max_idle_seconds"`
+	Text                       map[string]map[string]string `json:"text"`
+	DenyCondition              string                       `json:"deny_condition"`
+	NotifyDevices              bool                         `json:"notify_devices"`
+	Enforce                    bool                         `json:"enforce"`
 
 	// Origin maps each field's JSON name to the level that set it; LevelDefault also when nobody did.
 	Origin map[string]Level `json:"-"`

@@ -50,11 +50,13 @@ const (
 	maxPlatforms = 100 // with a limit, or in one set
 	maxSets      = 100
 	maxExempt    = 100
-	maxGhostWait = 4 // seconds; a bind is held for 5
+	maxGhostWait = 4            // seconds; a bind is held for 5
+	maxCooldown  = 7 * 86_400   // seconds
+	maxDuration  = 366 * 86_400 // seconds
 )
 
-// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but for max_sessions and condition, no value out
-// of bounds. Its error is a *SyntaxError, or a *FieldError for the first wrong field in the order of the text.
+// Parse reads a rule from JSON and checks all of it: no field that is unknown or given twice, no null but where it means none (limits, times and
+// condition), no value out of bounds. Its error is a *SyntaxError, or a *FieldError for the first wrong field in the order of the text.
 func Parse(data []byte) (Rule, error) {
 	if err := checkSyntax(data); err != nil {
 		return Rule{}, err
@@ -65,28 +67,39 @@ func Parse(data []byte) (Rule, error) {
 		var err error
 		switch name {
 		case fieldMaxSessions:
-			r.MaxSessions.Value, err = p.limitOrNull(at)
-			r.MaxSessions.Set = true
+			r.MaxSessions, err = set(p.numberOrNull(at, maxLimit, "must be a whole number from 1 to 1000000, or null for no limit"))
 		case fieldMaxPerPlatform:
 			r.MaxPerPlatform, err = set(p.platforms(at))
 		case fieldExclusive:
 			r.Exclusive, err = set(p.exclusive(at))
 		case fieldOnExcess:
-			r.OnExcess, err = set(oneOf(p, at, EvictOldest, EvictIdle, Deny))
+			r.OnExcess, err = set(oneOf(p, at, EvictOldest, EvictIdle, Deny, Choose))
 		case fieldSameResource:
 			r.SameResource, err = set(oneOf(p, at, Replace, DenySameResource))
+		case fieldCooldown:
+			r.TakeoverCooldownSeconds, err = set(p.integer(at, 0, maxCooldown, "must be a whole number of seconds from 0 (no cooldown) to 604800 (a week)"))
+		case fieldCooldownMax:
+			r.TakeoverCooldownMaxSeconds, err = set(p.numberOrNull(at, maxCooldown, "must be a whole number of seconds from 1 to 604800 (a week), or null for no such end"))
 		case fieldGhostAfterSeconds:
-			r.GhostAfterSeconds, err = set(p.integer(at, maxGhostWait, "must be a whole number of seconds from 1 to 4"))
+			r.GhostAfterSeconds, err = set(p.integer(at, 1, maxGhostWait, "must be a whole number of seconds from 1 to 4"))
 		case fieldHibernatingCounts:
 			r.HibernatingCounts, err = set(p.boolean(at))
+		case fieldRequireGrant:
+			r.RequireGrant, err = set(p.boolean(at))
 		case fieldExempt:
 			r.Exempt, err = set(p.matchers(at, maxExempt, exemptMatcher()))
 		case fieldCondition:
 			r.Condition, err = set(p.condition(at))
+		case fieldMaxAge:
+			r.MaxSessionAgeSeconds, err = set(p.numberOrNull(at, maxDuration, "must be a whole number of seconds from 1 to 31622400 (a year), or null for any age"))
+		case fieldMaxIdle:
+			r.MaxIdleSeconds, err = set(p.numberOrNull(at, maxDuration, "must be a whole number of seconds from 1 to 31622400 (a year), or null for any time"))
 		case fieldText:
 			r.Text, err = set(p.texts(at))
 		case fieldDenyCondition:
 			r.DenyCondition, err = set(oneOf(p, at, conditionConstraint, conditionConflict))
+		case fieldNotifyDevices:
+			r.NotifyDevices, err = set(p.boolean(at))
 		case fieldEnforce:
 			r.Enforce, err = set(p.boolean(at))
 		default:
@@ -102,8 +115,8 @@ func Parse(data []byte) (Rule, error) {
 
 func ruleFields() []string {
 	return []string{
-		fieldMaxSessions, fieldMaxPerPlatform, fieldExclusive, fieldOnExcess, fieldSameResource, fieldGhostAfterSeconds,
-		fieldHibernatingCounts, fieldExempt, fieldCondition, fieldText, fieldDenyCondition, fieldEnforce,
+		fieldMaxSessions, fieldMaxPerPlatform, fieldExclusive, fieldOnExcess, fieldSameResource, fieldCooldown, fieldCooldownMax, fieldGhostAfterSeconds,
+		fieldHibernatingCounts, fieldRequireGrant, fieldExempt, fieldCondition, fieldMaxAge, fieldMaxIdle, fieldText, fieldDenyCondition, fieldNotifyDevices, fieldEnforce,
 	}
 }
 
@@ -224,31 +237,31 @@ func (p *parser) text(at string) (string, error) {
 	return s, nil
 }
 
-func (p *parser) limitOrNull(at string) (*int, error) {
-	const want = "must be a whole number from 1 to 1000000, or null for no limit"
+// numberOrNull reads a whole number from 1 to most, or null.
+func (p *parser) numberOrNull(at string, most int, want string) (*int, error) {
 	tok, err := p.next()
 	if err != nil || tok == nil {
 		return nil, err
 	}
-	n, err := whole(tok, at, maxLimit, want)
+	n, err := whole(tok, at, 1, most, want)
 	return &n, err
 }
 
-func (p *parser) integer(at string, most int, want string) (int, error) {
+func (p *parser) integer(at string, least, most int, want string) (int, error) {
 	tok, err := p.next()
 	if err != nil {
 		return 0, err
 	}
-	return whole(tok, at, most, want)
+	return whole(tok, at, least, most, want)
 }
 
-func whole(tok json.Token, at string, most int, want string) (int, error) {
+func whole(tok json.Token, at string, least, most int, want string) (int, error) {
 	number, ok := tok.(json.Number)
 	if !ok {
 		return 0, invalid(at, want)
 	}
 	n, err := strconv.Atoi(number.String())
-	if err != nil || n < 1 || n > most {
+	if err != nil || n < least || n > most {
 		return 0, invalid(at, want)
 	}
 	return n, nil
@@ -298,7 +311,7 @@ func (p *parser) platforms(at string) (map[string]int, error) {
 		case len(limits) == maxPlatforms:
 			return invalid(here, "at most 100 platforms can have a limit")
 		}
-		n, err := p.integer(here, maxLimit, "must be a whole number from 1 to 1000000; leave the platform out for no limit")
+		n, err := p.integer(here, 1, maxLimit, "must be a whole number from 1 to 1000000; leave the platform out for no limit")
 		limits[name] = n
 		return err
 	})

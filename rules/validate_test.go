@@ -22,6 +22,8 @@ func TestParseTakesWhatIsRight(t *testing.T) {
 		`{"exclusive":[],"hibernating_counts":false,"exempt":[]}`,
 		`{"exclusive":[["ios","web"],["mobile"]],"hibernating_counts":true,"exempt":[{"account":"*-bot@example.org"},{"device_id":"dev_1","cidr":"2001:db8::/32","resource":"b?t","client":"*","trust_client_claims":true}]}`,
 		`{"condition":null}`,
+		`{"on_excess":"choose","takeover_cooldown_seconds":0,"takeover_cooldown_max_seconds":null,"require_grant":true,"max_session_age_seconds":86400,"max_idle_seconds":null,"notify_devices":true}`,
+		`{"takeover_cooldown_seconds":604800,"takeover_cooldown_max_seconds":1,"max_session_age_seconds":null,"max_idle_seconds":31622400}`,
 		`{"condition":"account.group in ['vip', 'gold'] || now.getHours('Asia/Tokyo') \u003c 18 || session.resource.matches('^[a-z]{1,30}$')"}`,
 		`{"on_excess":"evict_oldest","text":{"blocked":{},"takeover":{"en":"{device} ({platform}) at {time}, {seconds}","ja":"別の端末","sr-Latn-RS":"Drugi uređaj","zh-Hant":"其他裝置"}}}`,
 	} {
@@ -58,7 +60,6 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"null", `null`, InvalidField, "", "must be a JSON object"},
 		{"an unknown field", `{"max_session":1}`, UnknownField, "/max_session", `unknown field "max_session"; a rule has max_sessions, `},
 		{"names are case-sensitive", `{"Max_Sessions":1}`, UnknownField, "/Max_Sessions", "unknown field"},
-		{"fields of later parts", `{"max_idle_seconds":1}`, UnknownField, "/max_idle_seconds", "unknown field"},
 		{"a hostile name", `{"a/b~c\u202e` + strings.Repeat("x", 100) + `":1}`, UnknownField, "/a~1b~0c\u202e" + strings.Repeat("x", 58) + "…", `\u202e`},
 		{"a field given twice", `{"enforce":true,"enforce":true}`, InvalidField, "/enforce", "given twice"},
 		{"the same by an escape", `{"enforce":true,"\u0065nforce":true}`, InvalidField, "/enforce", "given twice"},
@@ -95,6 +96,16 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"sets without end", `{"exclusive":[` + strings.TrimSuffix(strings.Repeat(`["a"],`, 101), ",") + `]}`, InvalidField, "/exclusive/100", "at most 100"},
 		{"hibernating_counts as a number", `{"hibernating_counts":1}`, InvalidField, "/hibernating_counts", "must be true or false"},
 
+		{"a negative cooldown", `{"takeover_cooldown_seconds":-1}`, InvalidField, "/takeover_cooldown_seconds", "from 0 (no cooldown) to 604800"},
+		{"a cooldown without end", `{"takeover_cooldown_seconds":604801}`, InvalidField, "/takeover_cooldown_seconds", "from 0 (no cooldown) to 604800"},
+		{"a cooldown of null", `{"takeover_cooldown_seconds":null}`, InvalidField, "/takeover_cooldown_seconds", "from 0 (no cooldown) to 604800"},
+		{"a cooldown's end at once", `{"takeover_cooldown_max_seconds":0}`, InvalidField, "/takeover_cooldown_max_seconds", "or null for no such end"},
+		{"a grant in words", `{"require_grant":"yes"}`, InvalidField, "/require_grant", "must be true or false"},
+		{"an age of nothing", `{"max_session_age_seconds":0}`, InvalidField, "/max_session_age_seconds", "or null for any age"},
+		{"an age beyond a year", `{"max_session_age_seconds":31622401}`, InvalidField, "/max_session_age_seconds", "or null for any age"},
+		{"idleness in words", `{"max_idle_seconds":"1h"}`, InvalidField, "/max_idle_seconds", "or null for any time"},
+		{"a message as a number", `{"notify_devices":1}`, InvalidField, "/notify_devices", "must be true or false"},
+
 		{"exempt that is no list", `{"exempt":{}}`, InvalidField, "/exempt", "must be a list of matchers"},
 		{"an exempt name", `{"exempt":["bob"]}`, InvalidField, "/exempt/0", "must be an object such as"},
 		{"an exempt matcher of nothing", `{"exempt":[{}]}`, InvalidField, "/exempt/0", "at least one pattern"},
@@ -130,8 +141,7 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"a condition that is too deep", `{"condition":"` + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500) + `"}`, InvalidField, "/condition", "line 1, column "},
 		{"loops in loops", `{"condition":"[1].all(x, [1].all(y, x == y))"}`, InvalidField, "/condition", "nesting limit"},
 
-		{"an unknown on_excess", `{"on_excess":"evict_newest"}`, InvalidField, "/on_excess", `must be "evict_oldest", "evict_idle" or "deny"`},
-		{"choose comes later", `{"on_excess":"choose"}`, InvalidField, "/on_excess", `must be "evict_oldest"`},
+		{"an unknown on_excess", `{"on_excess":"evict_newest"}`, InvalidField, "/on_excess", `must be "evict_oldest", "evict_idle", "deny" or "choose"`},
 		{"on_excess null", `{"on_excess":null}`, InvalidField, "/on_excess", `must be "evict_oldest"`},
 		{"an unknown same_resource", `{"same_resource":"Replace"}`, InvalidField, "/same_resource", `must be "replace" or "deny"`},
 		{"an unknown condition", `{"deny_condition":"not-allowed"}`, InvalidField, "/deny_condition", `must be "resource-constraint" or "conflict"`},
