@@ -78,6 +78,7 @@ type asking struct {
 	reply    func(Answer)
 	verdicts map[probed]rules.Verdict // from the rounds before
 	probes   int
+	named    bool // the devices of all live sessions are to be loaded, for their names
 
 	connection int         // that it came over; with its end the server goes on without us
 	gone       atomic.Bool // the server went on without us
@@ -85,7 +86,7 @@ type asking struct {
 
 func (g *Gate) ask(a *asking) {
 	jid := a.User + "@" + a.Domain
-	want := store.Want{Key: store.KeyOf(jid), JID: jid, Create: true, AskID: a.ID, Devices: deviceIDs(a.ClientID, a.Resource)}
+	want := store.Want{Key: store.KeyOf(jid), JID: jid, Create: true, AskID: a.ID, Devices: deviceIDs(a.ClientID, a.Resource), Known: a.named}
 	for _, l := range a.Sessions {
 		want.SIDs = append(want.SIDs, l.SID)
 	}
@@ -125,24 +126,40 @@ func (a *asking) apply(r *store.Record) func() {
 	rule := rules.Merge(r.Levels...)
 	s := &store.Session{
 		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
-		Lang: a.Lang, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
+		Lang: a.Lang, Chosen: a.Chosen, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
 	}
-	name := identify(r, s, a.Chosen)
-	d := g.decide(r, s, rule, a.verdicts, a.probes >= maxProbes)
+	u := identify(r, s, a.Chosen)
+	c := g.claimOf(r, s, a.Takeover, &rule)
+	d := g.decide(r, s, u, c, rule, a.verdicts, a.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
 		return func() { a.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
+	if d.Code == rules.CodeChoose && !a.named {
+		r.Discard()
+		return func() {
+			a.named = true
+			g.ask(a)
+		}
+	}
 	answer := Answer{AskID: a.ID, Outcome: Allow}
 	if d.Outcome == rules.Denied && !d.Shadow {
-		answer = Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, string(d.Code), d.Condition, a.Lang)}
+		answer = Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, string(d.Code), d.Condition, a.Lang, d.RetryAfter)}
+		answer.Denial.Token = c.wrong
+		answer.Denial.Hold = deny(r, s, d, a.ID, true)
+		if d.Code == rules.CodeChoose {
+			answer.Denial.Choices = g.choices(r, s, d.InTheWay)
+		}
+		if d.Cloned {
+			u.cloned(r, s)
+		}
 	} else {
 		r.Admit(s)
-		evict(r, s, name, d.Evict, time.Time{})
+		admit(r, s, u, c, d, time.Time{})
+		keep(r, s, d, a.ID)
 		answer.Kicks = kicks(r, rule, s.SID, s.Resource)
 	}
-	keep(r, s, d, a.ID)
 	return func() {
 		if answer.Outcome == Allow {
 			g.stats.Allowed.Add(1)
@@ -159,10 +176,22 @@ func (a *asking) apply(r *store.Record) func() {
 // again rebuilds the answer that this ask already got.
 func (a *asking) again(r *store.Record) Answer {
 	rule, d := rules.Merge(r.Levels...), r.Answered
-	if d.Outcome == string(rules.Denied) && !d.Shadow {
-		return Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang)}
+	if d.Outcome != string(rules.Denied) || d.Shadow {
+		return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
 	}
-	return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
+	answer := Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang, d.RetryAfter)}
+	if d.Code == string(rules.CodeChoose) {
+		s := &store.Session{SID: a.SID, Resource: a.Resource, ClientID: a.ClientID, Chosen: a.Chosen}
+		identify(r, s, a.Chosen)
+		var live []int64
+		for _, o := range r.Sessions {
+			if o.Eviction == nil {
+				live = append(live, o.Generation)
+			}
+		}
+		answer.Denial.Choices = a.gate.choices(r, s, live)
+	}
+	return answer
 }
 
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.

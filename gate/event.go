@@ -108,7 +108,8 @@ func applyPause(r *store.Record, s *store.Session, e Event) {
 		s.LastSeenAt = r.Now
 	}
 	changed := s.State != state
-	s.State, s.Epoch, s.Seq = state, e.Epoch, e.Seq
+	setState(r, s, state)
+	s.Epoch, s.Seq = e.Epoch, e.Seq
 	r.Changed(s)
 	if changed {
 		r.Touch()

@@ -53,6 +53,9 @@ type Gate struct {
 	id    store.Key // of this process
 	stats Stats
 
+	keyMu    sync.Mutex
+	tokenKey []byte // of takeover tokens; nil: not loaded yet. Set once, before the first operation
+
 	undecidedLog throttle
 	conditions   rules.Conditions
 
@@ -275,6 +278,9 @@ func (g *Gate) fail(o *op, err error) {
 func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy []int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
+	if err := g.loadTokenKey(ctx); err != nil {
+		return nil, err
+	}
 	wants := make([]store.Want, len(ops))
 	for i, o := range ops {
 		wants[i] = o.want
@@ -301,6 +307,15 @@ func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy [
 		g.queue.done(o.want.Key)
 	}
 	return busy, nil
+}
+
+func (g *Gate) loadTokenKey(ctx context.Context) (err error) {
+	g.keyMu.Lock()
+	defer g.keyMu.Unlock()
+	if g.tokenKey == nil {
+		g.tokenKey, err = g.store.TokenKey(ctx)
+	}
+	return err
 }
 
 func (g *Gate) sequence(ctx context.Context) error {

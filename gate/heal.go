@@ -73,7 +73,7 @@ func confirm(r *store.Record, s *store.Session, l Listed, v view) {
 		bound(r, s, false)
 	}
 	if state := stateOf(l.State); state != s.State {
-		s.State = state
+		setState(r, s, state)
 		r.Changed(s)
 		r.Touch()
 	}
@@ -87,11 +87,9 @@ func confirm(r *store.Record, s *store.Session, l Listed, v view) {
 
 // adopt adds a session that lives on the server and was never admitted. It gets the next generation; nobody has judged it.
 func adopt(r *store.Record, s *store.Session, age, idle time.Duration) {
-	identify(r, s, false)
-	if s.Identity == rules.UnknownIdentity {
-		s.Device = 0
-	}
+	s.Chosen = true // nobody says otherwise
 	s.StartedAt, s.LastSeenAt = r.Now.Add(-age), r.Now.Add(-idle)
+	identify(r, s, false).remember(r, s)
 	r.Admit(s)
 	r.Tell("session.started", sessionEvent{dataOf(r, s)})
 }
@@ -102,6 +100,9 @@ func bound(r *store.Record, s *store.Session, carried bool) {
 	s.State, s.BindDeadline, s.LastSeenAt = rules.Active, time.Time{}, r.Now
 	r.Changed(s)
 	r.Touch()
+	if r.Standing.Consume(s.Generation) {
+		r.StandingChanged()
+	}
 	next := r.Now
 	if carried {
 		next = next.Add(time.Second)
@@ -125,6 +126,7 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
+	thaw(r)
 	if s.State == rules.Binding {
 		withdraw(r, s.Generation)
 		return
@@ -147,6 +149,9 @@ func end(r *store.Record, s *store.Session, reason string) {
 // withdraw takes back the evictions that rode in the answer to a bind which never came. Those who stay may by now be too many together with who came
 // after, so the newest of them is judged again.
 func withdraw(r *store.Record, winner int64) {
+	if r.Standing.Free(winner) {
+		r.StandingChanged()
+	}
 	taken := false
 	for _, s := range r.Sessions {
 		if e := s.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == winner {
@@ -171,6 +176,17 @@ func withdraw(r *store.Record, winner int64) {
 		newest.DecidedAt = time.Time{}
 		r.Changed(newest)
 	}
+}
+
+// setState notes that a bound session hibernates or not.
+func setState(r *store.Record, s *store.Session, state rules.State) {
+	switch {
+	case state != rules.Hibernating:
+		s.PausedAt = time.Time{}
+	case s.State != state:
+		s.PausedAt = r.Now
+	}
+	s.State = state
 }
 
 func stateOf(s string) rules.State {

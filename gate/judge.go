@@ -41,9 +41,10 @@ func (j *judging) apply(r *store.Record) func() {
 		r.Changed(s)
 		return j.next
 	}
-	name := recognize(r, s)
+	u := recognize(r, s)
 	rule := rules.Merge(r.Levels...)
-	d := j.gate.decide(r, s, rule, j.verdicts, j.probes >= maxProbes)
+	c := j.gate.claimOf(r, s, "", &rule)
+	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -52,15 +53,22 @@ func (j *judging) apply(r *store.Record) func() {
 	s.DecidedAt = r.Now
 	r.Changed(s)
 	switch {
+	case d.Outcome != rules.Denied:
+		admit(r, s, u, c, d, r.Now)
+		keep(r, s, d, s.AskID)
 	case d.Shadow:
-	case d.Code == rules.CodeBlocked:
-		r.Evict(s, store.Eviction{Code: "blocked", NextAt: r.Now})
-	case d.Outcome == rules.Denied:
-		r.Evict(s, store.Eviction{Code: "rule", NextAt: r.Now})
+		keep(r, s, d, s.AskID)
 	default:
-		evict(r, s, name, d.Evict, r.Now)
+		code := "rule"
+		if d.Code == rules.CodeBlocked {
+			code = "blocked"
+		}
+		if d.Cloned {
+			u.cloned(r, s)
+		}
+		deny(r, s, d, s.AskID, false)
+		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
 	}
-	keep(r, s, d, s.AskID)
 	return j.next
 }
 

@@ -24,15 +24,39 @@ func deviceIDs(clientID, resource string) []int64 {
 	return ids
 }
 
-// identify fills in the session's device, identity and platform, and returns the device's name. It remembers devices it has not met.
-func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
+// guest is what is known of a login's device, beside what its session says.
+type guest struct {
+	name      string
+	known     bool          // it was admitted before, or is registered
+	device    *store.Device // nil: nobody knows which
+	forgotten bool          // its row is of a device that was forgotten since
+}
+
+// identify fills in the session's device, identity and platform. Nothing is written: remember does, once it is admitted.
+func identify(r *store.Record, s *store.Session, chosen bool) guest {
 	s.Identity = rules.UnknownIdentity
-	d := deviceBehind(r, s, chosen)
+	d, forgotten := deviceBehind(r, s, chosen)
 	if d == nil {
 		s.Platform = platform(r, s)
-		return ""
+		return guest{}
 	}
-	name = become(r, s, d)
+	return guest{name: become(r, s, d), known: admittedBefore(d, s), device: d, forgotten: forgotten}
+}
+
+// admittedBefore reports whether a session's device was admitted before the session came, or is registered.
+func admittedBefore(d *store.Device, s *store.Session) bool {
+	return d.Registered || !d.FirstSeenAt.IsZero() && d.FirstSeenAt.Before(s.StartedAt)
+}
+
+// remember writes down the device of a session that was admitted.
+func (u guest) remember(r *store.Record, s *store.Session) {
+	d := u.device
+	if d == nil {
+		return
+	}
+	if u.forgotten {
+		r.ManageDevice(d)
+	}
 	if r.Now.Sub(d.LastSeenAt) > deviceSeen || d.Client != s.Client {
 		if d.FirstSeenAt.IsZero() {
 			d.FirstSeenAt = r.Now
@@ -40,45 +64,39 @@ func identify(r *store.Record, s *store.Session, chosen bool) (name string) {
 		d.LastSeenAt, d.Client = r.Now, s.Client
 		r.SaveDevice(d)
 	}
-	return name
 }
 
-// deviceBehind returns the device that a login is of, nil if that is not known.
-func deviceBehind(r *store.Record, s *store.Session, chosen bool) *store.Device {
+// deviceBehind returns the device that a login is of, nil if that is not known. forgotten: its row is of one that was not seen for too long.
+func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Device, forgotten bool) {
 	byResource := store.DeviceOf("resource", s.Resource)
 	switch {
 	case s.ClientID != "":
 		if d := r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d != nil {
-			return d
+			return d, false
 		}
-		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}
+		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}, false
 	case ownsResource(r.Device(byResource)):
-		return r.Device(byResource)
+		return r.Device(byResource), false
 	case chosen && free(r, s.Resource):
 		old := r.Device(byResource)
 		if old != nil && r.Now.Sub(old.LastSeenAt) <= forgetProbable {
-			return old
+			return old, false
 		}
-		d := &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}
-		if old != nil {
-			r.ManageDevice(d)
-		}
-		return d
+		return &store.Device{ID: byResource, Identity: rules.Probable, Resource: s.Resource}, old != nil
 	}
-	return nil
+	return nil, false
 }
 
-// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource, and returns the
-// device's name.
-func recognize(r *store.Record, s *store.Session) (name string) {
+// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource.
+func recognize(r *store.Record, s *store.Session) guest {
 	d := r.Device(s.Device)
 	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
 		d = owner
 	}
 	if d == nil {
-		return ""
+		return guest{}
 	}
-	return become(r, s, d)
+	return guest{name: become(r, s, d), known: admittedBefore(d, s), device: d}
 }
 
 // ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.
@@ -87,6 +105,9 @@ func ownsResource(d *store.Device) bool { return d != nil && (d.Registered || d.
 // become makes a session that of a device and returns the device's name.
 func become(r *store.Record, s *store.Session, d *store.Device) (name string) {
 	s.Device, s.Identity, s.Client = d.ID, d.Identity, fuller(s.Client, d.Client)
+	if d.Cloned {
+		s.Identity = rules.UnknownIdentity
+	}
 	if s.Platform = d.Platform; s.Platform == "" {
 		s.Platform = platform(r, s)
 	}
@@ -138,11 +159,16 @@ func free(r *store.Record, resource string) bool {
 
 // decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
 // probed counts as alive, so that the answer is never Need.
-func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
-	f := rules.Facts{Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Newcomer: rules.Newcomer{
-		Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform, IP: s.IP, Secure: s.Secure, Client: s.Client,
-		Blocked: blocked(r, s),
-	}}
+func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
+	party := partyOf(s)
+	f := rules.Facts{
+		Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
+		Newcomer: rules.Newcomer{
+			Party: party, Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform,
+			IP: s.IP, Secure: s.Secure, Client: s.Client, Blocked: blocked(r, s), Known: u.known, Cloned: u.device != nil && u.device.Cloned,
+			Grant: c.grant != nil, Chosen: c.chosen, Token: c.wrong,
+		},
+	}
 	if rule.Condition != nil {
 		f.Condition = g.conditions.Get(*rule.Condition)
 	}
@@ -155,8 +181,8 @@ func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, v
 			v = rules.Alive
 		}
 		x := rules.Session{
-			Generation: o.Generation, Resource: o.Resource, Device: o.Device, Registered: registered(r, o.Device), Identity: o.Identity, Platform: o.Platform, IP: o.IP, Client: o.Client,
-			State: o.State, StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, Verdict: v,
+			Generation: o.Generation, Party: partyOf(o), Resource: o.Resource, Device: o.Device, Registered: registered(r, o.Device), Identity: o.Identity, Platform: o.Platform,
+			IP: o.IP, Client: o.Client, State: o.State, StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, PausedAt: o.PausedAt, Verdict: v,
 		}
 		if len(rule.Exempt) > 0 {
 			x.DeviceID = deviceID(r, o.Device)
@@ -166,11 +192,44 @@ func (g *Gate) decide(r *store.Record, s *store.Session, rule rules.Effective, v
 	return rules.Decide(f, r.Now)
 }
 
-// evict marks those who go for the winner. next is when the server is asked to end them; zero: they ride in the winner's answer.
-func evict(r *store.Record, winner *store.Session, name string, generations []int64, next time.Time) {
-	for _, n := range generations {
+// admit notes what follows from an admission: its device, its grant, those who go for it and what that leaves behind. The session has its generation.
+// next is when the server is asked to end them; zero: they ride in the winner's answer.
+func admit(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision, next time.Time) {
+	if d.Cloned {
+		u.cloned(r, s)
+	}
+	u.remember(r, s)
+	if c.grant != nil {
+		r.Standing.Reserve(c.grant.ID, s.Generation)
+		if s.State != rules.Binding {
+			r.Standing.Consume(s.Generation)
+		}
+		r.StandingChanged()
+	}
+	contend(r, s, d)
+	evict(r, s, u.name, d, next)
+}
+
+// cloned marks the login's device as one whose id several clients show.
+func (u guest) cloned(r *store.Record, s *store.Session) {
+	if u.device == nil {
+		return
+	}
+	u.device.Cloned = true
+	r.ManageDevice(u.device)
+	for _, o := range append([]*store.Session{s}, r.Sessions...) {
+		if o.Device == u.device.ID && o.Identity != rules.UnknownIdentity {
+			o.Identity = rules.UnknownIdentity
+			r.Changed(o)
+		}
+	}
+}
+
+// evict marks those who go for the winner.
+func evict(r *store.Record, winner *store.Session, name string, d rules.Decision, next time.Time) {
+	for _, n := range d.Evict {
 		s := r.ByGeneration(n)
-		own := winner.Identity == rules.Certain && winner.Device != 0 && s.Device == winner.Device
+		own := winner.Identity == rules.Certain && winner.Device != 0 && s.Device == winner.Device || d.Code == rules.CodeOwnReconnect && !slices.Contains(d.Displaced, n)
 		if s.State == rules.Binding { // those it was to replace have to go for the new winner now
 			for _, o := range r.Sessions {
 				if e := o.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == s.Generation {
@@ -183,14 +242,15 @@ func evict(r *store.Record, winner *store.Session, name string, generations []in
 	}
 }
 
-// keep notes the decision, and tells of a denial.
+// keep notes a decision that let somebody in, or would have denied it were the rule enforced.
 func keep(r *store.Record, s *store.Session, d rules.Decision, askID string) {
-	r.Decide(&store.Decision{
+	r.Decide(decisionOf(s, d, askID))
+}
+
+func decisionOf(s *store.Session, d rules.Decision, askID string) *store.Decision {
+	return &store.Decision{
 		AskID: askID, Resource: s.Resource, Device: s.Device, Platform: s.Platform, Generation: s.Generation, Outcome: string(d.Outcome), Code: string(d.Code), Evicted: d.Evict,
 		RuleLevel: string(d.Level), Explanation: d.Explanation, Condition: d.Condition, Shadow: d.Shadow,
-	})
-	if d.Outcome == rules.Denied && !d.Shadow {
-		r.Tell("login.denied", deniedData{Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, r.Now)})
 	}
 }
 

@@ -92,6 +92,18 @@ type Denial struct {
 	Lang       string
 	RetryAfter time.Duration // 0: not known
 	Hold       time.Duration
+	Token      string   // what is wrong with the token that the client brought: one of the Token constants, or ""
+	Choices    []Choice // of code choose
+}
+
+// Choice is a session that the user of a denied login may end.
+type Choice struct {
+	Token     string
+	Device    string // name; may be empty
+	Resource  string
+	Platform  string
+	StartedAt time.Time
+	Idle      time.Duration
 }
 
 // EventKind is what happened to a session.

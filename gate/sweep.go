@@ -11,7 +11,7 @@ import (
 
 const sweepBatch = 500
 
-// sweep gives up binds that never came and judges sessions that a crash left without a decision.
+// sweep gives up binds that never came, closes loops whose time is over, and judges sessions that a crash left without a decision.
 func (g *Gate) sweep(ctx context.Context) error {
 	overdue, err := g.store.Overdue(ctx, sweepBatch)
 	if err != nil {
@@ -19,6 +19,22 @@ func (g *Gate) sweep(ctx context.Context) error {
 	}
 	for _, jid := range overdue {
 		g.do(&op{want: store.Want{Key: store.KeyOf(jid), JID: jid}, apply: abandon(g)})
+	}
+	loops, err := g.store.OverdueLoops(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, l := range loops {
+		g.do(&op{want: store.Want{Key: l.Account, JID: l.JID}, apply: func(r *store.Record) func() {
+			if r == nil {
+				return nil
+			}
+			thaw(r)
+			if d := r.Standing.Of(l.Party); d == nil || d.FrozenUntil.IsZero() {
+				r.CloseLoop(l) // also where nothing is known of it any more
+			}
+			return nil
+		}})
 	}
 	for _, l := range g.owned() {
 		waiting, err := g.store.Unjudged(ctx, l, sweepBatch)

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"strings"
+	"time"
 
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
@@ -19,11 +20,28 @@ func kickOf(jid, accountLang string, rule rules.Effective, s *store.Session, e *
 }
 
 // denial puts a denial into the words of the client that is denied.
-func denial(r *store.Record, rule rules.Effective, code, condition, lang string) Denial {
-	d := Denial{Code: code, Condition: condition, Type: "wait"}
+func denial(r *store.Record, rule rules.Effective, code, condition, lang string, retryAfter time.Duration) Denial {
+	d := Denial{Code: code, Condition: condition, Type: "wait", RetryAfter: retryAfter}
 	if condition == "conflict" || condition == "not-allowed" {
 		d.Type = "cancel"
 	}
-	d.Text, d.Lang = rules.Render(rule.Text, code, []string{lang, r.Lang}, rules.Placeholders{Time: r.Now})
+	d.Text, d.Lang = rules.Render(rule.Text, code, []string{lang, r.Lang}, rules.Placeholders{Time: r.Now, Seconds: int(retryAfter / time.Second)})
 	return d
 }
+
+// choices offers sessions to the user of a login that was denied for them.
+func (g *Gate) choices(r *store.Record, asker *store.Session, generations []int64) []Choice {
+	var out []Choice
+	for _, n := range generations[:min(len(generations), maxChoices)] {
+		s := r.ByGeneration(n)
+		c := Choice{Token: g.choice(r, asker, n), Resource: s.Resource, Platform: s.Platform, StartedAt: s.StartedAt, Idle: max(r.Now.Sub(s.LastSeenAt), 0)}
+		if d := r.Device(s.Device); d != nil {
+			c.Device = d.Name
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// maxChoices bounds what a denied client is offered.
+const maxChoices = 50

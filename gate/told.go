@@ -52,6 +52,7 @@ type deniedData struct {
 	Platform   string `json:"platform"`
 	Code       string `json:"code"`
 	DecisionID string `json:"decision_id"`
+	RetryAfter int64  `json:"retry_after_seconds,omitempty"`
 }
 
 type kickData struct {

@@ -7,13 +7,14 @@ import (
 )
 
 // Decide judges a login by its facts. It lets the newcomer in (Allow, with those who go for it), refuses it (Denied), or asks
-// for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the condition and the explanation.
+// for a probe of sessions first (Need); once all of those have a verdict it does not ask again. now serves the condition, the protection and the explanation.
 //
 // A blocked newcomer is denied before anything else is looked at.
 //
 // Guarantees: the same answer for any order of f.Sessions; the newcomer never goes; after an enforced Allow under an evicting
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
-// in place of a denial; an exempt session goes only for its own device, or as a ghost whose resource is wanted.
+// in place of a denial; an exempt session goes only for its own device, or as a ghost whose resource is wanted; who was displaced makes nobody go who
+// lives, while its wait lasts and its winner is there, unless it has a grant.
 func Decide(f Facts, now time.Time) Decision {
 	h := open(f, now)
 	switch {
@@ -21,8 +22,26 @@ func Decide(f Facts, now time.Time) Decision {
 		return h.close(ruling{outcome: Denied, code: CodeBlocked})
 	case !h.condition():
 		return h.close(ruling{outcome: Denied, code: CodeCondition, field: fieldCondition})
+	case f.WaitUntil.After(now) && !f.Newcomer.Grant:
+		h.retryAfter = f.WaitUntil.Sub(now)
+		return h.close(ruling{outcome: Denied, code: CodeCooldown})
+	}
+	if r := h.newDevice(); r.outcome != Allow {
+		return h.close(r)
+	}
+	switch verdict, session := h.clone(); verdict {
+	case cloned:
+		f.Newcomer.Cloned, f.Newcomer.Identity = true, UnknownIdentity
+		d := Decide(f, now)
+		d.Cloned = true
+		return d
+	case perhapsCloned:
+		h.marks[session].probed = true
+		return h.close(ruling{outcome: Need, code: CodeCooldown, field: fieldCooldown})
+	case notCloned:
 	}
 	h.ownDevice()
+	h.choose()
 	r := h.sameResource()
 	if r.outcome != Denied {
 		// Also behind a resource that has to be probed first: one round of probes has to be enough.
@@ -31,7 +50,7 @@ func Decide(f Facts, now time.Time) Decision {
 			r = limits
 		}
 	}
-	return h.close(r)
+	return h.close(h.protect(r))
 }
 
 // reason says which part of the rule makes a session go.
@@ -40,6 +59,7 @@ type reason uint8
 const (
 	stays reason = iota
 	byOwnDevice
+	byChoice
 	bySameResource
 	byLimit
 )
@@ -48,7 +68,8 @@ const (
 type mark struct {
 	goes   reason
 	limit  int  // index of the limit it goes for, byLimit
-	asked  bool // has to be probed
+	asked  bool // has to be probed, and does not count until it answered
+	probed bool // has to be probed, and counts
 	bars   bool // stands in the way of a denied newcomer
 	exempt bool // neither counted nor evicted
 }
@@ -69,8 +90,11 @@ type hearing struct {
 	marks  []mark // one for each of f.Sessions
 	limits []limit
 	exempt bool // the newcomer is: no limit counts it
+	chosen int  // index of the session that the newcomer's user chose to end; -1: none
 
-	conditionErr error // why the condition could not be evaluated
+	conditionErr error         // why the condition could not be evaluated
+	retryAfter   time.Duration // of a denial; 0: not known
+	returns      bool          // the newcomer is the winner of its own displacement, coming back
 	ruling
 }
 
@@ -105,7 +129,7 @@ const (
 
 func open(f Facts, now time.Time) hearing {
 	s := f.Sessions
-	h := hearing{f: f, now: now, order: make([]int, len(s)), marks: make([]mark, len(s)), limits: limitsOf(&f)}
+	h := hearing{f: f, now: now, order: make([]int, len(s)), marks: make([]mark, len(s)), limits: limitsOf(&f), chosen: -1}
 	for i := range h.order {
 		h.order[i] = i
 	}
@@ -130,10 +154,30 @@ func (h *hearing) exemptions() {
 	}
 }
 
+// newDevice keeps out a device that was never admitted, where that needs a grant. Who comes to the resource of a session that is dead is its device.
+func (h *hearing) newDevice() ruling {
+	n := &h.f.Newcomer
+	if !h.f.Rule.RequireGrant || n.Known || n.Grant {
+		return ruling{outcome: Allow}
+	}
+	r := ruling{outcome: Denied, code: CodeGrantRequired, field: fieldRequireGrant}
+	for i := range h.f.Sessions {
+		switch s := &h.f.Sessions[i]; {
+		case n.Party == NoParty || s.Party != n.Party || n.Identity == Certain:
+		case h.dead(s):
+			return ruling{outcome: Allow}
+		case askable(s):
+			h.marks[i].probed = true
+			r.outcome = Need
+		}
+	}
+	return r
+}
+
 // ownDevice lets the newcomer replace earlier sessions of its own device, where that is known for certain.
 func (h *hearing) ownDevice() {
 	n := &h.f.Newcomer
-	if n.Device == 0 || n.Identity != Certain {
+	if n.Device == 0 || n.Identity != Certain || n.Cloned {
 		return
 	}
 	for i := range h.f.Sessions {
@@ -143,17 +187,30 @@ func (h *hearing) ownDevice() {
 	}
 }
 
+// choose lets the session go that the newcomer's user chose.
+func (h *hearing) choose() {
+	if h.f.Rule.OnExcess != Choose || h.f.Newcomer.Chosen == 0 {
+		return
+	}
+	for i := range h.f.Sessions {
+		if s, m := &h.f.Sessions[i], &h.marks[i]; s.Generation == h.f.Newcomer.Chosen && m.goes == stays && !m.exempt {
+			m.goes, h.chosen = byChoice, i
+		}
+	}
+}
+
 // sameResource judges the sessions that have the very resource the newcomer wants. An exempt one does not go for it while it lives.
 func (h *hearing) sameResource() ruling {
 	r := ruling{outcome: Allow, code: CodeSameResource, field: fieldSameResource}
-	if h.f.Rule.SameResource != DenySameResource {
+	replace := h.f.Rule.SameResource != DenySameResource || h.f.Newcomer.Grant
+	if replace {
 		r.field = fieldExempt // nothing else stands in the way then
 	}
 	for i := range h.f.Sessions {
 		s, m := &h.f.Sessions[i], &h.marks[i]
 		switch {
 		case m.goes != stays || s.Resource != h.f.Newcomer.Resource:
-		case h.f.Rule.SameResource != DenySameResource && !m.exempt || h.ghost(s):
+		case replace && !m.exempt || h.ghost(s):
 			m.goes = bySameResource
 		case askable(s):
 			m.asked = true
@@ -177,23 +234,46 @@ func (h *hearing) close(r ruling) Decision {
 	d := Decision{Outcome: r.outcome, Code: r.code, Level: h.level(r.field), Shadow: !h.f.Rule.Enforce}
 	switch r.outcome {
 	case Denied:
-		switch r.code {
-		case CodeLimit, CodeCondition:
-			d.Condition = cmp.Or(h.f.Rule.DenyCondition, conditionConstraint)
-		case CodeBlocked:
-			d.Condition = conditionNotAllowed
-		default:
-			d.Condition = conditionConflict
-		}
+		d.Condition = h.stanzaError()
+		d.InTheWay = h.generations(func(m mark) bool { return m.bars })
+		d.RetryAfter = (h.retryAfter + time.Second - 1).Truncate(time.Second)
 	case Need:
-		d.Probe = h.generations(func(m mark) bool { return m.asked })
+		d.Probe = h.generations(func(m mark) bool { return m.asked || m.probed })
 	case Allow:
 		if !d.Shadow {
 			d.Evict = h.generations(func(m mark) bool { return m.goes != stays })
+			h.sort(&d)
 		}
 	}
 	d.Explanation = h.explain()
 	return d
+}
+
+// stanzaError is what a denied client gets.
+func (h *hearing) stanzaError() string {
+	switch h.code {
+	case CodeBlocked:
+		return conditionNotAllowed
+	case CodeSameResource:
+		return conditionConflict
+	}
+	return cmp.Or(h.f.Rule.DenyCondition, conditionConstraint)
+}
+
+// sort tells those who go by what they leave behind.
+func (h *hearing) sort(d *Decision) {
+	if len(d.Evict) == 0 {
+		return
+	}
+	for _, i := range h.order {
+		switch m, generation := h.marks[i], h.f.Sessions[i].Generation; {
+		case m.goes == stays || h.gone(i):
+		case m.goes == byOwnDevice:
+			d.Replaced = append(d.Replaced, generation)
+		default:
+			d.Displaced = append(d.Displaced, generation)
+		}
+	}
 }
 
 // allowed says in one word what an admission is, and which field made others go for it: the resource before a limit, a narrow limit
@@ -208,7 +288,12 @@ func (h *hearing) allowed() (Code, string) {
 			if code == CodeOK {
 				code = CodeOwnReconnect
 			}
+		case byChoice:
+			return CodeTakeover, fieldOnExcess
 		case bySameResource:
+			if h.returns {
+				return CodeOwnReconnect, fieldSameResource
+			}
 			return CodeTakeover, fieldSameResource
 		case byLimit:
 			if code = CodeTakeover; m.limit < first {

@@ -20,6 +20,11 @@ func (t *story) say(s string) *story { t.buf = append(t.buf, s...); return t }
 
 func (t *story) number(n int64) *story { t.buf = strconv.AppendInt(t.buf, n, 10); return t }
 
+// seconds says a time in whole seconds, rounded up.
+func (t *story) seconds(d time.Duration) *story {
+	return t.number(int64((max(d, 0) + time.Second - 1) / time.Second)).say(" s")
+}
+
 // quote says a text that somebody else wrote, with everything escaped that does not print, at most maxRunes of it.
 func (t *story) quote(s string) *story { t.buf = appendQuoted(t.buf, s); return t }
 
@@ -67,6 +72,15 @@ func (h *hearing) explain() []string {
 		h.tellCondition(t)
 	default:
 		h.tellCondition(t)
+		h.tellWait(t)
+		if h.code == CodeCooldown && h.field == "" {
+			break // the wait decided
+		}
+		h.tellGrant(t)
+		if h.code == CodeGrantRequired {
+			break
+		}
+		h.tellDisplaced(t)
 		h.tellPlaces(t)
 	}
 	h.tellOutcome(t)
@@ -76,6 +90,10 @@ func (h *hearing) explain() []string {
 // tellPlaces tells whose place the newcomer takes, or does not.
 func (h *hearing) tellPlaces(t *story) {
 	h.tellOwnDevice(t)
+	if h.chosen >= 0 {
+		t.say("The newcomer's user chose who goes. ")
+		h.tellGoing(t, func(i int) bool { return h.marks[i].goes == byChoice })
+	}
 	h.tellResource(t)
 	if h.code != CodeSameResource {
 		h.tellExempt(t)
@@ -95,6 +113,9 @@ func (h *hearing) tellLogin(t *story) {
 }
 
 func (h *hearing) tellOwnDevice(t *story) {
+	if h.f.Newcomer.Cloned {
+		t.say("Several clients show the id of the newcomer's device: it counts as unknown.").end()
+	}
 	if !h.any(func(i int) bool { return h.marks[i].goes == byOwnDevice }) {
 		return
 	}
@@ -104,7 +125,7 @@ func (h *hearing) tellOwnDevice(t *story) {
 
 func (h *hearing) tellResource(t *story) {
 	holds := func(i int) bool {
-		return h.marks[i].goes != byOwnDevice && h.f.Sessions[i].Resource == h.f.Newcomer.Resource
+		return h.marks[i].goes != byOwnDevice && h.marks[i].goes != byChoice && h.f.Sessions[i].Resource == h.f.Newcomer.Resource
 	}
 	if !h.any(holds) {
 		return
@@ -123,7 +144,7 @@ func (h *hearing) tellResource(t *story) {
 		h.tellInTheWay(t)
 		return
 	}
-	if value == DenySameResource {
+	if value == DenySameResource && !h.f.Newcomer.Grant {
 		t.say("It ").say(h.ghostly()).say(". ")
 	}
 	h.tellGoing(t, func(i int) bool { return h.marks[i].goes == bySameResource })
@@ -178,27 +199,30 @@ func (h *hearing) tellLimit(t *story, k int, newcomer bool, going func(int) bool
 	t.say("; ")
 	value := h.f.Rule.OnExcess
 	switch value {
-	case EvictIdle, Deny:
+	case EvictIdle, Deny, Choose:
 	default:
 		value = EvictOldest
 	}
 	h.tellField(t, fieldOnExcess, string(value))
-	switch value {
-	case EvictIdle:
+	denies := (value == Deny || value == Choose) && !h.f.Newcomer.Grant && h.chosen < 0
+	switch {
+	case value == EvictIdle:
 		t.say(", the longest idle first. ")
-	case Deny:
+	case denies:
 		t.say(". ")
 	default:
 		t.say(", the oldest first. ")
 	}
 	switch {
-	case h.outcome == Allow && value == Deny:
+	case h.outcome == Allow && denies:
 		t.say("What ").say(h.ghostly()).say(" makes room. ")
 		h.tellGoing(t, going)
 	case h.outcome == Allow:
 		h.tellGoing(t, going)
-	case h.code == CodeLimit && h.limit == k:
+	case (h.code == CodeLimit || h.code == CodeChoose) && h.limit == k:
 		h.tellInTheWay(t)
+	case h.code == CodeCooldown, h.code == CodeFrozen:
+		h.tellGoing(t, going)
 	default:
 		t.say("What decides is ").say(h.field).say(".").end()
 	}
@@ -216,7 +240,7 @@ func (h *hearing) ghostly() string {
 func (h *hearing) tellInTheWay(t *story) {
 	if h.outcome == Need {
 		t.say("To be asked for a sign of life first: ")
-		h.name(t, func(i int) bool { return h.marks[i].asked })
+		h.name(t, func(i int) bool { return h.marks[i].asked || h.marks[i].probed })
 	} else {
 		t.say("In the way: ")
 		h.name(t, func(i int) bool { return h.marks[i].bars })
@@ -247,7 +271,14 @@ func (h *hearing) tellOutcome(t *story) {
 	default:
 		t.say("Denied: ")
 	}
-	t.say(string(h.code)).say(".").end()
+	t.say(string(h.code))
+	if h.outcome == Denied && h.retryAfter > 0 {
+		t.say(", to be tried again in ").seconds(h.retryAfter)
+	}
+	t.say(".").end()
+	if h.outcome == Need && (h.code == CodeCooldown || h.code == CodeFrozen) {
+		h.tellInTheWay(t)
+	}
 	if !h.f.Rule.Enforce {
 		t.say("The rule is not enforced (enforce is false, ").say(setBy(h.level(fieldEnforce)))
 		t.say("): this is recorded only; the newcomer is let in and nobody goes.").end()
@@ -319,7 +350,7 @@ func (h *hearing) counted(k int) int {
 	}
 	for i, m := range h.marks {
 		switch {
-		case m.exempt, m.goes == byOwnDevice, m.goes == bySameResource:
+		case m.exempt, m.goes == byOwnDevice, m.goes == byChoice, m.goes == bySameResource:
 		case m.goes == byLimit && m.limit < k && h.outcome == Allow:
 		case h.on(i, k):
 			n++

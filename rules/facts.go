@@ -36,6 +36,7 @@ const (
 // Session is a live session of the account, the newcomer's own not among them.
 type Session struct {
 	Generation int64
+	Party      Party
 	Resource   string
 	Device     int64 // 0: unknown
 	DeviceName string
@@ -48,11 +49,13 @@ type Session struct {
 	State      State
 	StartedAt  time.Time
 	LastSeenAt time.Time
+	PausedAt   time.Time // when it began to hibernate; zero: it does not, or nobody knows
 	Verdict    Verdict
 }
 
 // Newcomer is the login to be judged.
 type Newcomer struct {
+	Party      Party
 	Resource   string
 	Device     int64  // 0: unknown
 	DeviceID   string // public id; "": unknown
@@ -63,6 +66,11 @@ type Newcomer struct {
 	Secure     bool   // encrypted
 	Client     string // software, as it says itself
 	Blocked    bool   // its device is: it is denied before anything else
+	Known      bool   // its device was admitted before, or is registered
+	Cloned     bool   // several clients show its device's id: it is as good as unknown
+	Grant      bool   // the app backend lets this login take over
+	Chosen     int64  // generation of the session that its user chose to end, by a takeover token; 0: none
+	Token      string // what is wrong with the token that it brought; "": nothing, or it brought none
 }
 
 // Facts is all that a decision rests on.
@@ -73,6 +81,10 @@ type Facts struct {
 	Rule     Effective
 	Groups   map[string][]string // platform groups: name → platforms
 	Group    string              // of the account; "": none
+	// Displaced is what is known of the displacement of the newcomer's party; nil: nothing.
+	Displaced *Displacement
+	// WaitUntil is until when a kick makes the newcomer's party wait; zero: none does.
+	WaitUntil time.Time
 	// Condition is Rule.Condition, compiled; nil: Decide compiles it, which takes a hundred times as long as to run it.
 	Condition *Condition
 }
@@ -101,13 +113,17 @@ type Code string
 
 // The codes of decisions that this package makes.
 const (
-	CodeOK           Code = "ok"
-	CodeTakeover     Code = "takeover"
-	CodeOwnReconnect Code = "own_reconnect"
-	CodeLimit        Code = "limit"
-	CodeSameResource Code = "same_resource"
-	CodeCondition    Code = "condition"
-	CodeBlocked      Code = "blocked"
+	CodeOK            Code = "ok"
+	CodeTakeover      Code = "takeover"
+	CodeOwnReconnect  Code = "own_reconnect"
+	CodeLimit         Code = "limit"
+	CodeSameResource  Code = "same_resource"
+	CodeCooldown      Code = "cooldown"
+	CodeFrozen        Code = "frozen"
+	CodeGrantRequired Code = "grant_required"
+	CodeCondition     Code = "condition"
+	CodeBlocked       Code = "blocked"
+	CodeChoose        Code = "choose"
 )
 
 // Decision is the answer.
@@ -116,6 +132,11 @@ type Decision struct {
 	Code    Code
 	Evict   []int64 // generations of those who go, ascending; empty under Shadow and for a denial
 	Probe   []int64 // for Need: generations, ascending
+	// Displaced are those of Evict whose clients may live: they will want to come back. Replaced are those of the newcomer's own device.
+	Displaced, Replaced []int64
+	InTheWay            []int64 // for a denial: generations of those who keep the newcomer out, ascending
+	RetryAfter          time.Duration
+	Cloned              bool // the newcomer's id was found out to be shown by several clients
 	// Level is where the field that made the decision was set; LevelDefault for an allow that no field made.
 	Level Level
 	// Condition is the stanza error of a denial (RFC 6120 §8.3.3): conflict, resource-constraint, or not-allowed for a blocked device.

@@ -62,8 +62,12 @@ func (l *limit) tell(t *story) {
 // judgeLimits judges all limits over the sessions that stay so far. One that is asked about its resource counts as gone: if it answers, the
 // newcomer is denied anyway.
 func (h *hearing) judgeLimits() ruling {
-	if h.f.Rule.OnExcess == Deny {
-		return h.limitsDeny()
+	n := &h.f.Newcomer
+	switch e := h.f.Rule.OnExcess; {
+	case e == Deny && !n.Grant:
+		return h.limitsDeny(CodeLimit)
+	case e == Choose && !n.Grant && h.chosen < 0:
+		return h.limitsDeny(CodeChoose)
 	}
 	h.limitsEvict()
 	return ruling{outcome: Allow}
@@ -92,7 +96,7 @@ func (h *hearing) limitsEvict() {
 }
 
 // limitsDeny keeps the newcomer out of a full house, unless ghosts can make room for it.
-func (h *hearing) limitsDeny() ruling {
+func (h *hearing) limitsDeny(code Code) ruling {
 	full := false
 	missing := make([]int, len(h.limits))
 	for k := range h.limits {
@@ -110,10 +114,10 @@ func (h *hearing) limitsDeny() ruling {
 			for i := range h.marks {
 				h.marks[i].bars = h.standing(i) && h.on(i, k)
 			}
-			return ruling{outcome: Denied, code: CodeLimit, field: h.limits[k].field, limit: k}
+			return ruling{outcome: Denied, code: code, field: h.limits[k].field, limit: k}
 		}
 	}
-	r := ruling{outcome: Need, code: CodeLimit}
+	r := ruling{outcome: Need, code: code}
 	for i := range h.marks {
 		if !h.standing(i) || !askable(&h.f.Sessions[i]) {
 			continue

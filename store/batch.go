@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +39,7 @@ type Mode int
 const (
 	SkipBusy Mode = iota // leave it out and go on
 	WaitBusy             // wait for it, a second at most
+	look                 // lock nothing and write nothing
 )
 
 // ErrBusy is returned under WaitBusy when the account stayed locked.
@@ -50,6 +52,16 @@ var ErrBusy = errors.New("store: the account is locked by another transaction")
 //
 // apply must not block: the rows are locked while it runs.
 func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want, apply func(i int, r *Record)) (busy []int, err error) {
+	return s.batch(ctx, fence, mode, wants, apply)
+}
+
+// Look is Batch of one account that locks nothing and writes nothing, whatever apply notes: what would happen now.
+func (s *Store) Look(ctx context.Context, want Want, apply func(r *Record)) error {
+	_, err := s.batch(ctx, Fence{}, look, []Want{want}, func(_ int, r *Record) { apply(r) })
+	return err
+}
+
+func (s *Store) batch(ctx context.Context, fence Fence, mode Mode, wants []Want, apply func(i int, r *Record)) (busy []int, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("batch: %w", err)
@@ -60,7 +72,7 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 		b.index[w.Key] = i
 	}
 	defer func() {
-		if err != nil && !conn.Conn().IsClosed() {
+		if (err != nil || mode == look) && !conn.Conn().IsClosed() {
 			rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
 			if _, rerr := conn.Exec(rollback, "rollback"); rerr != nil {
@@ -94,6 +106,9 @@ func (s *Store) Batch(ctx context.Context, fence Fence, mode Mode, wants []Want,
 			}
 			apply(i, b.records[i])
 		}
+	}
+	if mode == look {
+		return nil, nil
 	}
 	if err := b.flush(ctx); err != nil {
 		return nil, translate(fmt.Errorf("batch: write: %w", err))
@@ -154,9 +169,13 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask from accounts where key = any($1) order by key for update"
-	if mode == SkipBusy {
-		lock += " skip locked"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, coalesce(standing::text, '') from accounts where key = any($1) order by key"
+	switch mode {
+	case SkipBusy:
+		lock += " for update skip locked"
+	case WaitBusy:
+		lock += " for update"
+	case look:
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
@@ -190,17 +209,22 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
+		if r.standing != "" {
+			if err := json.Unmarshal([]byte(r.standing), &r.Standing); err != nil {
+				return fmt.Errorf("standing of %q: %w", r.JID, err)
+			}
+		}
 		b.records[b.index[r.Key]] = r
 	}
 	return rows.Err()
 }
 
 const loadSessions = `select s.account, s.sid, s.generation, s.link, s.resource, s.state, s.device, s.identity, s.platform, s.ip, s.secure, s.client, s.lang,
-		 s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at,
+		 s.ask_id, s.decided_at, s.bind_deadline, s.epoch, s.seq, s.started_at, s.last_seen_at, s.chosen, s.paused_at,
 		s.evict_code, s.evict_winner, s.evict_own, s.evict_device, s.evict_platform, s.evict_kick, s.evict_text, s.evict_at, s.evict_next, s.evict_attempts, s.still_present
 	from sessions s where s.account = any($1)`
 
@@ -213,13 +237,13 @@ func (b *batch) scanSessions(rows pgx.Rows) error {
 		var own, still pgtype.Bool
 		var attempts pgtype.Int4
 		var text map[string]string
-		var decided, deadline, requested, next pgtype.Timestamptz
+		var decided, deadline, paused, requested, next pgtype.Timestamptz
 		if err := rows.Scan(&k, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &device, &s.Identity, &s.Platform, &s.IP, &s.Secure, &s.Client, &s.Lang,
-			&s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt,
+			&s.AskID, &decided, &deadline, &s.Epoch, &s.Seq, &s.StartedAt, &s.LastSeenAt, &s.Chosen, &paused,
 			&code, &winner, &own, &toldDevice, &toldPlatform, &kick, &text, &requested, &next, &attempts, &still); err != nil {
 			return err
 		}
-		s.Device, s.DecidedAt, s.BindDeadline = device.Int64, decided.Time, deadline.Time
+		s.Device, s.DecidedAt, s.BindDeadline, s.PausedAt = device.Int64, decided.Time, deadline.Time, paused.Time
 		if code.Valid {
 			s.Eviction = &Eviction{
 				Code: code.String, Winner: winner.Int64, Own: own.Bool, Device: toldDevice.String, Platform: toldPlatform.String, Kick: kick.Int64, Text: text,
@@ -258,13 +282,13 @@ const loadDevices = "select " + deviceColumns + ` from (select * from devices wh
 			cross join lateral (select * from devices d where d.account = w.account and d.id = w.id and not d.registered limit 1) n) d`
 
 const deviceColumns = `d.account, d.id, d.identity, coalesce(d.user_agent_id, ''), coalesce(d.resource, ''), coalesce(d.name, ''), coalesce(d.platform, ''),
-	coalesce(d.client, ''), d.registered, d.blocked, d.first_seen_at, d.last_seen_at`
+	coalesce(d.client, ''), d.registered, d.blocked, d.cloned, d.first_seen_at, d.last_seen_at`
 
 func (b *batch) scanDevices(rows pgx.Rows) error {
 	for rows.Next() {
 		d := &Device{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &d.ID, &d.Identity, &d.UserAgentID, &d.Resource, &d.Name, &d.Platform, &d.Client, &d.Registered, &d.Blocked, &d.FirstSeenAt, &d.LastSeenAt); err != nil {
+		if err := rows.Scan(&k, &d.ID, &d.Identity, &d.UserAgentID, &d.Resource, &d.Name, &d.Platform, &d.Client, &d.Registered, &d.Blocked, &d.Cloned, &d.FirstSeenAt, &d.LastSeenAt); err != nil {
 			return err
 		}
 		if r := b.records[b.index[k.Bytes]]; r != nil {
@@ -380,7 +404,7 @@ func (b *batch) loadAnswered(ctx context.Context) error {
 	rows, err := b.conn.Query(ctx, `select d.account, d.at, d.ask_id, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, d.rule_level,
 			d.condition, coalesce(d.retry_after, 0), d.shadow
 		from unnest($1::uuid[], $2::text[]) w(account, ask)
-			cross join lateral (select * from decisions d where d.account = w.account and d.at > now() - interval '1 hour' and d.ask_id = w.ask limit 1) d`, keys, asks)
+			cross join lateral (select * from decisions d where d.account = w.account and d.at > now() - interval '2 hours' and d.ask_id = w.ask limit 1) d`, keys, asks)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func scanListedDevice(row pgx.CollectableRow) (ListedDevice, error) {
 	var d ListedDevice
 	var k pgtype.UUID
 	var seen pgtype.Timestamptz
-	err := row.Scan(&k, &d.ID, &d.Identity, &d.UserAgentID, &d.Resource, &d.Name, &d.Platform, &d.Client, &d.Registered, &d.Blocked, &d.FirstSeenAt, &d.LastSeenAt,
+	err := row.Scan(&k, &d.ID, &d.Identity, &d.UserAgentID, &d.Resource, &d.Name, &d.Platform, &d.Client, &d.Registered, &d.Blocked, &d.Cloned, &d.FirstSeenAt, &d.LastSeenAt,
 		&seen, &d.Sessions, &d.Platforms)
 	if seen.Valid && seen.Time.After(d.LastSeenAt) {
 		d.LastSeenAt = seen.Time

@@ -29,8 +29,8 @@ func (b *batch) flush(ctx context.Context) error {
 			w.collect(r)
 		}
 	}
-	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask
-		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) u(key, generation, revision, last_ask) where a.key = u.key`)
+	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask, standing = nullif(u.standing, '')::jsonb
+		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) u(key, generation, revision, last_ask, standing) where a.key = u.key`)
 	w.ended.queue(w.queue, `with gone as (
 			delete from sessions s using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) u(account, sid, at, reason)
 			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason),
@@ -41,14 +41,14 @@ func (b *batch) flush(ctx context.Context) error {
 		select account, at, generation, sid, link, resource, device, identity, platform, ip, secure, transport, client,
 			decided_at, started_at, last_seen_at, reason, evict_winner, evict_kick from gone`)
 	w.added.queue(w.queue, `insert into sessions (account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang,
-			ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at)
+			ask_id, decided_at, bind_deadline, epoch, seq, started_at, last_seen_at, chosen)
 		select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[])`)
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], $20::bigint[], $21::timestamptz[], $22::timestamptz[], $23::boolean[])`)
 	w.changed.queue(w.queue, `update sessions s set resource = u.resource, state = u.state, ip = u.ip, secure = u.secure, decided_at = u.decided_at, bind_deadline = u.bind_deadline,
-			epoch = u.epoch, seq = u.seq, last_seen_at = u.last_seen_at, device = u.device, identity = u.identity, platform = u.platform, client = u.client
+			epoch = u.epoch, seq = u.seq, last_seen_at = u.last_seen_at, device = u.device, identity = u.identity, platform = u.platform, client = u.client, paused_at = u.paused_at
 		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::bigint[], $11::timestamptz[],
-			$12::bigint[], $13::text[], $14::text[], $15::text[])
-			u(account, sid, resource, state, ip, secure, decided_at, bind_deadline, epoch, seq, last_seen_at, device, identity, platform, client)
+			$12::bigint[], $13::text[], $14::text[], $15::text[], $16::timestamptz[])
+			u(account, sid, resource, state, ip, secure, decided_at, bind_deadline, epoch, seq, last_seen_at, device, identity, platform, client, paused_at)
 		where s.account = u.account and s.sid = u.sid`)
 	w.evictions.queue(w.queue, `update sessions s set evict_code = u.c, evict_winner = u.w, evict_own = u.o, evict_device = u.d, evict_platform = u.p, evict_kick = u.k,
 			evict_text = u.t::jsonb, evict_at = u.r, evict_next = u.n, evict_attempts = u.m, still_present = u.b
@@ -58,11 +58,18 @@ func (b *batch) flush(ctx context.Context) error {
 	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
 		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
+	w.repeats.queue(w.queue, `update decisions d set repeats = u.n, last_at = u.l, ask_id = u.q, retry_after = u.s, condition = u.c
+		from unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[]) u(a, t, n, l, q, s, c)
+		where d.account = u.a and d.at = u.t`)
 	w.devices.queue(w.queue, insertDevices+`on conflict (account, id) do update set client = coalesce(excluded.client, devices.client), last_seen_at = excluded.last_seen_at,
 			first_seen_at = case when devices.first_seen_at > '0001-01-02' then devices.first_seen_at else excluded.first_seen_at end`)
 	w.managed.queue(w.queue, insertDevices+`on conflict (account, id) do update set identity = excluded.identity, name = excluded.name, platform = excluded.platform, registered = excluded.registered,
-			blocked = excluded.blocked, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
+			blocked = excluded.blocked, cloned = excluded.cloned, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
 	w.forgotten.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[]) u(account, id) where d.account = u.account and d.id = u.id`)
+	w.closed.queue(w.queue, `delete from loops l using unnest($1::uuid[], $2::bigint[]) u(account, party) where l.account = u.account and l.party = u.party`)
+	w.opened.queue(w.queue, `insert into loops (account, party, winner, device, resource, opened_at, until)
+		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
+		on conflict (account, party) do update set winner = excluded.winner, device = excluded.device, resource = excluded.resource, opened_at = excluded.opened_at, until = excluded.until`)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
 		on conflict do nothing`) // tried again although it was committed
@@ -73,9 +80,9 @@ func (b *batch) flush(ctx context.Context) error {
 	return b.conn.SendBatch(ctx, w.queue).Close()
 }
 
-const insertDevices = `insert into devices (account, id, identity, user_agent_id, resource, name, platform, client, registered, blocked, first_seen_at, last_seen_at)
-		select a, i, n, nullif(u, ''), nullif(r, ''), nullif(m, ''), nullif(p, ''), nullif(c, ''), g, b, f, l from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, f, l)
+const insertDevices = `insert into devices (account, id, identity, user_agent_id, resource, name, platform, client, registered, blocked, cloned, first_seen_at, last_seen_at)
+		select a, i, n, nullif(u, ''), nullif(r, ''), nullif(m, ''), nullif(p, ''), nullif(c, ''), g, b, k, f, l from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+			$7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::boolean[], $12::timestamptz[], $13::timestamptz[]) x(a, i, n, u, r, m, p, c, g, b, k, f, l)
 		`
 
 // columns are the arrays of one multi-row statement, a column each.
@@ -136,17 +143,30 @@ func optionalTime(t time.Time) pgtype.Timestamptz {
 }
 
 type writer struct {
-	queue                                                                                     *pgx.Batch
-	accounts, ended, added, changed, evictions, decisions, devices, managed, forgotten, kicks columns
-	events                                                                                    []Event
+	queue                            *pgx.Batch
+	accounts, kicks, opened, closed  columns
+	ended, added, changed, evictions columns
+	decisions, repeats               columns
+	devices, managed, forgotten      columns
+	events                           []Event
 }
 
 func (w *writer) collect(r *Record) {
 	if r.discarded {
 		return
 	}
-	if r.changed || r.asked {
-		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk)
+	if r.restood {
+		r.Standing.prune(r)
+		r.standing = r.Standing.encode()
+	}
+	if r.changed || r.asked || r.restood {
+		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk, r.standing)
+	}
+	for _, l := range r.closed {
+		w.closed.push(r.Key, int64(l.Party))
+	}
+	for _, l := range r.opened {
+		w.opened.push(r.Key, int64(l.Party), l.Winner, optional(l.Device), l.Resource, l.OpenedAt, l.Until)
 	}
 	for _, h := range r.history {
 		if !h.isNew {
@@ -157,10 +177,10 @@ func (w *writer) collect(r *Record) {
 		switch {
 		case s.isNew:
 			w.added.push(r.Key, s.SID, s.Generation, s.Link, s.Resource, string(s.State), optional(s.Device), string(s.Identity), s.Platform, s.IP, s.Secure, s.Transport,
-				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt)
+				s.ClientID, s.Client, s.Lang, s.AskID, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.StartedAt, s.LastSeenAt, s.Chosen)
 		case s.dirty:
 			w.changed.push(r.Key, s.SID, s.Resource, string(s.State), s.IP, s.Secure, optionalTime(s.DecidedAt), optionalTime(s.BindDeadline), s.Epoch, s.Seq, s.LastSeenAt,
-				optional(s.Device), string(s.Identity), s.Platform, s.Client)
+				optional(s.Device), string(s.Identity), s.Platform, s.Client, optionalTime(s.PausedAt))
 		}
 		switch e := s.Eviction; {
 		case e != nil && e.dirty:
@@ -176,8 +196,12 @@ func (w *writer) collect(r *Record) {
 		}
 	}
 	for _, d := range r.decisions {
+		if d.Repeats > 0 {
+			w.repeats.push(r.Key, d.At, int32(d.Repeats), r.Now, d.AskID, retryAfter(d), d.Condition)
+			continue
+		}
 		w.decisions.push(r.Key, d.At, d.AskID, d.Resource, optional(d.Device), d.Platform, optional(d.Generation), d.Outcome, d.Code, arrayLiteral(d.Evicted), d.RuleLevel,
-			strings.Join(d.Explanation, "\n"), d.Condition, pgtype.Int4{Int32: int32(d.RetryAfter / time.Second), Valid: d.RetryAfter > 0}, d.Shadow)
+			strings.Join(d.Explanation, "\n"), d.Condition, retryAfter(d), d.Shadow)
 	}
 	for _, d := range r.devices {
 		columns := &w.devices
@@ -189,13 +213,17 @@ func (w *writer) collect(r *Record) {
 			columns = &w.managed
 		}
 		if d.dirty || d.managed {
-			columns.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.FirstSeenAt, d.LastSeenAt)
+			columns.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.Cloned, d.FirstSeenAt, d.LastSeenAt)
 		}
 	}
 	for _, k := range r.kicks {
 		w.kicks.push(r.Key, k.ID, r.Now, k.RequestedBy, string(k.Selector), k.Reason, strings.Join(k.SIDs, "\n"))
 	}
 	w.events = append(w.events, r.events...)
+}
+
+func retryAfter(d *Decision) pgtype.Int4 {
+	return pgtype.Int4{Int32: int32(d.RetryAfter / time.Second), Valid: d.RetryAfter > 0}
 }
 
 func arrayLiteral(ns []int64) string {

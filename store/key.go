@@ -42,6 +42,7 @@ const (
 	prefixDevice   = "dev_"
 	prefixDecision = "dec_"
 	prefixKick     = "kick_"
+	prefixGrant    = "gra_"
 )
 
 func formatID(prefix string, account Key, n int64) string {
@@ -83,6 +84,9 @@ func ParseDeviceID(id string) (account Key, device int64, err error) {
 
 // KickID returns a kick's public id.
 func KickID(account Key, kick int64) string { return formatID(prefixKick, account, kick) }
+
+// GrantID returns a grant's public id. It is not its token.
+func GrantID(account Key, grant int64) string { return formatID(prefixGrant, account, grant) }
 
 // DecisionID returns a decision's public id. An account has at most one decision a microsecond.
 func DecisionID(account Key, at time.Time) string {

@@ -30,6 +30,7 @@ type Session struct {
 	Platform     string
 	IP           string
 	Secure       bool
+	Chosen       bool   // its client named the resource
 	Transport    string // of a new one; not loaded
 	ClientID     string // likewise
 	Client       string
@@ -41,6 +42,7 @@ type Session struct {
 	Seq          int64
 	StartedAt    time.Time
 	LastSeenAt   time.Time
+	PausedAt     time.Time // since when it hibernates; zero: it does not, or nobody knows
 
 	Eviction *Eviction // not nil: it has to go
 
@@ -75,6 +77,7 @@ type Device struct {
 	Client      string
 	Registered  bool
 	Blocked     bool
+	Cloned      bool      // several clients show its id
 	FirstSeenAt time.Time // of a login; zero: it was registered and never seen
 	LastSeenAt  time.Time
 
@@ -97,6 +100,7 @@ type Decision struct {
 	Condition   string
 	RetryAfter  time.Duration
 	Shadow      bool
+	Repeats     int // how often the same was said again; not 0: At is that of the first, whose row this changes
 }
 
 // Event is something that others are told.
@@ -117,6 +121,7 @@ type Record struct {
 	Platforms rules.Platforms   // for reading only
 	Answered  *Decision         // the decision that Want.AskID already got, or nil
 	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
+	Standing  Standing          // who changes it says StandingChanged
 
 	lastAsk   string
 	devices   map[int64]*Device
@@ -128,6 +133,10 @@ type Record struct {
 	decisions []*Decision
 	events    []Event
 	kicks     []Kick
+	standing  string // as it was loaded
+	restood   bool   // Standing changed
+	opened    []Loop
+	closed    []Loop
 }
 
 type ended struct {
@@ -249,9 +258,20 @@ func (r *Record) hold(d *Device) {
 	r.devices[d.ID] = d
 }
 
-// Decide keeps a decision. At most one a transaction: its time is its key.
+// StandingChanged notes that Standing changed. It does not grow the revision: Touch does.
+func (r *Record) StandingChanged() { r.restood = true }
+
+// OpenLoop puts a loop on the list of those that are open.
+func (r *Record) OpenLoop(l Loop) { r.opened = append(r.opened, l) }
+
+// CloseLoop takes a loop off the list.
+func (r *Record) CloseLoop(l Loop) { r.closed = append(r.closed, l) }
+
+// Decide keeps a decision, or counts one that is a repeat. At most one a transaction: its time is its key.
 func (r *Record) Decide(d *Decision) {
-	d.At = r.Now
+	if d.Repeats == 0 {
+		d.At = r.Now
+	}
 	if d.AskID != "" {
 		r.lastAsk, r.asked = d.AskID, true
 	}

@@ -210,8 +210,17 @@ func encodeDeny(e envelope, a gate.Answer) ([]byte, error) {
 		b = appendNumber(b, "retry_after", int64((d.RetryAfter+time.Second-1)/time.Second))
 	}
 	b = appendNumber(b, "hold_ms", min(max(d.Hold, 0), maxHold).Milliseconds())
+	b = appendWord(b, "token", d.Token)
 	b = append(b, '>')
 	b = appendText(b, d.Lang, d.Text)
+	for _, c := range d.Choices {
+		b = appendAttr(append(b, "<session"...), "token", c.Token)
+		b = appendWord(b, "device", c.Device)
+		b = appendAttr(b, "resource", c.Resource)
+		b = appendWord(b, "platform", c.Platform)
+		b = appendAttr(b, "started_at", c.StartedAt.UTC().Format(time.RFC3339))
+		b = append(appendNumber(b, "idle_seconds", int64(c.Idle/time.Second)), "/>"...)
+	}
 	return closeIQ(b, "deny"), nil
 }
 

@@ -99,7 +99,7 @@ return function (gate)
 					child.attr = { xmlns = xmlns_stanza_errors, ["xml:lang"] = denial.lang };
 				end
 			end
-			local denied = st.stanza("denied", { xmlns = ns, code = denial.code, retry_after = denial.retry_after });
+			local denied = st.stanza("denied", { xmlns = ns, code = denial.code, retry_after = denial.retry_after, token = denial.token });
 			for _, child in ipairs(denial.sessions or {}) do
 				denied:add_child(st.clone(child));
 			end
@@ -237,7 +237,7 @@ return function (gate)
 		for child in node:childtags("session", ns) do sessions[#sessions + 1] = child; end
 		return refuse(event, {
 			type = error_types[node.attr.type] and node.attr.type or conditions[condition], condition = condition,
-			code = clean(node.attr.code, 64), retry_after = whole(node.attr.retry_after, 0, 999999999) and node.attr.retry_after,
+			code = clean(node.attr.code, 64), token = clean(node.attr.token, 64), retry_after = whole(node.attr.retry_after, 0, 999999999) and node.attr.retry_after,
 			text = text and clean(text:get_text(), 2000), lang = text and clean(text.attr["xml:lang"], 64), sessions = sessions,
 		});
 	end

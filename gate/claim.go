@@ -1,0 +1,177 @@
+package gate
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// claim is what gives a login a right to take over: a grant, or a token for the session that its user chose.
+type claim struct {
+	grant  *store.Grant // of the record; nil: none
+	chosen int64        // generation; 0: none
+	wrong  string       // what is wrong with the token that was brought; "": nothing
+}
+
+// What is wrong with a token, as clients are told.
+const (
+	TokenUnknown = "unknown"        // no token of this account
+	TokenUsed    = "used"           // let somebody in already
+	TokenExpired = "expired"        //
+	TokenForeign = "not_yours"      // made for another device or resource, or for another login
+	TokenGone    = "session_gone"   // the session that it would end is not there any more
+	TokenUseless = "not_applicable" // the rule does not let users choose
+)
+
+const (
+	grantPrefix   = "grt_"
+	choicePrefix  = "tko_"
+	choiceLasts   = 5 * time.Minute
+	choiceMAC     = 16 // bytes
+	choicePayload = 12 // bytes: expiry in seconds, generation
+)
+
+// claimOf looks at what a login brings: a token, or else a grant that is bound to its device or resource.
+func (g *Gate) claimOf(r *store.Record, s *store.Session, token string, rule *rules.Effective) claim {
+	switch {
+	case strings.HasPrefix(token, choicePrefix):
+		if rule.OnExcess != rules.Choose {
+			return claim{wrong: TokenUseless}
+		}
+		chosen, wrong := g.readChoice(r, s, token)
+		return claim{chosen: chosen, wrong: wrong}
+	case token != "":
+		grant, wrong := grantOf(r, s, token)
+		return claim{grant: grant, wrong: wrong}
+	}
+	for i := range r.Standing.Grants {
+		grant := &r.Standing.Grants[i]
+		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {
+			return claim{grant: grant}
+		}
+	}
+	return claim{}
+}
+
+// fits reports whether a login may use a grant.
+func fits(grant *store.Grant, s *store.Session) bool {
+	return (grant.Device == 0 || grant.Device == s.Device) && (grant.Resource == "" || grant.Resource == s.Resource)
+}
+
+func grantOf(r *store.Record, s *store.Session, token string) (grant *store.Grant, wrong string) {
+	hash := sha256.Sum256([]byte(token))
+	for i := range r.Standing.Grants {
+		grant := &r.Standing.Grants[i]
+		if subtle.ConstantTimeCompare(grant.Hash, hash[:]) != 1 {
+			continue
+		}
+		switch {
+		case grant.Used, grant.Reserved != 0:
+			return nil, TokenUsed
+		case !grant.Open(r.Now):
+			return nil, TokenExpired
+		case !fits(grant, s):
+			return nil, TokenForeign
+		}
+		return grant, ""
+	}
+	return nil, TokenUnknown
+}
+
+// asker is who a takeover token is made for: whoever it is, as far as that can be told, else the very stream.
+func asker(s *store.Session) string {
+	if p := partyOf(s); p != rules.NoParty {
+		return fmt.Sprintf("party %d", p)
+	}
+	return "sid " + s.SID
+}
+
+func (g *Gate) seal(r *store.Record, s *store.Session, payload []byte) []byte {
+	mac := hmac.New(sha256.New, g.tokenKey)
+	mac.Write(r.Key[:])
+	mac.Write(payload)
+	mac.Write([]byte(asker(s)))
+	return mac.Sum(nil)[:choiceMAC]
+}
+
+// choice makes the token by which a login may end a session. It is good for one use: with the session it is void.
+func (g *Gate) choice(r *store.Record, s *store.Session, target int64) string {
+	payload := binary.BigEndian.AppendUint32(nil, uint32(r.Now.Add(choiceLasts).Unix()))
+	payload = binary.BigEndian.AppendUint64(payload, uint64(target))
+	return choicePrefix + base64.RawURLEncoding.EncodeToString(append(payload, g.seal(r, s, payload)...))
+}
+
+func (g *Gate) readChoice(r *store.Record, s *store.Session, token string) (target int64, wrong string) {
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token, choicePrefix))
+	if err != nil || len(b) != choicePayload+choiceMAC {
+		return 0, TokenUnknown
+	}
+	payload, mac := b[:choicePayload], b[choicePayload:]
+	if !hmac.Equal(mac, g.seal(r, s, payload)) {
+		return 0, TokenForeign
+	}
+	target = int64(binary.BigEndian.Uint64(payload[4:]))
+	if r.Now.Unix() >= int64(binary.BigEndian.Uint32(payload)) {
+		return 0, TokenExpired
+	}
+	if t := r.ByGeneration(target); t == nil || t.Eviction != nil {
+		return 0, TokenGone
+	}
+	return target, ""
+}
+
+// GrantRequest asks for a grant: the permission of one login to take over, and to be a new device.
+type GrantRequest struct {
+	Account  string // bare JID, as the server has it; it need not be on record
+	Device   int64  // the only one that may use it; 0: any
+	Resource string // the only one that may be bound with it; "": any
+	TTL      time.Duration
+	By       string // who asks
+}
+
+// Granted is a new grant. Its token is told this once.
+type Granted struct {
+	ID        string
+	Token     string
+	ExpiresAt time.Time
+}
+
+// ErrTooManyGrants is returned when an account has as many open grants as it may have.
+var ErrTooManyGrants = errors.New("gate: too many open grants")
+
+// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound.
+func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
+	var secret [24]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	token := grantPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
+	hash := sha256.Sum256([]byte(token))
+	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By}
+	full := false
+	key := store.KeyOf(req.Account)
+	err := g.await(ctx, &op{want: store.Want{Key: key, JID: req.Account, Create: true}, apply: func(r *store.Record) func() {
+		grant.Expires = r.Now.Add(req.TTL)
+		if full = !r.Standing.AddGrant(grant, r.Now); !full {
+			r.StandingChanged()
+			r.Touch()
+		}
+		return nil
+	}})
+	switch {
+	case err != nil:
+		return Granted{}, fmt.Errorf("grant: %w", err)
+	case full:
+		return Granted{}, ErrTooManyGrants
+	}
+	return Granted{ID: store.GrantID(key, grant.ID), Token: token, ExpiresAt: grant.Expires}, nil
+}

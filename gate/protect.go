@@ -1,0 +1,224 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// partyOf says who a session is of, as far as it can be told.
+func partyOf(s *store.Session) rules.Party {
+	switch {
+	case s.Device != 0:
+		return rules.Party(s.Device)
+	case s.Chosen:
+		return rules.Party(store.DeviceOf("resource", s.Resource))
+	}
+	return rules.NoParty
+}
+
+func combatant(s *store.Session) rules.Combatant {
+	return rules.Combatant{Party: partyOf(s), Device: s.Device, Resource: s.Resource, Generation: s.Generation}
+}
+
+// contend notes what an admission leaves behind: who was displaced by it, and who is no more.
+func contend(r *store.Record, s *store.Session, d rules.Decision) {
+	st, w := &r.Standing, combatant(s)
+	if len(d.Evict) == 0 && st.Of(w.Party) == nil {
+		return
+	}
+	r.StandingChanged()
+	if !comesBack(r, st.Of(w.Party), w.Party, d) {
+		if ended := st.Admit(w.Party, s.Generation); ended != nil {
+			closeLoop(r, *ended)
+		}
+	}
+	for _, g := range d.Evict {
+		st.Succeed(g, s.Generation)
+	}
+	for _, g := range d.Replaced {
+		st.Replace(combatant(r.ByGeneration(g)), w, r.Now)
+	}
+	for _, g := range d.Displaced {
+		if l := st.Displace(combatant(r.ByGeneration(g)), w, r.Now); l != nil {
+			openLoop(r, *l)
+		}
+	}
+}
+
+// comesBack reports whether an admission is the return of who won a displacement of its own party: the winner's session was found dead and goes.
+func comesBack(r *store.Record, was *rules.Displacement, party rules.Party, d rules.Decision) bool {
+	if was == nil || was.Winner == 0 || !slices.Contains(d.Evict, was.Winner) || slices.Contains(d.Displaced, was.Winner) || slices.Contains(d.Replaced, was.Winner) {
+		return false
+	}
+	return partyOf(r.ByGeneration(was.Winner)) == party
+}
+
+type loopData struct {
+	Winner string     `json:"winner"` // session id
+	Loser  loserData  `json:"loser"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
+type loserData struct {
+	DeviceID *string `json:"device_id"`
+	Resource string  `json:"resource"`
+}
+
+func loopOf(r *store.Record, d rules.Displacement) (store.Loop, loopData) {
+	data := loopData{Winner: store.SessionID(r.Key, d.Winner), Loser: loserData{Resource: d.Resource}}
+	if d.Device != 0 {
+		id := store.DeviceID(r.Key, d.Device)
+		data.Loser.DeviceID = &id
+	}
+	return store.Loop{Account: r.Key, Party: d.Party, Device: d.Device, Resource: d.Resource, Winner: d.Winner, OpenedAt: r.Now, Until: d.FrozenUntil}, data
+}
+
+func openLoop(r *store.Record, d rules.Displacement) {
+	loop, data := loopOf(r, d)
+	until := d.FrozenUntil.UTC()
+	data.Until = &until
+	r.OpenLoop(loop)
+	r.Tell("loop.opened", data)
+}
+
+func closeLoop(r *store.Record, d rules.Displacement) {
+	loop, data := loopOf(r, d)
+	r.CloseLoop(loop)
+	r.Tell("loop.closed", data)
+}
+
+// thaw closes the loops whose time is over, or whose winner is gone.
+func thaw(r *store.Record) {
+	for _, d := range r.Standing.Thaw(r.Now, func(generation int64) bool {
+		s := r.ByGeneration(generation)
+		return s != nil && s.Eviction == nil
+	}) {
+		r.StandingChanged()
+		closeLoop(r, d)
+	}
+}
+
+// holdOf is how long the module is to keep a denial that was repeated so often from its client: the one throttle that every client obeys. After ten seconds of
+// a client that tries again at once it is at its longest.
+func holdOf(repeats int) time.Duration {
+	const first, longest = 250 * time.Millisecond, 4 * time.Second
+	if repeats < 2 {
+		return 0
+	}
+	return min(first<<min(repeats-2, 10), longest)
+}
+
+// deny notes a denied attempt and returns how long the module is to keep it from the client. Repeats of one denial are one row, and one event a minute.
+func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, held bool) time.Duration {
+	party, hold := partyOf(s), time.Duration(0)
+	if held {
+		hold = holdOf(r.Standing.Repeats(party, string(d.Code), r.Now))
+	}
+	r.Standing.Attempt(party, r.Now, hold)
+	kind, tell := r.Standing.Deny(party, string(d.Code), r.Now, hold)
+	r.StandingChanged()
+	row := decisionOf(s, d, askID)
+	row.At, row.Repeats = kind.At, kind.Repeats
+	row.RetryAfter = d.RetryAfter
+	r.Decide(row)
+	if tell {
+		r.Tell("login.denied", deniedData{
+			Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, kind.At), RetryAfter: int64(d.RetryAfter / time.Second),
+		})
+	}
+	return hold
+}
+
+// makeWait makes the party of a session that is kicked wait.
+func makeWait(r *store.Record, s *store.Session, wait time.Duration) {
+	r.Standing.Wait(rules.Wait{Party: partyOf(s), Device: s.Device, Resource: s.Resource, Until: r.Now.Add(wait)})
+	r.StandingChanged()
+}
+
+// Protection is how an account's takeovers stand.
+type Protection struct {
+	Now       time.Time // by the database's clock
+	Displaced []Cooldown
+	Waits     []rules.Wait
+}
+
+// Cooldown is a displaced device whose winner lives.
+type Cooldown struct {
+	rules.Displacement
+	RetryAfter time.Duration
+	Frozen     bool
+}
+
+// Protection returns whom an account's takeovers and kicks keep out now. An unknown account is store.ErrNotFound.
+func (g *Gate) Protection(ctx context.Context, account string) (Protection, error) {
+	var p Protection
+	found := false
+	err := g.store.Look(ctx, store.Want{Key: store.KeyOf(account), JID: account}, func(r *store.Record) {
+		if found = r != nil; !found {
+			return
+		}
+		p.Now = r.Now
+		rule := rules.Merge(r.Levels...)
+		for _, d := range r.Standing.Displaced {
+			w := r.ByGeneration(d.Winner)
+			if w == nil || w.Eviction != nil || d.Own {
+				continue
+			}
+			if left, frozen := d.Standing(rule, r.Now); left > 0 {
+				p.Displaced = append(p.Displaced, Cooldown{d, left, frozen})
+			}
+		}
+		for _, w := range r.Standing.Waits {
+			if w.Until.After(r.Now) {
+				p.Waits = append(p.Waits, w)
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("protection: %w", err)
+	case !found:
+		return p, store.ErrNotFound
+	}
+	return p, nil
+}
+
+// Release lets everybody of an account take over at once: who was displaced, who was made to wait, who is shut out by a loop, and ids that were found out
+// to be shown by several clients. An unknown account is store.ErrNotFound.
+func (g *Gate) Release(ctx context.Context, account string) error {
+	found := false
+	err := g.await(ctx, &op{want: store.Want{Key: store.KeyOf(account), JID: account, Known: true}, apply: func(r *store.Record) func() {
+		if found = r != nil; found {
+			release(r)
+		}
+		return nil
+	}})
+	switch {
+	case err != nil:
+		return fmt.Errorf("release protection: %w", err)
+	case !found:
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+func release(r *store.Record) {
+	for _, d := range r.Standing.Release(r.Now) {
+		closeLoop(r, d)
+	}
+	r.StandingChanged()
+	for _, s := range r.Sessions {
+		if d := r.Device(s.Device); d != nil && d.Cloned {
+			d.Cloned = false
+			r.ManageDevice(d)
+			s.Identity = d.Identity
+			r.Changed(s)
+		}
+	}
+	r.Touch()
+}

@@ -1,0 +1,246 @@
+package rules
+
+import (
+	"slices"
+	"time"
+)
+
+// Party is who logs in, as far as it can be told: a device, or else the resource that its client chose. The caller numbers them; NoParty stands for all
+// whose resource the server made and who show no id: they cannot be told from each other.
+type Party int64
+
+// NoParty is who shows nothing that could tell it from others.
+const NoParty Party = 0
+
+// What ends the wait of a displaced device, and what breaks a loop.
+const (
+	silenceFactor = 10        // times the longest gap between its own attempts: any timer keeps itself out, also one that backs off sixfold
+	maxSilence    = time.Hour // that a gap can ask for
+	loopTurns     = 3         // displacements between two parties
+	loopWindow    = 10 * time.Minute
+	freeze        = 5 * time.Minute
+	maxDisplaced  = 32 // entries of an account; the oldest go first
+)
+
+// Displacement is what is known of a party that had to go for another one.
+type Displacement struct {
+	Party       Party  `json:"party"`
+	Device      int64  `json:"device,omitempty"`   // of the party; 0: it is known by its resource alone
+	Resource    string `json:"resource,omitempty"` // that it had last
+	Winner      int64  `json:"winner,omitempty"`   // generation of the session that stands for who displaced it; 0: it is back
+	WinnerParty Party  `json:"winner_party,omitempty"`
+	// Own: a certain device replaced its own session. That is no takeover; it is kept to find out ids that two clients share.
+	Own         bool          `json:"own,omitempty"`
+	At          time.Time     `json:"at"`
+	SilentSince time.Time     `json:"silent_since"` // it has not tried since
+	LongestGap  time.Duration `json:"longest_gap,omitempty"`
+	Attempts    int           `json:"attempts,omitempty"` // that were denied
+	Turns       []time.Time   `json:"turns,omitempty"`    // of the two against each other, the latest last
+	FrozenUntil time.Time     `json:"frozen_until,omitzero"`
+}
+
+// attempted is what d is after an attempt that is denied now; its client hears of that when held is over.
+func (d Displacement) attempted(now time.Time, held time.Duration) Displacement {
+	d.LongestGap = max(d.LongestGap, now.Sub(d.SilentSince))
+	d.SilentSince = now.Add(held)
+	d.Attempts++
+	return d
+}
+
+// wait is how long the party still has to be silent before it may displace anyone; 0 or less: it may.
+func (d *Displacement) wait(rule *Effective, now time.Time) time.Duration {
+	if rule.TakeoverCooldownSeconds == 0 {
+		return 0
+	}
+	silence := max(seconds(rule.TakeoverCooldownSeconds), min(silenceFactor*d.LongestGap, maxSilence))
+	left := d.SilentSince.Add(silence).Sub(now)
+	if most := rule.TakeoverCooldownMaxSeconds; most != nil {
+		left = min(left, d.At.Add(seconds(*most)).Sub(now))
+	}
+	return left
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// Wait is a party that has to wait because a kick wanted it so.
+type Wait struct {
+	Party    Party     `json:"party"`
+	Device   int64     `json:"device,omitempty"`
+	Resource string    `json:"resource,omitempty"`
+	Until    time.Time `json:"until"`
+}
+
+// Protection is what an account's takeovers leave behind. The zero value is that of an account without any. Its methods change it in place.
+type Protection struct {
+	Displaced []Displacement `json:"displaced,omitempty"`
+	Waits     []Wait         `json:"waits,omitempty"`
+}
+
+// Combatant is a session that took part in a takeover.
+type Combatant struct {
+	Party      Party
+	Device     int64
+	Resource   string
+	Generation int64
+}
+
+// Of returns what is known of a party's displacement, nil if nothing is.
+func (p *Protection) Of(party Party) *Displacement {
+	if i := p.index(party); i >= 0 {
+		return &p.Displaced[i]
+	}
+	return nil
+}
+
+func (p *Protection) index(party Party) int {
+	return slices.IndexFunc(p.Displaced, func(d Displacement) bool { return d.Party == party })
+}
+
+// Displace notes that loser goes for winner, alive as far as anyone knows. It returns the displacement if that was one turn too many: then the winner is
+// frozen in its place.
+func (p *Protection) Displace(loser, winner Combatant, now time.Time) (loop *Displacement) {
+	d := p.enter(loser, winner, now)
+	if len(d.Turns) < loopTurns {
+		return nil
+	}
+	d.FrozenUntil = now.Add(freeze)
+	return d
+}
+
+// Replace notes that a certain device replaced its own session.
+func (p *Protection) Replace(old, next Combatant, now time.Time) { p.enter(old, next, now).Own = true }
+
+func (p *Protection) enter(loser, winner Combatant, now time.Time) *Displacement {
+	d := Displacement{
+		Party: loser.Party, Device: loser.Device, Resource: loser.Resource, Winner: winner.Generation, WinnerParty: winner.Party,
+		At: now, SilentSince: now, Turns: append(p.turns(loser.Party, winner.Party, now), now),
+	}
+	d.Turns = d.Turns[max(0, len(d.Turns)-loopTurns):]
+	if i := p.index(loser.Party); i >= 0 {
+		p.Displaced = slices.Delete(p.Displaced, i, i+1)
+	}
+	if len(p.Displaced) == maxDisplaced {
+		p.Displaced = slices.Delete(p.Displaced, 0, 1)
+	}
+	p.Displaced = append(p.Displaced, d)
+	return &p.Displaced[len(p.Displaced)-1]
+}
+
+// turns returns when two parties displaced each other lately, in order.
+func (p *Protection) turns(a, b Party, now time.Time) []time.Time {
+	var out []time.Time
+	for _, d := range p.Displaced {
+		if d.Party == a && d.WinnerParty == b || d.Party == b && d.WinnerParty == a {
+			for _, t := range d.Turns {
+				if now.Sub(t) < loopWindow {
+					out = append(out, t)
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, time.Time.Compare)
+	return slices.CompactFunc(out, time.Time.Equal)
+}
+
+// Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one.
+func (p *Protection) Succeed(old, next int64) {
+	for i := range p.Displaced {
+		if p.Displaced[i].Winner == old {
+			p.Displaced[i].Winner = next
+		}
+	}
+}
+
+// Admit notes that a party is in again; winner is its session. What it did to others stays. It returns the loop that this ends, if any.
+func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
+	d := p.Of(party)
+	if d == nil || d.Winner == winner {
+		return nil
+	}
+	before := *d
+	d.Winner, d.FrozenUntil = 0, time.Time{}
+	if !before.FrozenUntil.IsZero() {
+		return &before
+	}
+	return nil
+}
+
+// Attempt notes a denied attempt of a displaced party, whose client hears of it when held is over.
+func (p *Protection) Attempt(party Party, now time.Time, held time.Duration) {
+	if d := p.Of(party); d != nil {
+		*d = d.attempted(now, held)
+	}
+}
+
+// Wait makes a party wait until a time; the later one counts.
+func (p *Protection) Wait(w Wait) {
+	for i := range p.Waits {
+		if p.Waits[i].Party == w.Party {
+			if w.Until.After(p.Waits[i].Until) {
+				p.Waits[i] = w
+			}
+			return
+		}
+	}
+	if len(p.Waits) == maxDisplaced {
+		first := 0
+		for i := range p.Waits {
+			if p.Waits[i].Until.Before(p.Waits[first].Until) {
+				first = i
+			}
+		}
+		p.Waits = slices.Delete(p.Waits, first, first+1)
+	}
+	p.Waits = append(p.Waits, w)
+}
+
+// WaitOf returns until when a party has to wait for a kick's sake; zero: it need not.
+func (p *Protection) WaitOf(party Party) time.Time {
+	for _, w := range p.Waits {
+		if w.Party == party {
+			return w.Until
+		}
+	}
+	return time.Time{}
+}
+
+// Thaw ends the freezes that are over by now, and with live not nil those whose winner is not live. It returns them as they were.
+func (p *Protection) Thaw(now time.Time, live func(generation int64) bool) (ended []Displacement) {
+	for i := range p.Displaced {
+		d := &p.Displaced[i]
+		if d.FrozenUntil.IsZero() || now.Before(d.FrozenUntil) && (live == nil || live(d.Winner)) {
+			continue
+		}
+		ended = append(ended, *d)
+		d.FrozenUntil = time.Time{}
+	}
+	return ended
+}
+
+// Prune forgets what can matter no more.
+func (p *Protection) Prune(now time.Time, live func(generation int64) bool) {
+	p.Displaced = slices.DeleteFunc(p.Displaced, func(d Displacement) bool {
+		last := d.At
+		if n := len(d.Turns); n > 0 {
+			last = d.Turns[n-1]
+		}
+		return d.FrozenUntil.IsZero() && !live(d.Winner) && now.Sub(last) >= loopWindow
+	})
+	p.Waits = slices.DeleteFunc(p.Waits, func(w Wait) bool { return !now.Before(w.Until) })
+}
+
+// Release forgets all of it. It returns the displacements whose freeze ended with it.
+func (p *Protection) Release(now time.Time) (ended []Displacement) {
+	ended = p.Thaw(now, func(int64) bool { return false })
+	*p = Protection{}
+	return ended
+}
+
+// Empty reports whether there is nothing to keep.
+func (p *Protection) Empty() bool { return len(p.Displaced) == 0 && len(p.Waits) == 0 }
+
+// Standing says how a displacement stands by a rule: how long the party has yet to be silent (0: it may come), if its winner lives.
+func (d *Displacement) Standing(rule Effective, now time.Time) (retryAfter time.Duration, frozen bool) {
+	wait, cold := d.wait(&rule, now), d.FrozenUntil.Sub(now)
+	return max(wait, cold, 0), cold > 0
+}

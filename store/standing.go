@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bindgate/bindgate/rules"
+)
+
+// Standing is what an account's takeovers, grants and repeated denials leave behind. It is bounded, and kept in the account's row.
+type Standing struct {
+	rules.Protection
+	Grants  []Grant  `json:"grants,omitempty"`
+	Denials []Denied `json:"denials,omitempty"`
+}
+
+// Grant lets one login take over.
+type Grant struct {
+	ID       int64     `json:"id"`
+	Hash     []byte    `json:"hash"`               // SHA-256 of its token
+	Device   int64     `json:"device,omitempty"`   // the only one that may use it, without the token too; 0: any
+	Resource string    `json:"resource,omitempty"` // likewise
+	Expires  time.Time `json:"expires"`
+	By       string    `json:"by,omitempty"`
+	Reserved int64     `json:"reserved,omitempty"` // generation of the session that was let in by it and is not bound yet; 0: none
+	Used     bool      `json:"used,omitempty"`     // that session was bound
+}
+
+// Open reports whether a grant can be used.
+func (g *Grant) Open(now time.Time) bool { return !g.Used && g.Reserved == 0 && now.Before(g.Expires) }
+
+// Denied is a kind of denial that may be repeated: of one party, for one reason.
+type Denied struct {
+	Party   rules.Party `json:"party"`
+	Code    string      `json:"code"`
+	At      time.Time   `json:"at"`   // of the first: its decision's key
+	Last    time.Time   `json:"last"` // when the last one's client heard of it
+	Told    time.Time   `json:"told"` // of the last event
+	Repeats int         `json:"repeats"`
+}
+
+const (
+	maxGrants   = 32        // that are open
+	grantsKept  = time.Hour // after they have expired, for who asks what became of them
+	maxDenials  = 16
+	repeatsFor  = time.Minute // so long after a denial the next one is a repeat of it
+	rowsLast    = time.Hour   // so long at most repeats stay one row
+	eventsPause = time.Minute // between the events of a repeated denial
+)
+
+// Deny notes a denial that its client hears of when held is over. It returns the kind, whose Repeats is 0 if this one is to be a row of its own, and whether
+// others are to be told of it.
+func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time.Duration) (d Denied, tell bool) {
+	i := slices.IndexFunc(s.Denials, func(d Denied) bool { return d.Party == party && d.Code == code })
+	if i >= 0 {
+		d = s.Denials[i]
+		s.Denials = slices.Delete(s.Denials, i, i+1)
+	}
+	if i < 0 || now.Sub(d.Last) >= repeatsFor || now.Sub(d.At) >= rowsLast {
+		d = Denied{Party: party, Code: code, At: now, Told: d.Told}
+	} else {
+		d.Repeats++
+	}
+	d.Last = now.Add(held)
+	if tell = now.Sub(d.Told) >= eventsPause; tell {
+		d.Told = now
+	}
+	if len(s.Denials) == maxDenials {
+		s.Denials = slices.Delete(s.Denials, 0, 1)
+	}
+	s.Denials = append(s.Denials, d)
+	return d, tell
+}
+
+// Repeats returns how often a denial was repeated so far; 0: the next one is not a repeat, or the first.
+func (s *Standing) Repeats(party rules.Party, code string, now time.Time) int {
+	for _, d := range s.Denials {
+		if d.Party == party && d.Code == code && now.Sub(d.Last) < repeatsFor {
+			return d.Repeats + 1
+		}
+	}
+	return 0
+}
+
+// AddGrant keeps a grant; false: the account has as many as it may have.
+func (s *Standing) AddGrant(g Grant, now time.Time) bool {
+	open := 0
+	for i := range s.Grants {
+		if s.Grants[i].Open(now) {
+			open++
+		}
+	}
+	if open >= maxGrants {
+		return false
+	}
+	if len(s.Grants) >= 2*maxGrants {
+		i := slices.IndexFunc(s.Grants, func(g Grant) bool { return !g.Open(now) && g.Reserved == 0 || g.Used })
+		if i < 0 {
+			return false
+		}
+		s.Grants = slices.Delete(s.Grants, i, i+1)
+	}
+	s.Grants = append(s.Grants, g)
+	return true
+}
+
+// Reserve lets a session have a grant.
+func (s *Standing) Reserve(id, generation int64) {
+	for i := range s.Grants {
+		if s.Grants[i].ID == id {
+			s.Grants[i].Reserved = generation
+		}
+	}
+}
+
+// Consume ends the grant that a session was let in by, now that it is bound; false: there was none.
+func (s *Standing) Consume(generation int64) (was bool) {
+	for i := range s.Grants {
+		if g := &s.Grants[i]; g.Reserved == generation && !g.Used {
+			g.Used, was = true, true
+		}
+	}
+	return was
+}
+
+// Free makes the grant of a session that was never bound usable again; false: there was none.
+func (s *Standing) Free(generation int64) (freed bool) {
+	for i := range s.Grants {
+		if g := &s.Grants[i]; g.Reserved == generation && !g.Used {
+			g.Reserved, freed = 0, true
+		}
+	}
+	return freed
+}
+
+// prune forgets what can matter no more.
+func (s *Standing) prune(r *Record) {
+	s.Protection.Prune(r.Now, func(generation int64) bool {
+		w := r.ByGeneration(generation)
+		return w != nil && w.Eviction == nil
+	})
+	s.Grants = slices.DeleteFunc(s.Grants, func(g Grant) bool { return r.Now.Sub(g.Expires) >= grantsKept })
+	s.Denials = slices.DeleteFunc(s.Denials, func(d Denied) bool { return r.Now.Sub(d.Last) >= repeatsFor })
+}
+
+func (s *Standing) empty() bool {
+	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0
+}
+
+// encode returns the document; empty text stands for none.
+func (s *Standing) encode() string {
+	if s.empty() {
+		return ""
+	}
+	b, err := json.Marshal(s)
+	if err != nil { // only for types that cannot be encoded: a mistake in the program
+		panic("store: standing: " + err.Error())
+	}
+	return string(b)
+}
+
+// Loop is two devices that keep displacing each other.
+type Loop struct {
+	Account  Key
+	JID      string
+	Party    rules.Party // who was displaced last
+	Device   int64       // of it; 0: unknown
+	Resource string      // that it had
+	Winner   int64       // generation of the session that stays
+	OpenedAt time.Time
+	Until    time.Time
+}
+
+const loopColumns = `l.account, a.jid, l.party, coalesce(l.device, 0), l.resource, l.winner, l.opened_at, l.until from loops l join accounts a on a.key = l.account`
+
+// Loops returns the open loops behind a place (zero: all), ordered by account and party; with domains not nil those of the domains' accounts only.
+func (s *Store) Loops(ctx context.Context, domains []string, account Key, party rules.Party, limit int) ([]Loop, error) {
+	rows, err := s.pool.Query(ctx, "select "+loopColumns+` where (l.account, l.party) > ($1, $2) and ($3::text[] is null or a.domain = any($3))
+		order by l.account, l.party limit $4`, uuidOf(account), int64(party), domains, limit)
+	return collectLoops(rows, err)
+}
+
+// OverdueLoops returns open loops whose time is over.
+func (s *Store) OverdueLoops(ctx context.Context, limit int) ([]Loop, error) {
+	rows, err := s.pool.Query(ctx, "select "+loopColumns+" where l.until < now() order by l.until limit $1", limit)
+	return collectLoops(rows, err)
+}
+
+func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
+	if err != nil {
+		return nil, fmt.Errorf("loops: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Loop, error) {
+		var l Loop
+		var party int64
+		key := uuidOf(Key{})
+		err := row.Scan(&key, &l.JID, &party, &l.Device, &l.Resource, &l.Winner, &l.OpenedAt, &l.Until)
+		l.Account, l.Party = key.Bytes, rules.Party(party)
+		return l, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loops: %w", err)
+	}
+	return list, nil
+}
+
+// TokenKey returns the key that takeover tokens are made with, the same for every process on the database.
+func (s *Store) TokenKey(ctx context.Context) ([]byte, error) {
+	var key []byte
+	if err := s.pool.QueryRow(ctx, "select key from token_keys").Scan(&key); err != nil {
+		return nil, fmt.Errorf("token key: %w", err)
+	}
+	return key, nil
+}
