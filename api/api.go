@@ -26,6 +26,10 @@ type Gate interface {
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
 	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
 	ForgetDevice(ctx context.Context, account string, device int64) error
+	Grant(ctx context.Context, r gate.GrantRequest) (gate.Granted, error)
+	Protection(ctx context.Context, account string) (gate.Protection, error)
+	Release(ctx context.Context, account string) error
+	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 }
 
 // Config is what an API is made of. Store, Gate and Secret are required.
@@ -87,6 +91,11 @@ func routes() []route {
 		{del, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).forgetDevice},
 		{post, "/v1/accounts/:jid/kick", ScopeSessionsKick, nil, (*api).kick},
 		{post, "/v1/accounts/:jid/verify", ScopeSessionsKick, nil, (*api).verify},
+		{post, "/v1/accounts/:jid/grants", ScopeSessionsKick, nil, (*api).grant},
+		{get, "/v1/accounts/:jid/protection", ScopeSessionsKick, nil, (*api).getProtection},
+		{del, "/v1/accounts/:jid/protection", ScopeSessionsKick, nil, (*api).releaseProtection},
+		{get, "/v1/loops", ScopeSessionsRead, pages, (*api).listLoops},
+		{post, "/v1/decisions/evaluate", ScopeSessionsRead, nil, (*api).evaluate},
 		{get, "/v1/accounts/:jid/rule", ScopeRulesRead, nil, (*api).getAccountRule},
 		{put, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).putAccountRule},
 		{del, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteAccountRule},

@@ -10,7 +10,7 @@ import (
 
 // decision is a kept decision on the wire.
 type decision struct {
-	ID          string     `json:"id"`
+	ID          *string    `json:"id"` // null: it was evaluated only
 	At          *time.Time `json:"at"`
 	Account     string     `json:"account"`
 	Resource    string     `json:"resource"`
@@ -23,6 +23,9 @@ type decision struct {
 	RuleLevel   string     `json:"rule_level"`
 	Explanation []string   `json:"explanation"`
 	Shadow      bool       `json:"shadow"`
+	RetryAfter  *int       `json:"retry_after_seconds"`
+	Repeats     int        `json:"repeats"`
+	LastAt      *time.Time `json:"last_at"`
 }
 
 func (a *api) listDecisions(c *call) error {
@@ -57,9 +60,17 @@ func (a *api) listDecisions(c *call) error {
 }
 
 func showDecision(key store.Key, jid string, d store.ListedDecision) decision {
+	id := store.DecisionID(key, d.At)
 	v := decision{
-		ID: store.DecisionID(key, d.At), At: utc(d.At), Account: jid, Resource: d.Resource, DeviceID: deviceID(key, d.Device), Platform: d.Platform, Outcome: d.Outcome,
+		ID: &id, At: utc(d.At), Account: jid, Resource: d.Resource, DeviceID: deviceID(key, d.Device), Platform: d.Platform, Outcome: d.Outcome,
 		Code: d.Code, Evicted: make([]string, len(d.Evicted)), RuleLevel: d.RuleLevel, Explanation: append([]string{}, d.Explanation...), Shadow: d.Shadow,
+		Repeats: d.Repeats, LastAt: d.LastAt,
+	}
+	if v.LastAt != nil {
+		v.LastAt = utc(*d.LastAt)
+	}
+	if d.RetryAfter > 0 {
+		v.RetryAfter = &d.RetryAfter
 	}
 	for i, g := range d.Evicted {
 		v.Evicted[i] = store.SessionID(key, g)

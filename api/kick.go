@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
@@ -17,6 +18,8 @@ const (
 	maxSelected = 500
 	maxReason   = 1024
 	maxPlatform = 64
+
+	maxKickCooldown = 7 * 86_400 // seconds
 )
 
 var selectors = []string{"session_ids", "device_ids", "platform", "except_session_id", "all"}
@@ -43,13 +46,16 @@ func (a *api) kick(c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "block_devices", "if_revision")...)
+	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "cooldown_seconds", "block_devices", "if_revision")...)
 	if err != nil {
 		return err
 	}
 	r := gate.KickRequest{Account: acc.jid, By: c.caller.subject, Select: kickSelect(o, acc.key)}
 	r.Reason = o.words("reason", maxReason)
 	r.Text = o.languages("text")
+	if n := o.within("cooldown_seconds", 1, maxKickCooldown); n != nil {
+		r.Cooldown = time.Duration(*n) * time.Second
+	}
 	block := o.boolean("block_devices")
 	r.Block = block != nil && *block
 	r.IfRevision = o.integer("if_revision", 0)

@@ -154,7 +154,10 @@ func TestRequestID(t *testing.T) {
 }
 
 // broken is a gate that panics or fails.
-type broken struct{ err error }
+type broken struct {
+	api.Gate // none: what is not asked of it is not there
+	err      error
+}
 
 func (b broken) Kick(context.Context, gate.KickRequest, time.Duration) (gate.KickReport, error) {
 	if b.err == nil {
@@ -162,18 +165,6 @@ func (b broken) Kick(context.Context, gate.KickRequest, time.Duration) (gate.Kic
 	}
 	return gate.KickReport{}, b.err
 }
-
-func (b broken) RegisterDevice(context.Context, gate.Registration) (int64, bool, error) {
-	return 0, false, b.err
-}
-
-func (b broken) ChangeDevice(context.Context, gate.DeviceChange, time.Duration) (gate.KickReport, error) {
-	return gate.KickReport{}, b.err
-}
-
-func (b broken) ForgetDevice(context.Context, string, int64) error { return b.err }
-
-func (b broken) Links(context.Context) ([]gate.LinkStatus, error) { return nil, b.err }
 
 func TestWhatGoesWrongHereIsLoggedOnceAndNotTold(t *testing.T) {
 	t.Parallel()
@@ -190,7 +181,7 @@ func TestWhatGoesWrongHereIsLoggedOnceAndNotTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newService(t, func(cfg *api.Config) { cfg.Gate = broken{c.err} })
+			s := newService(t, func(cfg *api.Config) { cfg.Gate = broken{err: c.err} })
 			r := s.do("POST", adasKick, `{"all":true}`)
 			p := r.fails(c.status, c.code, "-")
 			if strings.Contains(string(r.body), "secret words") {

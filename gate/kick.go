@@ -19,6 +19,7 @@ type KickRequest struct {
 	Select     KickSelect
 	Reason     string            // for the audit
 	Text       map[string]string // language → what the clients are told; nil: the rule's words
+	Cooldown   time.Duration     // so long the kicked devices, and who cannot be told from them, have to wait; 0: not at all
 	Block      bool              // the devices of these sessions too, and those of Select.Devices that have none
 	IfRevision *int64            // only if the account is still at this revision; else store.ErrVersion
 }
@@ -112,6 +113,9 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 	for _, s := range r.Sessions {
 		if selected(s, req.Select) || k.bars(s) {
 			k.kick(s)
+			if req.Cooldown > 0 {
+				makeWait(r, s, req.Cooldown)
+			}
 		}
 	}
 	for _, n := range req.Select.Sessions {
@@ -119,6 +123,12 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 			k.report.Results = append(k.report.Results, KickOutcome{Generation: n, Outcome: OutcomeGone})
 		}
 	}
+	if req.Cooldown > 0 { // also the devices that are not in just now
+		for _, d := range req.Select.Devices {
+			makeWait(r, &store.Session{Device: d}, req.Cooldown)
+		}
+	}
+	thaw(r)
 	k.close(req.By, req.Reason, selector)
 	return k.report, k.links
 }

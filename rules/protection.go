@@ -126,20 +126,14 @@ func (p *Protection) enter(loser, winner Combatant, now time.Time) *Displacement
 	return &p.Displaced[len(p.Displaced)-1]
 }
 
-// turns returns when two parties displaced each other lately, in order.
-func (p *Protection) turns(a, b Party, now time.Time) []time.Time {
-	var out []time.Time
-	for _, d := range p.Displaced {
-		if d.Party == a && d.WinnerParty == b || d.Party == b && d.WinnerParty == a {
-			for _, t := range d.Turns {
-				if now.Sub(t) < loopWindow {
-					out = append(out, t)
-				}
-			}
-		}
+// turns returns when two parties took turns lately, ending with a displacement of the one that displaces now: a party that displaces the same one again, which
+// came back in another way, begins anew.
+func (p *Protection) turns(loser, winner Party, now time.Time) []time.Time {
+	d := p.Of(winner)
+	if d == nil || d.WinnerParty != loser {
+		return nil
 	}
-	slices.SortFunc(out, time.Time.Compare)
-	return slices.CompactFunc(out, time.Time.Equal)
+	return slices.DeleteFunc(slices.Clone(d.Turns), func(t time.Time) bool { return now.Sub(t) >= loopWindow })
 }
 
 // Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one.

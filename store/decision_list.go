@@ -21,6 +21,9 @@ type ListedDecision struct {
 	RuleLevel   string
 	Explanation []string
 	Shadow      bool
+	RetryAfter  int        // seconds; 0: not known
+	Repeats     int        // how often the same was said again
+	LastAt      *time.Time // of the last repeat
 }
 
 // ListDecisions returns an account's decisions, the newest first: those before a time, or all if it is zero.
@@ -30,7 +33,8 @@ func (s *Store) ListDecisions(ctx context.Context, account Key, before time.Time
 	if !before.IsZero() {
 		q.where("at < ?", before)
 	}
-	rows, err := s.pool.Query(ctx, `select at, resource, coalesce(device, 0), platform, coalesce(generation, 0), outcome, code, evicted, rule_level, explanation, shadow
+	rows, err := s.pool.Query(ctx, `select at, resource, coalesce(device, 0), platform, coalesce(generation, 0), outcome, code, evicted, rule_level, explanation, shadow,
+			coalesce(retry_after, 0), repeats, last_at
 		from decisions`+q.sql.String()+fmt.Sprintf(" order by at desc limit %d", limit), q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list decisions: %w", err)

@@ -124,7 +124,7 @@ func takeovers(ctx context.Context, g *gate.Gate, server []atomic.Int64) (rate, 
 
 func loginTo(account int, was int64) gate.Ask {
 	sid := func(n int64) string { return "s" + strconv.Itoa(account) + "-" + strconv.FormatInt(n, 10) }
-	resource := func(n int64) string { return [2]string{"phone", "laptop"}[n&1] }
+	resource := func(n int64) string { return [3]string{"phone", "laptop", "tablet"}[n%3] }
 	return gate.Ask{
 		Source: gate.Source{Link: benchLink, Domain: benchDomain}, ID: "a" + sid(was+1), Received: time.Now(), Deadline: time.Hour, // so that none is given up for want of a report
 		User: "user" + strconv.Itoa(account), SID: sid(was + 1), Resource: resource(was + 1), Chosen: true,
@@ -134,7 +134,7 @@ func loginTo(account int, was int64) gate.Ask {
 	}
 }
 
-// seed makes accounts that each have two devices, last seen hours ago, a live session on one of them, and one that was evicted and has not been seen
+// seed makes accounts that each have three devices, last seen hours ago, a live session on one of them, and one that was evicted and has not been seen
 // to end, and a rule of one session.
 func seed(ctx context.Context, c *pg.Cluster, n int) error {
 	conn, err := pgx.Connect(ctx, c.URL()) // one connection: the temporary table is its own
@@ -142,20 +142,23 @@ func seed(ctx context.Context, c *pg.Cluster, n int) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	devices := fmt.Sprintf("(%d, 'phone'), (%d, 'laptop')", store.DeviceOf("resource", "phone"), store.DeviceOf("resource", "laptop"))
+	var devices []string
+	for _, resource := range []string{"phone", "laptop", "tablet"} {
+		devices = append(devices, fmt.Sprintf("(%d, '%s')", store.DeviceOf("resource", resource), resource))
+	}
 	for _, sql := range []string{
-		`update rules set fields = '{"max_sessions": 1}' where scope = 'default'`,
+		`update rules set fields = '{"max_sessions": 1, "takeover_cooldown_seconds": 0}' where scope = 'default'`,
 		`create temp table a as select encode(substring(sha256(convert_to('user' || i || '@example.org', 'UTF8')) for 16), 'hex')::uuid as key, i from generate_series(0, $N - 1) i order by 1`,
 		`insert into accounts (key, jid, domain, generation) select key, 'user' || i || '@example.org', 'example.org', 2 from a`,
 		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at)
-			select key, 's' || i || '-' || (g - 2), g, 'bench', (array['laptop', 'phone'])[g], 'active', 'probable', 'unknown', '192.0.2.7', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now()
+			select key, 's' || i || '-' || (g - 2), g, 'bench', (array['tablet', 'phone'])[g], 'active', 'probable', 'unknown', '192.0.2.7', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now()
 			from a, generate_series(1, 2) g order by 1`,
 		`update sessions set evict_code = 'takeover', evict_winner = 2, evict_own = false, evict_device = '', evict_platform = 'unknown', evict_at = now() where generation = 1`,
 		`insert into devices (account, id, identity, resource, client, first_seen_at, last_seen_at)
 			select key, d.id, 'probable', d.resource, 'Client 1.0', now() - interval '30 days', now() - interval '2 hours' from a, (values $D) d(id, resource) order by 1`,
 		`analyze`,
 	} {
-		if _, err := conn.Exec(ctx, strings.NewReplacer("$N", strconv.Itoa(n), "$D", devices).Replace(sql)); err != nil {
+		if _, err := conn.Exec(ctx, strings.NewReplacer("$N", strconv.Itoa(n), "$D", strings.Join(devices, ", ")).Replace(sql)); err != nil {
 			return fmt.Errorf("seed: %w", err)
 		}
 	}

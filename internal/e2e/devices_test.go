@@ -113,7 +113,7 @@ func TestPlatformBySoftware(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
 	api := w.rest()
-	w.rule(`{"max_per_platform": {"android": 1}}`)
+	w.rule(`{"max_per_platform": {"android": 1}, "takeover_cooldown_seconds": 0}`)
 	one := w.loginWith("soft", "a1", xmppclient.Options{Software: "Acme <&'> \u202eMessenger", OS: "Android 14"})
 	w.until("the first is known", func() string {
 		if d := w.devices(api, "soft")["a1"]; d.Platform != "android" || d.Client != "Acme <&'> Messenger (Android 14)" {

@@ -54,7 +54,7 @@ func (w *world) kicked(c *xmppclient.Client) {
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
-	w.rule(`{"max_sessions": 1}`)
+	w.rule(crowded)
 	w.login("kim", "phone")
 	w.recorded("kim", "phone=active")
 	crowd := w.crowd(crowdSize)
@@ -82,7 +82,7 @@ func TestDatabaseKilled(t *testing.T) {
 	t.Parallel()
 	w, cluster := clusterWorld(t, prosody.Config{})
 	w.start()
-	w.rule(`{"max_sessions": 1}`)
+	w.rule(crowded)
 	kim, lee := w.login("kim", "phone"), w.login("lee", "phone")
 	w.recorded("kim", "phone=active")
 	w.recorded("lee", "phone=active")
@@ -112,7 +112,7 @@ func TestDatabaseKilled(t *testing.T) {
 func TestBindgateKilled(t *testing.T) {
 	t.Parallel()
 	w := dormant(t, prosody.Config{})
-	w.rule(`{"max_sessions": 1}`)
+	w.rule(crowded)
 	p := w.spawn()
 	w.owned(p)
 	kim := w.login("kim", "phone")
@@ -138,7 +138,7 @@ func TestBindgateKilled(t *testing.T) {
 func TestModuleReloadedUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
-	w.rule(`{"max_sessions": 1}`)
+	w.rule(crowded)
 	crowd := w.crowd(crowdSize)
 	for range 5 {
 		crowd.busy()

@@ -235,7 +235,8 @@ func overLimit(sessions string, most int) string {
 	return ""
 }
 
-// crowd is users that log in again and again, each with two devices, over all transports.
+// crowd is users that log in again and again, each with three devices in turn, over all transports. No two of them displace each other, and crowded lets each
+// come back at once.
 type crowd struct {
 	w     *world
 	users []string
@@ -257,7 +258,7 @@ func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
 			tick := time.NewTicker(60 * time.Millisecond)
 			defer tick.Stop()
 			way := transports[i%len(transports)]
-			for device := 0; ; device = 1 - device {
+			for device := 0; ; device = (device + 1) % 3 {
 				select {
 				case <-ctx.Done():
 					return
@@ -265,7 +266,7 @@ func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
 				}
 				if cl, err := w.tryDial(user, xmppclient.Options{Transport: way, SM: device == 1 && way != xmppclient.BOSH, Discard: true}); err == nil { //nolint:contextcheck // a login ends with the test, not with the crowd
 					bind, cancel := context.WithTimeout(ctx, patience)
-					_, _ = cl.Bind(bind, []string{"phone", "laptop"}[device])
+					_, _ = cl.Bind(bind, []string{"phone", "laptop", "tablet"}[device])
 					cancel()
 					then(cl)
 				}
@@ -279,6 +280,9 @@ func (w *world) crowdThat(n int, then func(*xmppclient.Client)) *crowd {
 	w.t.Cleanup(c.stop)
 	return c
 }
+
+// crowded is one session for everybody, without a cooldown.
+const crowded = `{"max_sessions": 1, "takeover_cooldown_seconds": 0}`
 
 // busy waits until logins of the crowd have been decided.
 func (c *crowd) busy() {
