@@ -29,6 +29,7 @@ type Denied struct {
 	Code string
 	// RetryAfter is in seconds; -1 when it was left out.
 	RetryAfter int
+	Token      string // what is wrong with the token that the bind brought
 	Sessions   []*Element
 }
 
@@ -58,7 +59,7 @@ func stanzaError(iq *Element) *StanzaError {
 		case c.Name.Space == nsStanzaE:
 			e.Condition = c.Name.Local
 		case c.Name.Space == NSGate && c.Name.Local == "denied":
-			e.Denied = &Denied{Code: c.Attr("code"), RetryAfter: -1, Sessions: c.Children}
+			e.Denied = &Denied{Code: c.Attr("code"), RetryAfter: -1, Token: c.Attr("token"), Sessions: c.Children}
 			if n, err := strconv.Atoi(c.Attr("retry_after")); err == nil {
 				e.Denied.RetryAfter = n
 			}
