@@ -160,13 +160,15 @@ func (h *hearing) newDevice() ruling {
 	if !h.f.Rule.RequireGrant || n.Known || n.Grant {
 		return ruling{outcome: Allow}
 	}
+	its := func(i int) bool {
+		return n.Party != NoParty && n.Identity != Certain && h.f.Sessions[i].Party == n.Party
+	}
+	if h.any(func(i int) bool { return its(i) && h.dead(&h.f.Sessions[i]) }) {
+		return ruling{outcome: Allow}
+	}
 	r := ruling{outcome: Denied, code: CodeGrantRequired, field: fieldRequireGrant}
 	for i := range h.f.Sessions {
-		switch s := &h.f.Sessions[i]; {
-		case n.Party == NoParty || s.Party != n.Party || n.Identity == Certain:
-		case h.dead(s):
-			return ruling{outcome: Allow}
-		case askable(s):
+		if its(i) && askable(&h.f.Sessions[i]) {
 			h.marks[i].probed = true
 			r.outcome = Need
 		}

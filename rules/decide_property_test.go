@@ -13,8 +13,59 @@ var platforms = []string{"ios", "android", "web", "unknown", ""}
 
 var conditions Conditions
 
-// anyFacts draws facts from few names, so that they collide.
+// anyFacts draws facts from few names, so that they collide; some have a history of takeovers.
 func anyFacts(t *rapid.T) Facts {
+	f := calmFacts(t)
+	f.Newcomer.Known = rapid.IntRange(0, 3).Draw(t, "known") > 0
+	f.Newcomer.Cloned = rapid.IntRange(0, 9).Draw(t, "cloned") == 0
+	f.Newcomer.Grant = rapid.IntRange(0, 4).Draw(t, "grant") == 0
+	if rapid.IntRange(0, 9).Draw(t, "waits") == 0 {
+		f.WaitUntil = eight.Add(time.Duration(rapid.IntRange(-5, 30).Draw(t, "wait")) * time.Second)
+	}
+	f.Rule.RequireGrant = rapid.IntRange(0, 4).Draw(t, "require_grant") == 0
+	if rapid.Bool().Draw(t, "displaced") {
+		f.Displaced = anyDisplacement(t, f)
+	}
+	f.Rule.TakeoverCooldownSeconds = rapid.SampledFrom([]int{0, 30, 30, 60}).Draw(t, "cooldown")
+	if n := 40; rapid.IntRange(0, 3).Draw(t, "cooldown_max") == 0 {
+		f.Rule.TakeoverCooldownMaxSeconds = &n
+	}
+	if len(f.Sessions) > 0 && rapid.IntRange(0, 3).Draw(t, "chooses") == 0 {
+		f.Newcomer.Chosen = rapid.SampledFrom(f.Sessions).Draw(t, "chosen").Generation
+	}
+	return f
+}
+
+func anyDisplacement(t *rapid.T, f Facts) *Displacement {
+	ago := func(label string, most int) time.Time {
+		return eight.Add(-time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Second)
+	}
+	d := &Displacement{
+		Party: f.Newcomer.Party, Winner: rapid.Int64Range(0, 60).Draw(t, "winner"), Own: rapid.Bool().Draw(t, "own"), At: ago("at", 50), SilentSince: ago("silent", 50),
+		LongestGap: time.Duration(rapid.IntRange(0, 20).Draw(t, "gap")) * time.Second,
+	}
+	if len(f.Sessions) > 0 && rapid.IntRange(0, 4).Draw(t, "winner lives") > 0 {
+		d.Winner = rapid.SampledFrom(f.Sessions).Draw(t, "winner").Generation
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "turns") {
+		d.Turns = append(d.Turns, ago("turn", 900))
+	}
+	if rapid.IntRange(0, 4).Draw(t, "frozen") == 0 {
+		d.FrozenUntil = eight.Add(time.Duration(rapid.IntRange(-5, 300).Draw(t, "until")) * time.Second)
+	}
+	return d
+}
+
+// party is who somebody is with a device or without.
+func party(device int64, resource string) Party {
+	if device != 0 {
+		return Party(device)
+	}
+	return Party(resource[0])
+}
+
+// calmFacts draws facts of an account without a history.
+func calmFacts(t *rapid.T) Facts {
 	resource := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
 	platform := rapid.SampledFrom(platforms)
 	identity := rapid.SampledFrom([]Identity{Certain, Probable, UnknownIdentity})
@@ -31,6 +82,7 @@ func anyFacts(t *rapid.T) Facts {
 
 		Condition: conditions.Get("session.secure"),
 	}
+	f.Newcomer.Party = party(f.Newcomer.Device, f.Newcomer.Resource)
 	gens := rapid.SliceOfNDistinct(rapid.Int64Range(1, 60), 0, 9, rapid.ID[int64]).Draw(t, "generations")
 	for _, g := range gens {
 		f.Sessions = append(f.Sessions, Session{
@@ -40,6 +92,8 @@ func anyFacts(t *rapid.T) Facts {
 			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent, Asleep}).Draw(t, "verdict"),
 			LastSeenAt: eight.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "idle")) * time.Second),
 		})
+		s := &f.Sessions[len(f.Sessions)-1]
+		s.Party = party(s.Device, s.Resource)
 	}
 	return f
 }
@@ -65,7 +119,7 @@ func anyRule(t *rapid.T) Effective {
 		r.Condition = Of(&secure)
 	}
 	r.HibernatingCounts = Of(rapid.Bool().Draw(t, "hibernating_counts"))
-	r.OnExcess = Of(rapid.SampledFrom([]OnExcess{EvictOldest, EvictIdle, Deny, Deny}).Draw(t, "on_excess"))
+	r.OnExcess = Of(rapid.SampledFrom([]OnExcess{EvictOldest, EvictIdle, Deny, Deny, Choose}).Draw(t, "on_excess"))
 	r.SameResource = Of(rapid.SampledFrom([]SameResource{Replace, DenySameResource}).Draw(t, "same_resource"))
 	r.DenyCondition = Of(rapid.SampledFrom([]string{"conflict", "resource-constraint"}).Draw(t, "deny_condition"))
 	r.Enforce = Of(rapid.IntRange(0, 4).Draw(t, "enforce") > 0)
@@ -124,8 +178,20 @@ func find(f Facts, generation int64) (Session, bool) {
 	return f.Sessions[i], true
 }
 
-func own(f Facts, s Session) bool {
-	return f.Newcomer.Identity == Certain && f.Newcomer.Device != 0 && s.Device == f.Newcomer.Device
+// own reports whether a session is an earlier one of the newcomer's device, known for certain. d is the decision: it may have found out that it is not.
+func own(f Facts, d Decision, s Session) bool {
+	return !f.Newcomer.Cloned && !d.Cloned && f.Newcomer.Identity == Certain && f.Newcomer.Device != 0 && s.Device == f.Newcomer.Device
+}
+
+// chosen reports whether the newcomer's user chose a session that can be chosen.
+func chosen(f Facts, d Decision) bool {
+	s, ok := find(f, f.Newcomer.Chosen)
+	return f.Rule.OnExcess == Choose && ok && !own(f, d, s) && !exempt(f, s.IP)
+}
+
+// refuses reports whether a full house keeps the newcomer out.
+func refuses(f Facts, d Decision) bool {
+	return !f.Newcomer.Grant && (f.Rule.OnExcess == Deny || f.Rule.OnExcess == Choose && !chosen(f, d))
 }
 
 func check(t *testing.T, property func(*rapid.T)) {
@@ -141,7 +207,7 @@ func TestNeverOverALimitAfterAnEnforcedAllow(t *testing.T) {
 		if d.Outcome != Allow || d.Shadow {
 			return
 		}
-		if over := overLimit(f, d.Evict, f.Rule.OnExcess == Deny); over != "" {
+		if over := overLimit(f, d.Evict, refuses(f, d)); over != "" {
 			t.Fatalf("over %s after %+v", over, d)
 		}
 	})
@@ -180,7 +246,7 @@ func TestAnyOrderOfSessionsGetsTheSameAnswer(t *testing.T) {
 // turns one into anything else.
 func TestRaisingALimitNeverEvictsMore(t *testing.T) {
 	check(t, func(t *rapid.T) {
-		f := anyFacts(t)
+		f := calmFacts(t)
 		low := Decide(f, eight)
 		raised := f
 		raised.Rule.MaxPerPlatform = map[string]int{}
@@ -220,25 +286,28 @@ func TestADenialOrAShadowEvictsNobody(t *testing.T) {
 	})
 }
 
-func TestOneRoundOfProbesIsEnough(t *testing.T) {
+// Who is new, or comes back to a device that is in already, is looked at first; then one round has to do for all the rest.
+func TestTwoRoundsOfProbesAreEnough(t *testing.T) {
 	check(t, func(t *rapid.T) {
-		f := anyFacts(t)
-		d := Decide(f, eight)
-		if (d.Outcome == Need) != (len(d.Probe) > 0) {
-			t.Fatalf("%+v", d)
+		f, rounds := anyFacts(t), 2
+		if rapid.Bool().Draw(t, "calm") {
+			f.Displaced, f.Rule.RequireGrant, rounds = nil, false, 1
 		}
-		for _, g := range d.Probe {
-			if s, _ := find(f, g); s.State != Active || s.Verdict != Unprobed {
-				t.Fatalf("probes %+v", s)
+		for round := range rounds + 1 {
+			d := Decide(f, eight)
+			if (d.Outcome == Need) != (len(d.Probe) > 0) || d.Outcome == Need && round == rounds {
+				t.Fatalf("round %d: %+v", round, d)
 			}
-		}
-		for i := range f.Sessions {
-			if slices.Contains(d.Probe, f.Sessions[i].Generation) {
-				f.Sessions[i].Verdict = rapid.SampledFrom([]Verdict{Alive, Silent}).Draw(t, "verdict")
+			for _, g := range d.Probe {
+				if s, _ := find(f, g); s.State != Active || s.Verdict != Unprobed {
+					t.Fatalf("probes %+v", s)
+				}
 			}
-		}
-		if again := Decide(f, eight); again.Outcome == Need {
-			t.Fatalf("first %+v\nthen %+v", d, again)
+			for i := range f.Sessions {
+				if slices.Contains(d.Probe, f.Sessions[i].Generation) {
+					f.Sessions[i].Verdict = rapid.SampledFrom([]Verdict{Alive, Silent, Asleep}).Draw(t, "verdict")
+				}
+			}
 		}
 	})
 }
@@ -256,7 +325,7 @@ func TestEveryOutcomeHasItsParts(t *testing.T) {
 		ownGoes, otherGoes := false, false
 		for _, g := range d.Evict {
 			s, _ := find(f, g)
-			ownGoes, otherGoes = ownGoes || own(f, s), otherGoes || !own(f, s)
+			ownGoes, otherGoes = ownGoes || own(f, d, s), otherGoes || !own(f, d, s)
 		}
 		want := CodeOK
 		switch {
@@ -264,6 +333,9 @@ func TestEveryOutcomeHasItsParts(t *testing.T) {
 			want = CodeTakeover
 		case ownGoes:
 			want = CodeOwnReconnect
+		}
+		if w, ok := find(f, winnerOf(f)); want == CodeTakeover && d.Code == CodeOwnReconnect && ok && slices.Contains(d.Evict, w.Generation) && w.Party == f.Newcomer.Party && len(d.Displaced) == 0 {
+			return // the winner came back
 		}
 		if d.Outcome == Allow && !d.Shadow && d.Code != want {
 			t.Fatalf("want %s: %+v", want, d)
@@ -274,10 +346,10 @@ func TestEveryOutcomeHasItsParts(t *testing.T) {
 func TestWhatAnswersIsNotEvictedWhereTheNewcomerCouldBeDenied(t *testing.T) {
 	check(t, func(t *rapid.T) {
 		f := anyFacts(t)
-		f.Rule.OnExcess, f.Rule.SameResource = Deny, DenySameResource
+		f.Rule.OnExcess, f.Rule.SameResource, f.Newcomer.Grant = Deny, DenySameResource, false
 		d := Decide(f, eight)
 		for _, g := range d.Evict {
-			if s, _ := find(f, g); !own(f, s) && (s.Verdict == Alive || s.Verdict != Silent && (f.Rule.HibernatingCounts || s.State != Hibernating && s.Verdict != Asleep)) {
+			if s, _ := find(f, g); !own(f, d, s) && (s.Verdict == Alive || s.Verdict != Silent && (f.Rule.HibernatingCounts || s.State != Hibernating && s.Verdict != Asleep)) {
 				t.Fatalf("evicts %+v: %+v", s, d)
 			}
 		}
@@ -288,17 +360,17 @@ func TestADenialGoesNoFurtherThanItsReason(t *testing.T) {
 	check(t, func(t *rapid.T) {
 		f := anyFacts(t)
 		d := Decide(f, eight)
-		if d.Outcome != Denied || d.Code != CodeLimit {
+		if d.Outcome != Denied || d.Code != CodeLimit && d.Code != CodeChoose {
 			return
 		}
-		if f.Rule.OnExcess != Deny {
+		if !refuses(f, d) || (d.Code == CodeChoose) != (f.Rule.OnExcess == Choose) || len(d.InTheWay) == 0 {
 			t.Fatalf("denied under %s: %+v", f.Rule.OnExcess, d)
 		}
 		// Everybody goes who may go at all: still over a limit.
 		var gone []int64
 		for _, s := range f.Sessions {
 			h := hearing{f: f}
-			if own(f, s) || h.ghost(&s) || s.Resource == f.Newcomer.Resource {
+			if own(f, d, s) || h.ghost(&s) || s.Resource == f.Newcomer.Resource {
 				gone = append(gone, s.Generation)
 			}
 		}
@@ -314,11 +386,11 @@ func TestTheRightOnesGo(t *testing.T) {
 		f := anyFacts(t)
 		f.Rule.MaxPerPlatform, f.Rule.Exclusive, f.Rule.SameResource, f.Rule.Enforce = nil, nil, Replace, true
 		d := Decide(f, eight)
-		if f.Rule.OnExcess == Deny || d.Outcome != Allow {
+		if refuses(f, d) || chosen(f, d) || d.Outcome != Allow {
 			return
 		}
 		for _, gone := range f.Sessions {
-			if !slices.Contains(d.Evict, gone.Generation) || own(f, gone) || gone.Resource == f.Newcomer.Resource {
+			if !slices.Contains(d.Evict, gone.Generation) || own(f, d, gone) || gone.Resource == f.Newcomer.Resource {
 				continue
 			}
 			for _, stays := range f.Sessions {
@@ -348,11 +420,11 @@ func TestNobodyGoesWithoutNeed(t *testing.T) {
 		}
 		for _, g := range d.Evict {
 			s, _ := find(f, g)
-			if own(f, s) || s.Resource == f.Newcomer.Resource {
+			if own(f, d, s) || s.Resource == f.Newcomer.Resource || chosen(f, d) && g == f.Newcomer.Chosen {
 				continue
 			}
 			without := slices.DeleteFunc(slices.Clone(d.Evict), func(other int64) bool { return other == g })
-			if overLimit(f, without, f.Rule.OnExcess == Deny) == "" {
+			if overLimit(f, without, refuses(f, d)) == "" {
 				t.Fatalf("%d need not go: %+v", g, d)
 			}
 		}
@@ -367,11 +439,11 @@ func TestAnExemptSessionIsNeverEvicted(t *testing.T) {
 		h := hearing{f: f}
 		for _, g := range d.Evict {
 			s, _ := find(f, g)
-			if exempt(f, s.IP) && !own(f, s) && (s.Resource != f.Newcomer.Resource || !h.ghost(&s)) {
+			if exempt(f, s.IP) && !own(f, d, s) && (s.Resource != f.Newcomer.Resource || !h.ghost(&s)) {
 				t.Fatalf("evicts the exempt %+v: %+v", s, d)
 			}
 		}
-		if exempt(f, f.Newcomer.IP) && d.Code == CodeLimit {
+		if exempt(f, f.Newcomer.IP) && (d.Code == CodeLimit || d.Code == CodeChoose) {
 			t.Fatalf("denies an exempt newcomer: %+v", d)
 		}
 	})
@@ -380,14 +452,15 @@ func TestAnExemptSessionIsNeverEvicted(t *testing.T) {
 // What is exempt makes no difference to the others.
 func TestExemptSessionsAreNotCounted(t *testing.T) {
 	check(t, func(t *rapid.T) {
-		f := anyFacts(t)
+		f := calmFacts(t)
 		f.Rule.Exempt = Matchers{{CIDR: "198.51.100.0/24"}}
+		d := Decision{}
 		without := f
 		without.Sessions = nil
 		for _, s := range f.Sessions {
 			if !exempt(f, s.IP) {
 				without.Sessions = append(without.Sessions, s)
-			} else if own(f, s) || s.Resource == f.Newcomer.Resource {
+			} else if own(f, d, s) || s.Resource == f.Newcomer.Resource {
 				return
 			}
 		}

@@ -13,7 +13,7 @@ import (
 
 var eight = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 
-// facts reads a case in short: the account's rule as JSON, the newcomer as "resource platform [dev7] [certain|probable]", and each session as
+// facts reads a case in short: the account's rule as JSON, the newcomer as "resource platform [dev7] [party=7] [certain|probable] …", and each session as
 // "generation resource platform state [alive|silent] [dev7] [idle60]".
 func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 	t.Helper()
@@ -27,6 +27,22 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 	for _, w := range words[2:] {
 		if id, ok := strings.CutPrefix(w, "dev"); ok {
 			f.Newcomer.Device = number(t, id)
+		} else if id, ok := strings.CutPrefix(w, "party="); ok {
+			f.Newcomer.Party = Party(number(t, id))
+		} else if id, ok := strings.CutPrefix(w, "chose="); ok {
+			f.Newcomer.Chosen = number(t, id)
+		} else if id, ok := strings.CutPrefix(w, "token="); ok {
+			f.Newcomer.Token = id
+		} else if wait, ok := strings.CutPrefix(w, "wait="); ok {
+			f.WaitUntil = eight.Add(time.Duration(number(t, wait)) * time.Second)
+		} else if w == "known" {
+			f.Newcomer.Known = true
+		} else if w == "cloned" {
+			f.Newcomer.Cloned = true
+		} else if w == "grant" {
+			f.Newcomer.Grant = true
+		} else if w == "blocked" {
+			f.Newcomer.Blocked = true
 		} else if group, ok := strings.CutPrefix(w, "group="); ok {
 			f.Group = group
 		} else if w == "secure" {
@@ -50,6 +66,10 @@ func facts(t *testing.T, rule, newcomer string, sessions ...string) Facts {
 		for _, w := range words[4:] {
 			if id, ok := strings.CutPrefix(w, "dev"); ok {
 				s.Device, s.Identity = number(t, id), Certain
+			} else if id, ok := strings.CutPrefix(w, "party="); ok {
+				s.Party = Party(number(t, id))
+			} else if paused, ok := strings.CutPrefix(w, "paused"); ok {
+				s.PausedAt = eight.Add(-time.Duration(number(t, paused)) * time.Second)
 			} else if ip, ok := strings.CutPrefix(w, "ip="); ok {
 				s.IP = ip
 			} else if client, ok := strings.CutPrefix(w, "client="); ok {

@@ -13,7 +13,7 @@ func (h *hearing) protect(r ruling) ruling {
 	}
 	wait, cold := d.wait(&h.f.Rule, h.now), d.FrozenUntil.Sub(h.now)
 	w := h.winner()
-	if w < 0 || max(wait, cold) <= 0 || !h.anyoneAliveGoes() {
+	if w < 0 || max(wait, cold) <= 0 || h.marks[w].goes == byOwnDevice || h.marks[w].goes == stays && !h.anyoneAliveGoes() {
 		return r
 	}
 	s := &h.f.Sessions[w]
@@ -28,7 +28,7 @@ func (h *hearing) protect(r ruling) ruling {
 		// Who looks like the winner is the winner coming back. Anyone else has to let it come back for a while.
 		left := s.seenAt().Add(seconds(h.f.Rule.TakeoverCooldownSeconds)).Sub(h.now)
 		if n.Party == s.Party || left <= 0 {
-			h.returns = n.Party == s.Party
+			h.returns = n.Party == s.Party && h.marks[w].goes != stays && h.onlyGoneGo()
 			return r
 		}
 		h.retryAfter = left
@@ -53,6 +53,11 @@ func (h *hearing) winner() int {
 		return -1
 	}
 	return slices.IndexFunc(h.f.Sessions, func(s Session) bool { return s.Generation == h.f.Displaced.Winner })
+}
+
+// onlyGoneGo reports whether everybody who goes has nobody who would come back for its place.
+func (h *hearing) onlyGoneGo() bool {
+	return !h.any(func(i int) bool { return h.marks[i].goes != stays && !h.gone(i) })
 }
 
 // anyoneAliveGoes reports whether a session would have to go that is not known to be dead, nor the newcomer's own.
