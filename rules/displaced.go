@@ -13,7 +13,7 @@ func (h *hearing) protect(r ruling) ruling {
 	}
 	wait, cold := d.wait(&h.f.Rule, h.now), d.FrozenUntil.Sub(h.now)
 	w := h.winner()
-	if w < 0 || max(wait, cold) <= 0 || h.marks[w].goes == byOwnDevice || h.marks[w].goes == stays && !h.anyoneAliveGoes() {
+	if w < 0 || max(wait, cold) <= 0 || (h.marks[w].goes == stays || h.marks[w].goes == byOwnDevice) && !h.anyoneAliveGoes() {
 		return r
 	}
 	s := &h.f.Sessions[w]
