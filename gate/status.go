@@ -38,7 +38,7 @@ type DomainStatus struct {
 }
 
 // abilities are what this bindgate can use of a module.
-var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended"}
+var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended", "revoke"}
 
 // stateOf needs Gate.mu.
 func (g *Gate) stateOf(l *link) json.RawMessage {

@@ -138,6 +138,9 @@ type Record struct {
 	restood   bool   // Standing changed
 	opened    []Loop
 	closed    []Loop
+
+	revocations []Revocation
+	settled     []settled
 }
 
 type ended struct {
