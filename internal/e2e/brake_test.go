@@ -100,13 +100,14 @@ func TestBrake(t *testing.T) {
 	if e := w.evicted(cat); e.Condition != "conflict" || e.Ended != nil {
 		t.Errorf("under off: %s", e.Raw)
 	}
-	w.login("cat", "gone").Close()
+	gone := w.login("cat", "gone")
 	w.until("cat's three binds are decided", func() string {
 		if d := w.decided("cat"); len(d) != 3 {
 			return fmt.Sprint(d)
 		}
 		return ""
 	})
+	gone.Close()
 	w.recorded("cat", "phone=active")
 	if n := w.asks() - asked; n != 0 {
 		t.Errorf("asked %d times under off", n)
