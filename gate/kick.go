@@ -184,7 +184,7 @@ func (k *kicking) kick(s *store.Session) {
 		code = "blocked"
 	}
 	k.report.Results = append(k.report.Results, KickOutcome{Generation: s.Generation, Resource: s.Resource, Outcome: OutcomePending, Blocked: k.bars(s)})
-	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || s.Eviction.Kick == 0 {
+	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || !s.Eviction.ByOperator() {
 		k.r.Evict(s, store.Eviction{Code: code, Kick: k.id, Text: k.text, NextAt: k.r.Now})
 	}
 	k.sids, k.ids = append(k.sids, s.SID), append(k.ids, store.SessionID(k.r.Key, s.Generation))
