@@ -23,6 +23,7 @@ import (
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
+	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
 	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
 	ForgetDevice(ctx context.Context, account string, device int64) error
@@ -43,10 +44,11 @@ type Config struct {
 	Registry *prometheus.Registry // for /metrics; nil: an own one
 }
 
-// Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended.
+// Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
 const (
 	requestTimeout = 10 * time.Second
 	kickWait       = 2 * time.Second
+	modeWait       = 2 * time.Second
 )
 
 type api struct {
@@ -117,6 +119,7 @@ func routes() []route {
 		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
+		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},

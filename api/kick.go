@@ -30,6 +30,8 @@ type kickReport struct {
 	Revision   int64        `json:"revision"`
 	Results    []kickResult `json:"results"`
 	Blocked    []string     `json:"blocked_device_ids,omitzero"` // with block_devices only
+
+	Credentials *credentials `json:"credentials,omitempty"` // with revoke_credentials only
 }
 
 type kickResult struct {
@@ -46,7 +48,7 @@ func (a *api) kick(c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "cooldown_seconds", "block_devices", "if_revision")...)
+	o, err := readObject(c.Request(), append(append([]string{}, selectors...), "reason", "text", "cooldown_seconds", "block_devices", "revoke_credentials", "if_revision")...)
 	if err != nil {
 		return err
 	}
@@ -58,6 +60,8 @@ func (a *api) kick(c *call) error {
 	}
 	block := o.boolean("block_devices")
 	r.Block = block != nil && *block
+	revoke := o.boolean("revoke_credentials")
+	r.Revoke = revoke != nil && *revoke
 	r.IfRevision = o.integer("if_revision", 0)
 	if o.problem != nil {
 		return o.problem
@@ -78,6 +82,12 @@ func (a *api) respondKick(c *call, key store.Key, r gate.KickRequest) error {
 		}
 	}
 	status := http.StatusOK
+	if r.Revoke {
+		v.Credentials = showCredentials(report.Credentials)
+		if v.Credentials.Outcome == outcomePending {
+			status = http.StatusAccepted
+		}
+	}
 	for i, o := range report.Results {
 		v.Results[i] = kickResult{SessionID: store.SessionID(key, o.Generation), Resource: o.Resource, Outcome: o.Outcome}
 		if r.Block {

@@ -183,7 +183,7 @@ func TestBadKicks(t *testing.T) {
 		{`{"all":true,"cooldown_seconds":604801}`, "invalid_field", "/cooldown_seconds"},
 		{`{"all":true,"block_devices":"yes"}`, "invalid_field", "/block_devices"},
 		{`{"all":true,"block_devices":null}`, "invalid_field", "/block_devices"},
-		{`{"all":true,"revoke_credentials":true}`, "unknown_field", "/revoke_credentials"},
+		{`{"all":true,"revoke_credentials":"yes"}`, "invalid_field", "/revoke_credentials"},
 		{`{"session_ids":[]}`, "invalid_field", "/session_ids"},
 		{`{"session_ids":"` + ids[0] + `"}`, "invalid_field", "/session_ids"},
 		{`{"session_ids":null}`, "invalid_field", "/session_ids"},

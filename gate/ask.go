@@ -176,7 +176,7 @@ func (a *asking) apply(r *store.Record) func() {
 // again rebuilds the answer that this ask already got.
 func (a *asking) again(r *store.Record) Answer {
 	rule, d := rules.Merge(r.Levels...), r.Answered
-	if d.Outcome != string(rules.Denied) || d.Shadow {
+	if d.Outcome != string(rules.Denied) || d.Shadow || braked(r) {
 		return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
 	}
 	answer := Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang, d.RetryAfter)}

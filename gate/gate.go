@@ -9,7 +9,7 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held for each probe and for each client that is asked what it is, sweeper, sequencer and keeper, for which Run waits;
-// renewer, kicker and reconciler of each link that is owned, for which Own waits.
+// renewer, kicker, revoker, steerer and reconciler of each link that is owned, for which Own waits.
 package gate
 
 import (

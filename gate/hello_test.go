@@ -31,6 +31,10 @@ func (absent) Software(context.Context, gate.Source, string, string) (gate.Softw
 	return gate.Software{}, errAbsent
 }
 
+func (absent) Revoke(context.Context, gate.Source, string, []string, bool) (gate.Revocation, error) {
+	return gate.Revocation{}, errAbsent
+}
+
 func (absent) SetMode(context.Context, gate.Source, string) error { return errAbsent }
 
 // own has the bench's gate own the link, with a server that answers nothing.

@@ -44,7 +44,7 @@ func (j *judging) apply(r *store.Record) func() {
 	u := recognize(r, s)
 	rule := rules.Merge(r.Levels...)
 	c := j.gate.claimOf(r, s, "", &rule)
-	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes)
+	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()

@@ -21,6 +21,7 @@ type KickRequest struct {
 	Text       map[string]string // language → what the clients are told; nil: the rule's words
 	Cooldown   time.Duration     // so long the kicked devices, and who cannot be told from them, have to wait; 0: not at all
 	Block      bool              // the devices of these sessions too, and those of Select.Devices that have none
+	Revoke     bool              // what the server stores of login credentials, before the sessions end
 	IfRevision *int64            // only if the account is still at this revision; else store.ErrVersion
 }
 
@@ -38,7 +39,8 @@ type KickReport struct {
 	KickID               string
 	Generation, Revision int64
 	Results              []KickOutcome
-	Blocked              []int64 // devices that a kick with Block has blocked, or found so
+	Blocked              []int64     // devices that a kick with Block has blocked, or found so
+	Credentials          Credentials // of a kick with Revoke
 }
 
 // KickOutcome of one session: kicked (its end was seen), gone (it was not live any more), pending (accepted, will be done), still_present
@@ -70,7 +72,7 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		return report, fmt.Errorf("kick: %w", err)
 	}
 	stale := false
-	err = g.await(ctx, &op{want: store.Want{Key: store.KeyOf(req.Account), JID: req.Account, Devices: req.Select.Devices, Known: req.Block}, apply: func(r *store.Record) func() {
+	err = g.await(ctx, &op{want: store.Want{Key: store.KeyOf(req.Account), JID: req.Account, Devices: req.Select.Devices, Known: req.Block || req.Revoke}, apply: func(r *store.Record) func() {
 		report, links, found, stale = KickReport{}, nil, r != nil, false
 		if r == nil {
 			return nil
@@ -94,7 +96,14 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		g.wake(l)
 	}
 	g.stats.Kicks.Add(1)
-	err = g.prove(ctx, store.KeyOf(req.Account), &report, wait)
+	deadline := time.Now().Add(wait)
+	if report.Credentials.Outcome == OutcomePending {
+		g.revokeNow()
+		if report.Credentials, err = g.proveRevocation(ctx, store.KeyOf(req.Account), id, wait); err != nil {
+			return report, err
+		}
+	}
+	err = g.prove(ctx, store.KeyOf(req.Account), &report, time.Until(deadline))
 	return report, err
 }
 
@@ -127,6 +136,9 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 		for _, d := range req.Select.Devices {
 			makeWait(r, &store.Session{Device: d}, req.Cooldown)
 		}
+	}
+	if req.Revoke {
+		k.report.Credentials = revoke(r, id, req.Select)
 	}
 	thaw(r)
 	k.close(req.By, req.Reason, selector)
@@ -172,7 +184,7 @@ func (k *kicking) kick(s *store.Session) {
 		code = "blocked"
 	}
 	k.report.Results = append(k.report.Results, KickOutcome{Generation: s.Generation, Resource: s.Resource, Outcome: OutcomePending, Blocked: k.bars(s)})
-	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || s.Eviction.Kick == 0 {
+	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || !s.Eviction.ByOperator() {
 		k.r.Evict(s, store.Eviction{Code: code, Kick: k.id, Text: k.text, NextAt: k.r.Now})
 	}
 	k.sids, k.ids = append(k.sids, s.SID), append(k.ids, store.SessionID(k.r.Key, s.Generation))

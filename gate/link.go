@@ -25,6 +25,9 @@ type link struct {
 	sources                 map[Source]*source
 	wake                    chan struct{} // kicker
 	check                   chan struct{} // reconciler
+	steer                   chan struct{} // steerer
+	revoke                  chan struct{} // revoker
+	modeChange              int64         // the last change of the mode that all modules have confirmed
 }
 
 // source is one module.
@@ -46,7 +49,7 @@ const standbyPoll = 500 * time.Millisecond
 // Own runs a link: it waits until no other process owns it, runs run, which connects and serves it, and stops run when the lease is lost. It goes on until
 // ctx ends or run fails while the lease holds.
 func (g *Gate) Own(ctx context.Context, name, driver, component string, run func(ctx context.Context) error) error {
-	l := &link{name: name, driver: driver, component: component, since: time.Now(), sources: map[Source]*source{}, wake: make(chan struct{}, 1), check: make(chan struct{}, 1)}
+	l := &link{name: name, driver: driver, component: component, since: time.Now(), sources: map[Source]*source{}, wake: make(chan struct{}, 1), check: make(chan struct{}, 1), steer: make(chan struct{}, 1), revoke: make(chan struct{}, 1)}
 	g.mu.Lock()
 	g.links[name] = l
 	g.mu.Unlock()
@@ -83,6 +86,8 @@ func (g *Gate) hold(ctx context.Context, l *link, fence store.Fence, run func(ct
 	group.Go(func() error { return g.renew(held, l, fence) })
 	group.Go(func() error { return g.kicker(held, l) })
 	group.Go(func() error { return g.reconciler(held, l) })
+	group.Go(func() error { return g.steerer(held, l, fence) })
+	group.Go(func() error { return g.revoker(held, l) })
 	group.Go(func() error {
 		if err := run(held); err != nil {
 			return err
@@ -191,6 +196,8 @@ func (g *Gate) Hello(h Hello) {
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
+	g.steerNow(h.Link)
+	g.revokeNow()
 }
 
 // Problem notes what is wrong with a domain of a link, for operators.

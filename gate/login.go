@@ -162,7 +162,7 @@ func free(r *store.Record, resource string) bool {
 func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
 	party := partyOf(s)
 	f := rules.Facts{
-		Account: r.JID, Group: r.Group, Rule: rule, Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
+		Account: r.JID, Group: r.Group, Rule: rule, Braked: braked(r), Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
 		Newcomer: rules.Newcomer{
 			Party: party, Resource: s.Resource, Device: s.Device, DeviceID: deviceID(r, s.Device), Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform,
 			IP: s.IP, Secure: s.Secure, Client: s.Client, Blocked: blocked(r, s), Known: u.known, Cloned: u.device != nil && u.device.Cloned,
@@ -264,7 +264,7 @@ func kicks(r *store.Record, rule rules.Effective, newcomer, resource string) []K
 	size := 0
 	for _, same := range []bool{true, false} {
 		for _, s := range r.Sessions {
-			if s.Eviction == nil || s.SID == newcomer || (s.Resource == resource) != same {
+			if s.Eviction == nil || braked(r) && !s.Eviction.ByOperator() || s.SID == newcomer || (s.Resource == resource) != same {
 				continue
 			}
 			k := kickOf(r.JID, r.Lang, rule, s, s.Eviction)

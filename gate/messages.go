@@ -201,6 +201,16 @@ func (s Software) String() string {
 	return strings.TrimSpace(out)
 }
 
+// Revocation is what a server did about stored login credentials. A kind that it does not keep is in neither.
+type Revocation struct {
+	Revoked  map[string]int    // kind → how many were valid and are no more
+	Unable   map[string]string // kind → why something was left
+	Epoch    string
+	Seq      int64    // the last event before Sessions was made
+	Sessions []Listed // the account's live sessions after it
+	More     bool     // Sessions is not all of them
+}
+
 // Buckets is the number of hash buckets of a snapshot.
 const Buckets = 4096
 
@@ -217,4 +227,7 @@ type Link interface {
 	Software(ctx context.Context, src Source, user, resource string) (Software, error)
 	// SetMode sets enforce, observe or off.
 	SetMode(ctx context.Context, src Source, mode string) error
+	// Revoke revokes the stored login credentials of an account: all of them, or those of the devices with these SASL2 user-agent ids, ≤ 32, or with others
+	// those of all other devices.
+	Revoke(ctx context.Context, src Source, user string, devices []string, others bool) (Revocation, error)
 }

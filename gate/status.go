@@ -10,10 +10,11 @@ import (
 
 // linkState is the owner's view, kept in the record for every replica to show.
 type linkState struct {
-	Up        bool           `json:"up"`
-	Since     time.Time      `json:"since"`
-	LastError string         `json:"last_error,omitempty"`
-	Domains   []DomainStatus `json:"domains,omitempty"`
+	Up         bool           `json:"up"`
+	Since      time.Time      `json:"since"`
+	LastError  string         `json:"last_error,omitempty"`
+	ModeChange int64          `json:"mode_change,omitempty"`
+	Domains    []DomainStatus `json:"domains,omitempty"`
 }
 
 // DomainStatus is the state of one module.
@@ -37,11 +38,11 @@ type DomainStatus struct {
 }
 
 // abilities are what this bindgate can use of a module.
-var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended"}
+var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended", "revoke"}
 
 // stateOf needs Gate.mu.
 func (g *Gate) stateOf(l *link) json.RawMessage {
-	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError}
+	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError, ModeChange: l.modeChange}
 	for _, src := range l.sources {
 		d := DomainStatus{
 			Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
@@ -81,7 +82,8 @@ type LinkStatus struct {
 	State                   string // up, down, or unowned: no process holds it
 	Owner                   string // name of the process
 	Mine                    bool   // this process is the owner
-	Mode                    string
+	Mode                    string // that its modules have to be in; each says its own
+	ModeChange              int64  // the last change of the mode that every module has confirmed
 	Since                   time.Time
 	LastError               string
 	Domains                 []DomainStatus
@@ -101,7 +103,7 @@ func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
 		}
 		out[i] = LinkStatus{
 			Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
-			Since: s.Since, LastError: s.LastError, Domains: s.Domains,
+			ModeChange: s.ModeChange, Since: s.Since, LastError: s.LastError, Domains: s.Domains,
 		}
 		switch {
 		case !r.Owned:

@@ -253,7 +253,7 @@ func (h *hearing) tellGoing(t *story, going func(int) bool) {
 	case !h.any(going):
 		t.say("Nobody else is there.").end()
 		return
-	case h.outcome != Allow, !h.f.Rule.Enforce:
+	case h.outcome != Allow, h.f.shadow():
 		t.say("Would go: ")
 	default:
 		t.say("Goes: ")
@@ -279,7 +279,10 @@ func (h *hearing) tellOutcome(t *story) {
 	if h.outcome == Need && (h.code == CodeCooldown || h.code == CodeFrozen) {
 		h.tellInTheWay(t)
 	}
-	if !h.f.Rule.Enforce {
+	switch {
+	case h.f.Braked:
+		t.say("The link's mode is not enforce: this is recorded only; the newcomer is let in and nobody goes.").end()
+	case !h.f.Rule.Enforce:
 		t.say("The rule is not enforced (enforce is false, ").say(setBy(h.level(fieldEnforce)))
 		t.say("): this is recorded only; the newcomer is let in and nobody goes.").end()
 	}

@@ -87,7 +87,12 @@ type Facts struct {
 	WaitUntil time.Time
 	// Condition is Rule.Condition, compiled; nil: Decide compiles it, which takes a hundred times as long as to run it.
 	Condition *Condition
+	// Braked says that the server's link is not to carry out any rule now: the decision is recorded only.
+	Braked bool
 }
+
+// shadow reports whether a decision by these facts is recorded only.
+func (f *Facts) shadow() bool { return f.Braked || !f.Rule.Enforce }
 
 // subject is one of the account's sessions, or the newcomer, for the matchers of exempt: a device counts there if it is registered.
 func (f *Facts) subject(resource, client, ip, deviceID string, registered bool) Subject {
@@ -142,5 +147,5 @@ type Decision struct {
 	// Condition is the stanza error of a denial (RFC 6120 §8.3.3): conflict, resource-constraint, or not-allowed for a blocked device.
 	Condition   string
 	Explanation []string // steps in words, at least one
-	Shadow      bool     // the rule is not enforced: recorded, not carried out
+	Shadow      bool     // the rule is not enforced, or the facts are braked: recorded, not carried out
 }

@@ -124,6 +124,8 @@ type batch struct {
 	now     time.Time
 	levels  levels
 
+	linkMode string
+
 	platforms        *KeptPlatforms
 	platformsVersion int64
 }
@@ -179,8 +181,9 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	}
 	q.Queue(lock, keys).Query(b.scanAccounts)
 	q.Queue(loadSessions, keys).Query(b.scanSessions)
-	// There is always a default rule; its row brings the clock after the locks, the fence, and which platforms there are.
-	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $4), 0), (select version from platforms) from (`+levelRules+`) r`,
+	// There is always a default rule; its row brings the clock after the locks, the fence, the link's mode, and which platforms there are.
+	q.Queue(`select scope, subject, fields, clock_timestamp(), coalesce((select fence from links where name = $4), 0),
+			coalesce((select mode from links where name = $4), '`+Enforcing+`'), (select version from platforms) from (`+levelRules+`) r`,
 		subjects, domainsOf(subjects), keys, fence.Link).
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
@@ -201,6 +204,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 
 func (b *batch) finish(r *Record) {
 	r.Now = b.now
+	r.LinkMode = b.linkMode
 	r.Levels = b.levels.of(r.JID, r.Group)
 	slices.SortFunc(r.Sessions, func(x, y *Session) int { return cmp.Compare(x.Generation, y.Generation) })
 }
@@ -263,7 +267,7 @@ func (b *batch) scanRules(rows pgx.Rows, fence int64) error {
 		var scope, subject string
 		var fields []byte
 		var found int64
-		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found, &b.platformsVersion); err != nil {
+		if err := rows.Scan(&scope, &subject, &fields, &b.now, &found, &b.linkMode, &b.platformsVersion); err != nil {
 			return err
 		}
 		if found != fence {

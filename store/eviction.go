@@ -24,11 +24,12 @@ type DueEviction struct {
 }
 
 // ClaimEvictions takes up to limit sessions of a link that are due and sets when each is due again, so that an attempt is on record before it
-// is made. The waits between attempts are 1, 2, 4 and then 30 seconds. (now() here is the statement's; an index can be entered by it, unlike by clock_timestamp().)
+// is made. While the link's mode is not Enforcing, those are left out that a rule made; so are for a while those whose kick waits for credentials to be
+// revoked. The waits between attempts are 1, 2, 4 and then 30 seconds. (now() here is the statement's; an index can be entered by it, unlike by clock_timestamp().)
 func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEviction, error) {
 	rows, err := s.pool.Query(ctx, `with due as (
 			select account, sid from sessions
-			where link = $1 and evict_next <= now() and exists (select from links where name = $1 and fence = $2)
+			where link = $1 and evict_next <= now() and exists (select from links where name = $1 and fence = $2 and (mode = '`+Enforcing+`' or `+byOperator+`)) and not `+unrevoked+`
 			order by evict_next limit $3 for update skip locked),
 		claimed as (
 			update sessions s set evict_attempts = s.evict_attempts + 1,

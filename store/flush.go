@@ -73,6 +73,7 @@ func (b *batch) flush(ctx context.Context) error {
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
 		on conflict do nothing`) // tried again although it was committed
+	w.revocations.queue(w.queue)
 	if len(w.events) > 0 {
 		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
 	}
@@ -148,6 +149,7 @@ type writer struct {
 	ended, added, changed, evictions columns
 	decisions, repeats               columns
 	devices, managed, forgotten      columns
+	revocations                      revocationColumns
 	events                           []Event
 }
 
@@ -219,6 +221,7 @@ func (w *writer) collect(r *Record) {
 	for _, k := range r.kicks {
 		w.kicks.push(r.Key, k.ID, r.Now, k.RequestedBy, string(k.Selector), k.Reason, strings.Join(k.SIDs, "\n"))
 	}
+	w.revocations.collect(r)
 	w.events = append(w.events, r.events...)
 }
 

@@ -119,6 +119,7 @@ type Record struct {
 	Sessions  []*Session
 	Levels    []rules.LevelRule // strongest first
 	Platforms rules.Platforms   // for reading only
+	LinkMode  string            // that the link of the batch's fence has to be in; Enforcing without one
 	Answered  *Decision         // the decision that Want.AskID already got, or nil
 	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
 	Standing  Standing          // who changes it says StandingChanged
@@ -137,6 +138,9 @@ type Record struct {
 	restood   bool   // Standing changed
 	opened    []Loop
 	closed    []Loop
+
+	revocations []Revocation
+	settled     []settled
 }
 
 type ended struct {

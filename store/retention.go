@@ -9,7 +9,7 @@ import (
 // forgetBatch is how many rows are forgotten in one transaction.
 const forgetBatch = 5000
 
-// Forget deletes history from before a time that is in no partition of its own, the positions of events from before it, and devices that are known
+// Forget deletes history from before a time that is in no partition of its own, the positions of events from before it, answered revocations, and devices that are known
 // by their resource alone and were not seen since seen, unless they are registered, blocked or logged in.
 func (s *Store) Forget(ctx context.Context, before, seen time.Time) error {
 	// Positions grow with time, so the first of them tell whether there is anything to do.
@@ -23,6 +23,7 @@ func (s *Store) Forget(ctx context.Context, before, seen time.Time) error {
 	}{
 		{positions, before},
 		{devices, seen},
+		{"delete from revocations where ctid = any (array(select ctid from revocations where next_at is null and requested_at < $1 limit $2))", before},
 		{"delete from session_history_default where ctid = any (array(select ctid from session_history_default where ended_at < $1 limit $2))", before},
 		{"delete from decisions_default where ctid = any (array(select ctid from decisions_default where at < $1 limit $2))", before},
 		{"delete from event_batches_default where ctid = any (array(select ctid from event_batches_default where at < $1 limit $2))", before},

@@ -257,3 +257,17 @@ func encodeMode(e envelope, node, mode string) []byte {
 	b = appendAttr(b, "value", mode)
 	return append(b, "/></iq>"...)
 }
+
+func encodeRevoke(e envelope, node, user string, devices []string, others bool) []byte {
+	b := openIQ("set", e, "revoke")
+	b = appendWord(b, "node", node)
+	b = appendAttr(b, "user", user)
+	if others {
+		b = append(b, " others='1'"...)
+	}
+	b = append(b, '>')
+	for _, d := range devices {
+		b = append(appendAttr(append(b, "<device"...), "client_id", d), "/>"...)
+	}
+	return closeIQ(b, "revoke")
+}

@@ -140,3 +140,16 @@ func (c *conn) SetMode(ctx context.Context, src gate.Source, mode string) error 
 	}
 	return nil
 }
+
+// Revoke implements gate.Link.
+func (c *conn) Revoke(ctx context.Context, src gate.Source, user string, devices []string, others bool) (gate.Revocation, error) {
+	e, err := c.query(ctx, src, func(env envelope) []byte { return encodeRevoke(env, src.Node, user, devices, others) })
+	if err != nil {
+		return gate.Revocation{}, fmt.Errorf("revoke: %w", err)
+	}
+	p, err := payload(e, "revoke")
+	if err != nil {
+		return gate.Revocation{}, err
+	}
+	return parseRevocation(p)
+}

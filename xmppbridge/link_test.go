@@ -35,6 +35,13 @@ func TestLink(t *testing.T) {
 	}
 	const modeXML = `<iq type='set' id='bg-1' from='bindgate.example.org' to='example.org'><mode xmlns='urn:bindgate:1' value='observe'/></iq>`
 
+	revoke := func(ctx context.Context, l gate.Link) (any, error) {
+		return l.Revoke(ctx, source, "a♥b", []string{"d4&5", "e6"}, true)
+	}
+	const revokeXML = `<iq type='set' id='bg-1' from='bindgate.example.org' to='example.org'><revoke xmlns='urn:bindgate:1' user='a♥b' others='1'><device client_id='d4&amp;5'/><device client_id='e6'/></revoke></iq>`
+	revokeAll := func(ctx context.Context, l gate.Link) (any, error) { return l.Revoke(ctx, source, "alice", nil, false) }
+	const revokeAllXML = `<iq type='set' id='bg-1' from='bindgate.example.org' to='example.org'><revoke xmlns='urn:bindgate:1' user='alice'></revoke></iq>`
+
 	tests := []struct {
 		name    string
 		call    func(context.Context, gate.Link) (any, error)
@@ -73,6 +80,20 @@ func TestLink(t *testing.T) {
 		{"snapshot of nobody's session", snapshot, snapshotXML, "result", `<snapshot xmlns='urn:bindgate:1' first='64' count='1' total='1' epoch='E1' seq='42'><session sid='S1' resource='r' state='active'/></snapshot>`, nil, `snapshot: session 1: attribute "user" is missing`},
 		{"snapshot too large", snapshot, snapshotXML, "result", `<snapshot xmlns='urn:bindgate:1'>` + strings.Repeat("<session sid='S1'/>", 1<<18) + `</snapshot>`, nil, "snapshot: the server's answer is too large: larger than 4194304 bytes"},
 		{"mode", mode, modeXML, "result", ``, nil, ""},
+		{
+			"revoke", revoke, revokeXML, "result",
+			`<revoke xmlns='urn:bindgate:1' epoch='E1' seq='42'><revoked kind='fast' count='2'/><new xmlns='urn:bindgate:1'/><unable kind='tokenauth' why='they name no device'/><session sid='S1' resource='lap' state='active'/></revoke>`,
+			gate.Revocation{
+				Revoked: map[string]int{"fast": 2}, Unable: map[string]string{"tokenauth": "they name no device"}, Epoch: "E1", Seq: 42,
+				Sessions: []gate.Listed{{SID: "S1", Resource: "lap", State: "active"}},
+			},
+			"",
+		},
+		{"revoke with nothing to revoke", revokeAll, revokeAllXML, "result", `<revoke xmlns='urn:bindgate:1' epoch='E1' seq='0' more='1'/>`, gate.Revocation{Revoked: map[string]int{}, Unable: map[string]string{}, Epoch: "E1", More: true}, ""},
+		{"revoke of a kind that is none", revokeAll, revokeAllXML, "result", `<revoke xmlns='urn:bindgate:1' epoch='E1' seq='0'><revoked count='1'/></revoke>`, gate.Revocation{}, `revoke: revoked: attribute "kind" is missing`},
+		{"revoke of a count that is none", revokeAll, revokeAllXML, "result", `<revoke xmlns='urn:bindgate:1' epoch='E1' seq='0'><revoked kind='fast' count='many'/></revoke>`, gate.Revocation{}, `revoke: revoked: attribute "count" is "many", not a whole number from 0 to 2147483647`},
+		{"revoke without an epoch", revokeAll, revokeAllXML, "result", `<revoke xmlns='urn:bindgate:1' seq='0'/>`, gate.Revocation{}, `revoke: attribute "epoch" is missing`},
+		{"revoke refused", revokeAll, revokeAllXML, "error", `<error type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`, gate.Revocation{}, "revoke: the server answered internal-server-error"},
 		{"mode refused", mode, modeXML, "error", `<error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>`, nil, "mode: the server answered bad-request"},
 	}
 	for _, tt := range tests {

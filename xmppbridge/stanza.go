@@ -201,6 +201,37 @@ func parseVerdicts(e *element, sids []string) (map[string]gate.Verdict, error) {
 	return out, nil
 }
 
+// parseRevocation reads the answer to a revocation.
+func parseRevocation(e *element) (gate.Revocation, error) {
+	f := &fields{e: e, what: "revoke"}
+	v := gate.Revocation{Revoked: map[string]int{}, Unable: map[string]string{}, Epoch: f.token("epoch"), Seq: f.number("seq", true, 0, math.MaxInt64), More: f.yes("more")}
+	if f.err != nil {
+		return gate.Revocation{}, f.err
+	}
+	var err error
+	if v.Sessions, err = listed(e, "revoke", false, maxListed); errors.Is(err, errMore) {
+		v.More = true
+	} else if err != nil {
+		return gate.Revocation{}, err
+	}
+	for _, c := range e.children {
+		if c.name.Space != NS {
+			continue
+		}
+		f := &fields{e: c, what: "revoke: " + c.name.Local}
+		switch c.name.Local {
+		case "revoked":
+			v.Revoked[f.token("kind")] = int(f.number("count", true, 0, math.MaxInt32))
+		case "unable":
+			v.Unable[f.token("kind")] = f.text("why", 255)
+		}
+		if f.err != nil {
+			return gate.Revocation{}, f.err
+		}
+	}
+	return v, nil
+}
+
 // StanzaError is an error that a server answered with (RFC 6120 §8.3).
 type StanzaError struct {
 	Condition string

@@ -145,6 +145,12 @@ type rest struct {
 
 func (w *world) rest() *rest {
 	w.t.Helper()
+	return w.restAs(api.ScopeSessionsRead, api.ScopeSessionsKick, api.ScopeRulesRead, api.ScopeRulesWrite, api.ScopeDevicesWrite)
+}
+
+// restAs is the REST API of the running bindgate for a token with these scopes.
+func (w *world) restAs(scopes ...string) *rest {
+	w.t.Helper()
 	secret := api.Secret(strings.Repeat("s", api.SafeSecret))
 	w.mu.Lock()
 	g := w.running.gate
@@ -155,7 +161,7 @@ func (w *world) rest() *rest {
 	}
 	srv := httptest.NewServer(h)
 	w.t.Cleanup(srv.Close)
-	token, err := api.Mint(secret, api.Claims{Subject: "operator", Scopes: []string{api.ScopeSessionsRead, api.ScopeSessionsKick, api.ScopeRulesRead, api.ScopeRulesWrite, api.ScopeDevicesWrite}})
+	token, err := api.Mint(secret, api.Claims{Subject: "operator", Scopes: scopes})
 	if err != nil {
 		w.t.Fatal(err)
 	}

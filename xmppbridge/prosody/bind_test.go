@@ -21,7 +21,7 @@ func TestHelloAskAllowEvents(t *testing.T) {
 	hello := c.request("get", "<hello xmlns='"+ns+"'/>").Child(ns, "hello")
 	for name, want := range map[string]string{
 		"version": "1", "server": "Prosody", "seq": "0", "sessions": "0", "mode": "enforce", "on_failure": "allow", "timeout_ms": "5000",
-		"abilities": "ask kick probe snapshot mode language hold ended",
+		"abilities": "ask kick probe snapshot mode language hold ended revoke",
 	} {
 		if got := hello.Attr(name); got != want {
 			t.Errorf("hello %s=%q, want %q", name, got, want)

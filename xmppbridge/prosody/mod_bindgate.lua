@@ -9,7 +9,8 @@
 --   kick      ending a session for good on every transport
 --   bind      the hold on a bind: ask, allow, deny, failure policy
 --   unbound   an end for streams that never bind
---   requests  what bindgate asks of us: kick, probe, snapshot, mode, hello
+--   revoke    revoking stored login credentials
+--   requests  what bindgate asks of us: kick, probe, snapshot, mode, revoke, hello
 
 local id = require "util.id";
 local datamanager = require "util.datamanager";
@@ -69,6 +70,7 @@ gate.link = module:require "link"(gate);
 gate.kick = module:require "kick"(gate);
 gate.bind = module:require "bind"(gate);
 module:require "unbound"(gate);
+gate.revoke = module:require "revoke"(gate);
 gate.requests = module:require "requests"(gate);
 
 function module.save()

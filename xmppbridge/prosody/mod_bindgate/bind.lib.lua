@@ -13,7 +13,6 @@ local has_poll, poll = pcall(require, "util.poll");
 
 local xmlns_bind = "urn:ietf:params:xml:ns:xmpp-bind";
 local xmlns_stanza_errors = "urn:ietf:params:xml:ns:xmpp-stanzas";
-local most_sessions = 50;
 local most_hold_ms = 4000;
 local sweep_seconds = 0.25;
 
@@ -143,7 +142,6 @@ return function (gate)
 	-- Asks and waits. Returns the ask with outcome: the answer's element, or a text that says why there is none.
 	local function ask(session, r)
 		ask_count = ask_count + 1;
-		local at = now();
 		local a = { iq = id_prefix..int(ask_count), ask_id = gate.epoch.."-"..int(ask_count), connection = link.connection };
 		local user_agent = session.sasl_handler and session.sasl_handler.user_agent;
 		r.client_id = clean(session.client_id, 128) or r.client_id;
@@ -154,13 +152,7 @@ return function (gate)
 			tls = tls_version(session), transport = r.transport, client_id = r.client_id, client = r.client,
 			lang = r.lang, takeover = r.takeover, epoch = gate.epoch, seq = int(registry.seq),
 		});
-		local others = registry.account(r.user);
-		for i = 1, math.min(#others, most_sessions) do
-			local attr = registry.describe(others[i], at);
-			attr.user = nil;
-			iq:tag("session", attr):up();
-		end
-		if #others > most_sessions then iq.tags[1].attr.more = "1"; end
+		iq.tags[1].attr.more = registry.list(iq, r.user);
 
 		local wait, done = async.waiter();
 		a.done = done;

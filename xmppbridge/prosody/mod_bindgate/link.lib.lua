@@ -7,7 +7,7 @@ local now = require "util.time".now;
 
 local misses_to_open, open_seconds = 5, 5;
 local retry_seconds, refused_seconds = 10, 60;
-local abilities = "ask kick probe snapshot mode language hold ended";
+local abilities = "ask kick probe snapshot mode language hold ended revoke";
 
 return function (gate)
 	local component, host, ns = gate.component, gate.host, gate.ns;

@@ -15,6 +15,7 @@ local sessionmanager_hosts = prosody.hosts;
 
 local layout = 1;
 local slice = 200; -- sessions taken in at once on load
+local most_listed = 50;
 
 return function (gate)
 	local words = gate.words;
@@ -201,6 +202,17 @@ return function (gate)
 			ip = clean(session.ip, 64), secure = flag(session.secure), transport = r.transport,
 			client_id = r.client_id, client = r.client, lang = r.lang,
 		};
+	end
+
+	-- Adds the live sessions of an account to an ask or an answer, oldest first, as many as may be. Returns "1" if there are others.
+	function registry.list(stanza, user)
+		local all, at = registry.account(user), now();
+		for i = 1, math.min(#all, most_listed) do
+			local attr = registry.describe(all[i], at);
+			attr.user = nil;
+			stanza:tag("session", attr):up();
+		end
+		return flag(#all > most_listed);
 	end
 
 	local function attribute(name, value)

@@ -1,4 +1,4 @@
--- What bindgate asks of the server: kick, probe, snapshot, mode, hello.
+-- What bindgate asks of the server: kick, probe, snapshot, mode, revoke, hello.
 
 local st = require "util.stanza";
 local id = require "util.id";
@@ -57,6 +57,12 @@ return function (gate)
 			return refuse(origin, stanza, "wait", "internal-server-error", "the mode is set, but cannot be kept over a restart");
 		end
 		return answer(origin, st.reply(stanza));
+	end
+
+	function handlers.set.revoke(origin, stanza, node)
+		local revoked, wrong = gate.revoke.request(node);
+		if not revoked then return bad(origin, stanza, "revoke: "..wrong); end
+		return answer(origin, st.reply(stanza):add_child(revoked));
 	end
 
 	-- One probe of one session: r.heard is set while any runs, and called by whatever shows a sign of life.
