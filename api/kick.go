@@ -55,7 +55,7 @@ func (a *api) kick(c *call) error {
 	r := gate.KickRequest{Account: acc.jid, By: c.caller.subject, Select: kickSelect(o, acc.key)}
 	r.Reason = o.words("reason", maxReason)
 	r.Text = o.languages("text")
-	if n := o.within("cooldown_seconds", 1, maxKickCooldown); n != nil {
+	if n := o.within("cooldown_seconds", 0, maxKickCooldown); n != nil {
 		r.Cooldown = time.Duration(*n) * time.Second
 	}
 	block := o.boolean("block_devices")

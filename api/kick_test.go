@@ -179,7 +179,7 @@ func TestBadKicks(t *testing.T) {
 		{`{"all":null}`, "invalid_field", "/all"},
 		{`{"all":"true"}`, "invalid_field", "/all"},
 		{`{"All":true}`, "unknown_field", "/All"},
-		{`{"all":true,"cooldown_seconds":0}`, "invalid_field", "/cooldown_seconds"},
+		{`{"all":true,"cooldown_seconds":-1}`, "invalid_field", "/cooldown_seconds"},
 		{`{"all":true,"cooldown_seconds":604801}`, "invalid_field", "/cooldown_seconds"},
 		{`{"all":true,"block_devices":"yes"}`, "invalid_field", "/block_devices"},
 		{`{"all":true,"block_devices":null}`, "invalid_field", "/block_devices"},
