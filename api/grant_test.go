@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -23,9 +24,9 @@ func TestGrants(t *testing.T) {
 	if !strings.HasPrefix(g.ID, "gra_") || !strings.HasPrefix(g.Token, "grt_") || time.Until(g.ExpiresAt) > 61*time.Second || time.Until(g.ExpiresAt) < 30*time.Second {
 		t.Errorf("%+v", g)
 	}
-	var kept string
-	if err := s.pool.QueryRow(t.Context(), "select standing::text from accounts where key = $1", store.KeyOf("ada@example.org")).Scan(&kept); err != nil || strings.Contains(kept, g.Token) {
-		t.Errorf("the token is kept: %s, %v", kept, err)
+	var kept []byte
+	if err := s.pool.QueryRow(t.Context(), "select standing from accounts where key = $1", store.KeyOf("ada@example.org")).Scan(&kept); err != nil || strings.Contains(string(kept), g.Token) {
+		t.Errorf("the token is kept: %q, %v", kept, err)
 	}
 	for range 31 {
 		s.do("POST", adasGrants, `{}`).ok(201, nil)
@@ -109,6 +110,18 @@ func TestEvaluate(t *testing.T) {
 	s.do("POST", "/v1/decisions/evaluate", `{"account":"ada@example.org"}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead}, Domains: []string{"example.com"}}))).fails(404, "not_found", "-")
 }
 
+// stand changes what an account's takeovers left behind.
+func (s *service) stand(account string, change func(*store.Standing, time.Time)) {
+	s.t.Helper()
+	want := []store.Want{{Key: store.KeyOf(account), JID: account}}
+	if _, err := store.FromPool(s.pool).Batch(s.t.Context(), store.Fence{}, store.WaitBusy, want, func(_ int, r *store.Record) {
+		change(&r.Standing, r.Now)
+		r.StandingChanged()
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // everything is what accounts have on record.
 func (s *service) everything() (text string) {
 	s.t.Helper()
@@ -151,11 +164,14 @@ func TestProtection(t *testing.T) {
 	s.do("GET", "/v1/accounts/ada@example.org/protection", "").fails(404, "not_found", "-")
 	s.do("DELETE", "/v1/accounts/ada@example.org/protection", "").fails(404, "not_found", "-")
 	ids := s.seed(seeded{account: "ada@example.org", resource: "web", generation: 2})
-	s.exec(`update accounts set standing = json_build_object('displaced', json_build_array(
-			json_build_object('party', 7, 'device', 7, 'resource', 'phone', 'winner', 2, 'winner_party', 8, 'at', now(), 'silent_since', now(), 'attempts', 3),
-			json_build_object('party', 9, 'resource', 'tablet', 'winner', 2, 'winner_party', 8, 'at', now(), 'silent_since', now(), 'frozen_until', now() + interval '200 s'),
-			json_build_object('party', 10, 'resource', 'gone', 'winner', 1, 'winner_party', 8, 'at', now(), 'silent_since', now())),
-		'waits', json_build_array(json_build_object('party', 11, 'resource', 'kicked', 'until', now() + interval '50 s'))) where key = $1`, store.KeyOf("ada@example.org"))
+	s.stand("ada@example.org", func(st *store.Standing, now time.Time) {
+		st.Displaced = []rules.Displacement{
+			{Party: 7, Device: 7, Resource: "phone", Winner: 2, WinnerParty: 8, At: now, SilentSince: now, Attempts: 3},
+			{Party: 9, Resource: "tablet", Winner: 2, WinnerParty: 8, At: now, SilentSince: now, FrozenUntil: now.Add(200 * time.Second)},
+			{Party: 10, Resource: "gone", Winner: 1, WinnerParty: 8, At: now, SilentSince: now, Turns: []time.Time{now}},
+		}
+		st.Waits = []rules.Wait{{Party: 11, Resource: "kicked", Until: now.Add(50 * time.Second)}}
+	})
 	s.exec(`insert into loops values ($1, 9, 2, null, 'tablet', now(), now() + interval '200 s')`, store.KeyOf("ada@example.org"))
 	var p struct {
 		Cooldowns []struct {

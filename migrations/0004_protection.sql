@@ -1,8 +1,8 @@
 -- +goose Up
 
--- What an account's takeovers, grants and repeated denials leave behind: one small document beside the counters that every admission reads and
+-- What an account's takeovers, grants and repeated denials leave behind: a few bytes (store.Standing) beside the counters that every admission reads and
 -- writes anyway. Null: nothing, as for most accounts.
-alter table accounts add column standing jsonb;
+alter table accounts add column standing bytea;
 
 alter table sessions
     add column chosen boolean not null default true, -- the client named the resource

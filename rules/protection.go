@@ -24,19 +24,19 @@ const (
 
 // Displacement is what is known of a party that had to go for another one.
 type Displacement struct {
-	Party       Party  `json:"party"`
-	Device      int64  `json:"device,omitempty"`   // of the party; 0: it is known by its resource alone
-	Resource    string `json:"resource,omitempty"` // that it had last
-	Winner      int64  `json:"winner,omitempty"`   // generation of the session that stands for who displaced it; 0: it is back
-	WinnerParty Party  `json:"winner_party,omitempty"`
+	Party       Party
+	Device      int64  // of the party; 0: it is known by its resource alone
+	Resource    string // that it had last
+	Winner      int64  // generation of the session that stands for who displaced it; 0: it is back
+	WinnerParty Party
 	// Own: a certain device replaced its own session. That is no takeover; it is kept to find out ids that two clients share.
-	Own         bool          `json:"own,omitempty"`
-	At          time.Time     `json:"at"`
-	SilentSince time.Time     `json:"silent_since"` // it has not tried since
-	LongestGap  time.Duration `json:"longest_gap,omitempty"`
-	Attempts    int           `json:"attempts,omitempty"` // that were denied
-	Turns       []time.Time   `json:"turns,omitempty"`    // of the two against each other, the latest last
-	FrozenUntil time.Time     `json:"frozen_until,omitzero"`
+	Own         bool
+	At          time.Time
+	SilentSince time.Time // it has not tried since
+	LongestGap  time.Duration
+	Attempts    int         // that were denied
+	Turns       []time.Time // of the two against each other, the latest last
+	FrozenUntil time.Time
 }
 
 // attempted is what d is after an attempt that is denied now; its client hears of that when held is over.
@@ -64,16 +64,16 @@ func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 // Wait is a party that has to wait because a kick wanted it so.
 type Wait struct {
-	Party    Party     `json:"party"`
-	Device   int64     `json:"device,omitempty"`
-	Resource string    `json:"resource,omitempty"`
-	Until    time.Time `json:"until"`
+	Party    Party
+	Device   int64
+	Resource string
+	Until    time.Time
 }
 
 // Protection is what an account's takeovers leave behind. The zero value is that of an account without any. Its methods change it in place.
 type Protection struct {
-	Displaced []Displacement `json:"displaced,omitempty"`
-	Waits     []Wait         `json:"waits,omitempty"`
+	Displaced []Displacement
+	Waits     []Wait
 }
 
 // Combatant is a session that took part in a takeover.

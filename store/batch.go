@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -171,7 +170,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, coalesce(standing::text, '') from accounts where key = any($1) order by key"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing from accounts where key = any($1) order by key"
 	switch mode {
 	case SkipBusy:
 		lock += " for update skip locked"
@@ -217,9 +216,10 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 			return err
 		}
 		r.Key = k.Bytes
-		if r.standing != "" {
-			if err := json.Unmarshal([]byte(r.standing), &r.Standing); err != nil {
-				return fmt.Errorf("standing of %q: %w", r.JID, err)
+		if r.standing != nil {
+			var err error
+			if r.Standing, err = decodeStanding(r.standing); err != nil {
+				return fmt.Errorf("%q: %w", r.JID, err)
 			}
 		}
 		b.records[b.index[r.Key]] = r

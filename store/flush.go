@@ -29,8 +29,8 @@ func (b *batch) flush(ctx context.Context) error {
 			w.collect(r)
 		}
 	}
-	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask, standing = nullif(u.standing, '')::jsonb
-		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) u(key, generation, revision, last_ask, standing) where a.key = u.key`)
+	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask, standing = u.standing
+		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) u(key, generation, revision, last_ask, standing) where a.key = u.key`)
 	w.ended.queue(w.queue, `with gone as (
 			delete from sessions s using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) u(account, sid, at, reason)
 			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason),
@@ -108,6 +108,8 @@ func (c *columns) push(values ...any) {
 		switch v := v.(type) {
 		case Key:
 			c.cols[i] = grow(c.cols[i], pgtype.UUID{Bytes: v, Valid: true})
+		case []byte:
+			c.cols[i] = grow(c.cols[i], v)
 		case string:
 			c.cols[i] = grow(c.cols[i], v)
 		case int64:

@@ -134,7 +134,7 @@ type Record struct {
 	decisions []*Decision
 	events    []Event
 	kicks     []Kick
-	standing  string // as it was loaded
+	standing  []byte // as it was loaded; nil: none
 	restood   bool   // Standing changed
 	opened    []Loop
 	closed    []Loop

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -15,20 +14,20 @@ import (
 // Standing is what an account's takeovers, grants and repeated denials leave behind. It is bounded, and kept in the account's row.
 type Standing struct {
 	rules.Protection
-	Grants  []Grant  `json:"grants,omitempty"`
-	Denials []Denied `json:"denials,omitempty"`
+	Grants  []Grant
+	Denials []Denied
 }
 
 // Grant lets one login take over.
 type Grant struct {
-	ID       int64     `json:"id"`
-	Hash     []byte    `json:"hash"`               // SHA-256 of its token
-	Device   int64     `json:"device,omitempty"`   // the only one that may use it, without the token too; 0: any
-	Resource string    `json:"resource,omitempty"` // likewise
-	Expires  time.Time `json:"expires"`
-	By       string    `json:"by,omitempty"`
-	Reserved int64     `json:"reserved,omitempty"` // generation of the session that was let in by it and is not bound yet; 0: none
-	Used     bool      `json:"used,omitempty"`     // that session was bound
+	ID       int64
+	Hash     []byte // SHA-256 of its token
+	Device   int64  // the only one that may use it, without the token too; 0: any
+	Resource string // likewise
+	Expires  time.Time
+	By       string
+	Reserved int64 // generation of the session that was let in by it and is not bound yet; 0: none
+	Used     bool  // that session was bound
 }
 
 // Open reports whether a grant can be used.
@@ -36,12 +35,12 @@ func (g *Grant) Open(now time.Time) bool { return !g.Used && g.Reserved == 0 && 
 
 // Denied is a kind of denial that may be repeated: of one party, for one reason.
 type Denied struct {
-	Party   rules.Party `json:"party"`
-	Code    string      `json:"code"`
-	At      time.Time   `json:"at"`   // of the first: its decision's key
-	Last    time.Time   `json:"last"` // when the last one's client heard of it
-	Told    time.Time   `json:"told"` // of the last event
-	Repeats int         `json:"repeats"`
+	Party   rules.Party
+	Code    string
+	At      time.Time // of the first: its decision's key
+	Last    time.Time // when the last one's client heard of it
+	Told    time.Time // of the last event
+	Repeats int
 }
 
 const (
@@ -150,18 +149,6 @@ func (s *Standing) prune(r *Record) {
 
 func (s *Standing) empty() bool {
 	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0
-}
-
-// encode returns the document; empty text stands for none.
-func (s *Standing) encode() string {
-	if s.empty() {
-		return ""
-	}
-	b, err := json.Marshal(s)
-	if err != nil { // only for types that cannot be encoded: a mistake in the program
-		panic("store: standing: " + err.Error())
-	}
-	return string(b)
 }
 
 // Loop is two devices that keep displacing each other.
