@@ -20,6 +20,7 @@ type decision struct {
 	Outcome     string     `json:"outcome"`
 	Code        string     `json:"code"`
 	Evicted     []string   `json:"evicted"`
+	RuleField   *string    `json:"rule_field"`
 	RuleLevel   string     `json:"rule_level"`
 	Explanation []string   `json:"explanation"`
 	Shadow      bool       `json:"shadow"`
@@ -63,7 +64,7 @@ func showDecision(key store.Key, jid string, d store.ListedDecision) decision {
 	id := store.DecisionID(key, d.At)
 	v := decision{
 		ID: &id, At: utc(d.At), Account: jid, Resource: d.Resource, DeviceID: deviceID(key, d.Device), Platform: d.Platform, Outcome: d.Outcome,
-		Code: d.Code, Evicted: make([]string, len(d.Evicted)), RuleLevel: d.RuleLevel, Explanation: append([]string{}, d.Explanation...), Shadow: d.Shadow,
+		Code: d.Code, Evicted: make([]string, len(d.Evicted)), RuleField: orNull(d.RuleField), RuleLevel: d.RuleLevel, Explanation: append([]string{}, d.Explanation...), Shadow: d.Shadow,
 		Repeats: d.Repeats, LastAt: d.LastAt,
 	}
 	if v.LastAt != nil {

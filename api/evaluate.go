@@ -55,7 +55,7 @@ func (a *api) evaluate(c *call) error {
 		return err
 	}
 	kept := store.ListedDecision{
-		At: d.Now, Resource: e.Resource, Device: d.Device, Platform: d.Platform, Outcome: string(d.Outcome), Code: string(d.Code), Evicted: d.Evict, RuleLevel: string(d.Level),
+		At: d.Now, Resource: e.Resource, Device: d.Device, Platform: d.Platform, Outcome: string(d.Outcome), Code: string(d.Code), Evicted: d.Evict, RuleField: d.Field, RuleLevel: string(d.Level),
 		Explanation: d.Explanation, Shadow: d.Shadow, RetryAfter: int(d.RetryAfter / time.Second),
 	}
 	v := showDecision(acc.key, acc.jid, kept)

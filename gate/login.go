@@ -250,7 +250,7 @@ func keep(r *store.Record, s *store.Session, d rules.Decision, askID string) {
 func decisionOf(s *store.Session, d rules.Decision, askID string) *store.Decision {
 	return &store.Decision{
 		AskID: askID, Resource: s.Resource, Device: s.Device, Platform: s.Platform, Generation: s.Generation, Outcome: string(d.Outcome), Code: string(d.Code), Evicted: d.Evict,
-		RuleLevel: string(d.Level), Explanation: d.Explanation, Condition: d.Condition, Shadow: d.Shadow,
+		RuleField: d.Field, RuleLevel: string(d.Level), Explanation: d.Explanation, Condition: d.Condition, Shadow: d.Shadow,
 	}
 }
 

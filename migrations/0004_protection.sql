@@ -14,7 +14,8 @@ alter table devices add column cloned boolean not null default false;
 -- A denial that is repeated stays one row.
 alter table decisions
     add column repeats integer not null default 0,
-    add column last_at timestamptz;                  -- of the last repeat
+    add column last_at timestamptz,                  -- of the last repeat
+    add column rule_field text;                      -- that made it; null: none
 
 -- Two devices that keep displacing each other: who was in last is frozen in its place for a while. Only those that are open.
 create table loops (

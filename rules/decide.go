@@ -233,7 +233,7 @@ func (h *hearing) close(r ruling) Decision {
 		r.code, r.field = h.allowed()
 	}
 	h.ruling = r
-	d := Decision{Outcome: r.outcome, Code: r.code, Level: h.level(r.field), Shadow: h.f.shadow()}
+	d := Decision{Outcome: r.outcome, Code: r.code, Field: r.field, Level: h.level(r.field), Shadow: h.f.shadow()}
 	switch r.outcome {
 	case Denied:
 		d.Condition = h.stanzaError()

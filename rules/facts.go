@@ -142,7 +142,8 @@ type Decision struct {
 	InTheWay            []int64 // for a denial: generations of those who keep the newcomer out, ascending
 	RetryAfter          time.Duration
 	Cloned              bool // the newcomer's id was found out to be shown by several clients
-	// Level is where the field that made the decision was set; LevelDefault for an allow that no field made.
+	// Field is the JSON name of the rule's field that made the decision, "" if none did; Level is where it was set.
+	Field string
 	Level Level
 	// Condition is the stanza error of a denial (RFC 6120 §8.3.3): conflict, resource-constraint, or not-allowed for a blocked device.
 	Condition   string

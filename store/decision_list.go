@@ -18,6 +18,7 @@ type ListedDecision struct {
 	Outcome     string
 	Code        string
 	Evicted     []int64 // generations
+	RuleField   string  // of the rule, that made it; "": none
 	RuleLevel   string
 	Explanation []string
 	Shadow      bool
@@ -33,7 +34,7 @@ func (s *Store) ListDecisions(ctx context.Context, account Key, before time.Time
 	if !before.IsZero() {
 		q.where("at < ?", before)
 	}
-	rows, err := s.pool.Query(ctx, `select at, resource, coalesce(device, 0), platform, coalesce(generation, 0), outcome, code, evicted, rule_level, explanation, shadow,
+	rows, err := s.pool.Query(ctx, `select at, resource, coalesce(device, 0), platform, coalesce(generation, 0), outcome, code, evicted, coalesce(rule_field, ''), rule_level, explanation, shadow,
 			coalesce(retry_after, 0), repeats, last_at
 		from decisions`+q.sql.String()+fmt.Sprintf(" order by at desc limit %d", limit), q.args...)
 	if err != nil {

@@ -55,9 +55,9 @@ func (b *batch) flush(ctx context.Context) error {
 		from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::boolean[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::timestamptz[], $11::timestamptz[],
 			$12::integer[], $13::boolean[]) u(a, s, c, w, o, d, p, k, t, r, n, m, b)
 		where s.account = u.a and s.sid = u.s`)
-	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow)
-		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h)`)
+	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow, rule_field)
+		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h, f from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
+			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[], $16::text[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h, f)`)
 	w.repeats.queue(w.queue, `update decisions d set repeats = u.n, last_at = u.l, ask_id = u.q, retry_after = u.s, condition = u.c
 		from unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[]) u(a, t, n, l, q, s, c)
 		where d.account = u.a and d.at = u.t`)
@@ -205,7 +205,7 @@ func (w *writer) collect(r *Record) {
 			continue
 		}
 		w.decisions.push(r.Key, d.At, d.AskID, d.Resource, optional(d.Device), d.Platform, optional(d.Generation), d.Outcome, d.Code, arrayLiteral(d.Evicted), d.RuleLevel,
-			strings.Join(d.Explanation, "\n"), d.Condition, retryAfter(d), d.Shadow)
+			strings.Join(d.Explanation, "\n"), d.Condition, retryAfter(d), d.Shadow, optionalText(d.RuleField))
 	}
 	for _, d := range r.devices {
 		columns := &w.devices

@@ -95,6 +95,7 @@ type Decision struct {
 	Outcome     string
 	Code        string
 	Evicted     []int64
+	RuleField   string // "": none made it
 	RuleLevel   string
 	Explanation []string
 	Condition   string
