@@ -77,7 +77,7 @@ func (c Config) render(dir string, p ports, asRoot bool) string {
 	line("http_default_host = %s", quote(c.Domains[0]))
 	line("network_backend = \"epoll\"")
 	line("network_settings = { nagle = %t }", c.Nagle)
-	line(`modules_enabled = { "saslauth"; "roster"; "smacks"; "ping"; "disco"; "websocket"; "bosh"; "kit_control" }`)
+	line(`modules_enabled = { "saslauth"; "roster"; "smacks"; "ping"; "disco"; "websocket"; "bosh"; "kit_control"; "kit_client_id" }`)
 	line(`modules_disabled = { "s2s"; "offline"; "s2s_auth_certs"; "tls" }`)
 	line(`storage = { default = "memory"; bindgate = "internal"; account_roles = "memory" }`)
 	line(`authentication = "insecure"; insecure_open_authentication = "Yes please, I know what I'm doing!"`)

@@ -41,6 +41,9 @@ func (c *Client) BindWith(ctx context.Context, o BindOptions) (BindResult, error
 	if o.Takeover != "" {
 		content += "<takeover xmlns='" + NSGate + "' token='" + Escape(o.Takeover) + "'/>"
 	}
+	if c.opts.ClientID != "" {
+		content += "<client xmlns='" + nsKit + "' id='" + Escape(c.opts.ClientID) + "'/>"
+	}
 	sent := time.Now()
 	answer, err := c.IQ(ctx, "", "set", content+"</bind>", o.Lang)
 	if err != nil {

@@ -42,6 +42,9 @@ type Options struct {
 	Lang string
 	// Software and OS are what the client says it is when it is asked (XEP-0092); without Software it refuses to say.
 	Software, OS string
+	// ClientID is the id of the client's installation, as a SASL2 user-agent id (XEP-0388) would be; empty: none. It goes into the bind, where the
+	// servers of internal/prosody read it.
+	ClientID string
 	// SM turns stream management on after each bind, with resumption.
 	SM bool
 	// OnStanza, if set, sees each stanza on the reading goroutine, before anyone else. It must not block.

@@ -23,6 +23,7 @@ const (
 	nsVersion = "jabber:iq:version"
 	nsFraming = "urn:ietf:params:xml:ns:xmpp-framing"
 	nsBOSH    = "http://jabber.org/protocol/httpbind"
+	nsKit     = "urn:bindgate:kit"
 	// NSGate is the gate protocol's namespace, of <denied/>, <ended/> and <takeover/>.
 	NSGate = "urn:bindgate:1"
 )
