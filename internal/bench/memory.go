@@ -13,12 +13,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bindgate/bindgate/internal/rig"
 )
 
 // memory measures the resident size of the real program with 100,000 live sessions in the record, on a link that is down.
 func memory(ctx context.Context, _ *slog.Logger) (row, error) {
 	r := row{Name: "memory", Bound: "≤ 100", Unit: "MB", How: "VmRSS of bindgate serve, 100,000 live sessions in the record, link down, after 20 s"}
-	c, stop, err := cluster(ctx)
+	c, stop, err := rig.Cluster(ctx)
 	if err != nil {
 		return r, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -20,7 +21,7 @@ func snapshot(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "snapshot", Bound: "≤ 20", Unit: "ms",
 		How: fmt.Sprintf("longest time Prosody's thread is held by one part (processor time), %d real sessions, all sent in full", manySessions),
 	}
-	c, stop, err := cluster(ctx)
+	c, stop, err := rig.Cluster(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -46,7 +47,7 @@ func snapshot(ctx context.Context, log *slog.Logger) (row, error) {
 			return r, err
 		}
 		begin := time.Now()
-		g, stopGate, err := bindgate(ctx, log, c, server)
+		g, stopGate, err := rig.Bindgate(ctx, log, c, server)
 		if err != nil {
 			return r, err
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -20,7 +21,7 @@ func takeover(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
 		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds),
 	}
-	c, stop, err := cluster(ctx)
+	c, stop, err := rig.Cluster(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -38,7 +39,7 @@ func takeover(ctx context.Context, log *slog.Logger) (row, error) {
 		return r, err
 	}
 	defer plain.Stop()
-	_, stopGate, err := bindgate(ctx, log, c, gated)
+	_, stopGate, err := rig.Bindgate(ctx, log, c, gated)
 	if err != nil {
 		return r, err
 	}
