@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build demo test bench lint setup setup-tests
+.PHONY: build demo test bench war lint setup setup-tests
 
 build: ## bin/bindgate
 	$(GO) build -o bin/bindgate ./cmd/bindgate
@@ -15,6 +15,9 @@ test: setup-tests ## every test, with the race detector; CI=1 makes a missing se
 
 bench: setup ## the figures, as a table and as bench.json
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/bench
+
+war: setup ## 1,000 trials of takeover protection, about ten minutes
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/war/run
 
 lint: ## needs golangci-lint v2
 	golangci-lint run

@@ -1,0 +1,84 @@
+// Command run fights a thousand wars (see package war) on a Prosody, a PostgreSQL and a bindgate of its own, and prints how they went. It fails when one of
+// them was not won by the one that a person logged in last.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/rig"
+	"github.com/bindgate/bindgate/internal/war"
+	"github.com/bindgate/bindgate/store"
+)
+
+func main() {
+	n := flag.Int("trials", 1000, "how many")
+	attempts := flag.Int("attempts", 20, "of the loser in each, at least")
+	sideBySide := flag.Int("parallel", 500, "trials at once")
+	diaries := flag.Int("diaries", 3, "of how many failed trials all that happened is printed")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, war.Plan(*n, *attempts), *sideBySide, *diaries); err != nil {
+		fmt.Fprintln(os.Stderr, "war:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+func run(ctx context.Context, trials []war.Trial, sideBySide, diaries int) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cluster, stopCluster, err := rig.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopCluster()
+	server, err := prosody.Start(ctx, prosody.Config{LogLevel: "warn"})
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	_, stopGate, err := rig.Bindgate(ctx, log, cluster, server)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := stopGate(); err != nil {
+			log.Error("bindgate", "error", err)
+		}
+	}()
+	st, err := store.Open(ctx, store.Config{URL: cluster.URL()})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+
+	began, over, failed := time.Now(), 0, 0
+	told := began
+	results := (&war.Field{Server: server, Store: st}).FightAll(ctx, trials, sideBySide, func(r war.Result) {
+		if over++; !r.Held() {
+			failed++
+		}
+		if time.Since(told) > 15*time.Second {
+			told = time.Now()
+			fmt.Fprintf(os.Stderr, "after %s %d of %d trials are over, %d failed\n", time.Since(began).Round(time.Second), over, len(trials), failed)
+		}
+	})
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	failed, err = war.Table(os.Stdout, results)
+	fmt.Printf("%s\n%d trials in %s\n", war.Legend, len(trials), time.Since(began).Round(time.Second))
+	if err != nil || failed == 0 {
+		return err
+	}
+	war.Tell(os.Stdout, results, diaries)
+	return fmt.Errorf("%d of %d trials failed", failed, len(trials))
+}
