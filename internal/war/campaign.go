@@ -10,9 +10,9 @@ import (
 )
 
 // rampUp is the time between two trials' beginnings: a crowd that logs in within an instant would measure the machine.
-const rampUp = 25 * time.Millisecond
+const rampUp = 75 * time.Millisecond
 
-// Fight runs trials, sideBySide of them at once, and returns their results in the same order. over is told of each that is over; it may be nil, and is called
+// FightAll runs trials, sideBySide of them at once, and returns their results in the same order. over is told of each that is over; it may be nil, and is called
 // by one goroutine at a time. When ctx ends, what was not begun has no result but that.
 func (f *Field) FightAll(ctx context.Context, trials []Trial, sideBySide int, over func(Result)) []Result {
 	results := make([]Result, len(trials))
@@ -57,6 +57,7 @@ type tally struct {
 	trials, held, answered, rows int
 	fewest, minuteRows           int
 	pace                         float64
+	slowest                      time.Duration
 }
 
 // Table prints how trials went, by kind, policy and cooldown, and returns how many did not go as they should.
@@ -80,7 +81,7 @@ func Table(w io.Writer, results []Result) (failed int, err error) {
 		sum.add(r)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "kind\ttries again\tcooldown\ttrials\theld\tattempts\tfewest\tpace\trows\ta minute")
+	fmt.Fprintln(tw, "kind\ttries again\tcooldown\ttrials\theld\tattempts\tfewest\tpace\tslowest\trows\ta minute")
 	for _, t := range order {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", t.kind, t.policy, t.cooldown, t)
 	}
@@ -100,15 +101,17 @@ func (t *tally) add(r *Result) {
 	t.rows += r.Rows
 	t.minuteRows = max(t.minuteRows, r.MinuteRows)
 	t.pace = max(t.pace, r.Pace)
+	t.slowest = max(t.slowest, r.Slowest)
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d\t%d\t%d\t%d\t%.2f\t%d\t%d", t.trials, t.held, t.answered, t.fewest, t.pace, t.rows, t.minuteRows)
+	return fmt.Sprintf("%d\t%d\t%d\t%d\t%.2f\t%.1f s\t%d\t%d", t.trials, t.held, t.answered, t.fewest, t.pace, t.slowest.Seconds(), t.rows, t.minuteRows)
 }
 
 // Legend says what the columns of Table are.
 const Legend = `held: the one that a person logged in last stayed, undisturbed. attempts: of the other one, answered; fewest: in one trial.
-pace: the busiest device's attempts after 10 s, as a part of one in 4 s. rows: denials on record; a minute: most of one account within a minute.`
+pace: the busiest device's attempts after 10 s, as a part of one in 4 s. slowest: answer, denials are held for up to 4 s.
+rows: denials on record; a minute: most of one account within a minute.`
 
 // Tell prints what was wrong with the trials that did not go as they should, and of the first few all that happened in them.
 func Tell(w io.Writer, results []Result, diaries int) {

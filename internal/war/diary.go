@@ -31,6 +31,7 @@ type event struct {
 
 type attempt struct {
 	sent time.Time
+	took time.Duration
 	who  string
 }
 
@@ -86,8 +87,8 @@ func (d *diary) attempted(who string, sent time.Time, denied *xmppclient.StanzaE
 			odd = "a denial that tells it otherwise: " + denied.Raw
 		}
 	}
-	d.note(who, text, func(time.Time) {
-		d.attempts = append(d.attempts, attempt{sent, who})
+	d.note(who, text, func(now time.Time) {
+		d.attempts = append(d.attempts, attempt{sent, now.Sub(sent), who})
 		if odd != "" {
 			d.odd = append(d.odd, who+": "+odd)
 		}

@@ -14,6 +14,10 @@ type Result struct {
 	Reasons []string
 	// Answered are the attempts of whoever was out that had an answer.
 	Answered int
+	// Displaced is how often somebody had to go, A's first time among them.
+	Displaced int
+	// Slowest is the longest that an answer took; a denial may be held for four seconds.
+	Slowest time.Duration
 	// Pace is what a device had of the attempts that it may have after the first ten seconds: 1 is all of them, one in four seconds.
 	Pace float64
 	// Rows are decisions that denied, MinuteRows the most of them within a minute.
@@ -62,6 +66,7 @@ func (r *Result) judge(d *diary, takeover time.Time) {
 	if !out {
 		r.fail("A was never out")
 	}
+	r.Displaced = len(d.endings)
 	r.Reasons = append(r.Reasons, d.odd...)
 	r.Answered = len(d.attempts)
 	if r.Answered < r.Attempts {
@@ -70,6 +75,7 @@ func (r *Result) judge(d *diary, takeover time.Time) {
 	late := map[string]int{}
 	begin := takeover.Add(runUp)
 	for _, a := range d.attempts {
+		r.Slowest = max(r.Slowest, a.took)
 		if a.sent.After(begin) {
 			late[a.who]++
 		}

@@ -123,14 +123,14 @@ var cells = []struct {
 	{AtOnce, 3 * time.Second},
 }
 
-// Plan returns n trials, all kinds under all policies in equal numbers, those that take longest first. In each the one that is out tries attempts times at
-// least; the first of each kind and policy goes on for three cooldowns at least. Every eighth trial is over WebSocket, every eighth over BOSH.
-func Plan(n, attempts int) []Trial {
+// Plan returns n trials, all kinds under all policies in equal numbers, those that take longest first. The one that is out tries as often at
+// least as attempts says; the first of each kind and policy goes on for three cooldowns at least. Every eighth trial is over WebSocket, every eighth over BOSH.
+func Plan(n int, attempts func(Policy) int) []Trial {
 	trials := make([]Trial, 0, n)
 	for c, cell := range cells {
 		for i := range share(n, len(cells), c) {
 			t := Trial{
-				Number: len(trials), Kind: Kind(i % kinds), Policy: cell.policy, Cooldown: cell.cooldown, Attempts: attempts,
+				Number: len(trials), Kind: Kind(i % kinds), Policy: cell.policy, Cooldown: cell.cooldown, Attempts: attempts(cell.policy),
 				SM: i/kinds%2 == 1, SameStream: i/kinds%3 == 2,
 			}
 			if i < kinds {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/internal/prosody"
@@ -26,7 +27,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, war.Plan(*n, *attempts), *sideBySide, *diaries); err != nil {
+	if err := run(ctx, war.Plan(*n, func(war.Policy) int { return *attempts }), *sideBySide, *diaries); err != nil {
 		fmt.Fprintln(os.Stderr, "war:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
@@ -65,6 +66,7 @@ func run(ctx context.Context, trials []war.Trial, sideBySide, diaries int) error
 	results := (&war.Field{Server: server, Store: st}).FightAll(ctx, trials, sideBySide, func(r war.Result) {
 		if over++; !r.Held() {
 			failed++
+			fmt.Fprintf(os.Stderr, "%s: %s\n", &r, strings.Join(r.Reasons, "; "))
 		}
 		if time.Since(told) > 15*time.Second {
 			told = time.Now()

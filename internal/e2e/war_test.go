@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/war"
+)
+
+// Of two clients that reconnect for ever, the one that a person logged in last stays, in fifty of fifty trials. make war has a thousand, and longer ones.
+func TestWar(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{LogLevel: "warn"})
+	trials := war.Plan(50, func(p war.Policy) int {
+		return map[war.Policy]int{war.AtOnce: 20, war.OneSecond: 14, war.TenSeconds: 5, war.Growing: 11}[p]
+	})
+	for i := range trials {
+		trials[i].Ghost = 4 * time.Second // the machine may be busy with other tests
+	}
+	f := war.Field{Server: w.server, Store: w.store}
+	results := f.FightAll(t.Context(), trials, len(trials), nil)
+	failed, err := war.Table(t.Output(), results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed > 0 {
+		war.Tell(t.Output(), results, 3)
+		t.Errorf("%d of %d trials failed", failed, len(trials))
+	}
+}
+
+// Where the rule protects nobody the war is fought, which the trials see, and the breaker of loops ends it.
+func TestWarWithoutCooldown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{LogLevel: "warn"})
+	var trials []war.Trial
+	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.NoResource} {
+		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10, Ghost: 4 * time.Second})
+	}
+	f := war.Field{Server: w.server, Store: w.store}
+	for _, r := range f.FightAll(t.Context(), trials, len(trials), nil) {
+		if why := strings.Join(r.Reasons, "; "); !strings.Contains(why, "A got in again") || !strings.Contains(why, "B was out") {
+			t.Errorf("%s: it was to be lost: %s\n%s", &r, why, r.Diary)
+		}
+		if r.Displaced > 4 || !strings.Contains(r.Diary, "frozen") {
+			t.Errorf("%s: who was in had to go %d times\n%s", &r, r.Displaced, r.Diary)
+		}
+	}
+}
