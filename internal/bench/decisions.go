@@ -35,7 +35,7 @@ func decisions(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "decisions", Bound: "≥ 2", Unit: "× pgbench tps",
 		How: fmt.Sprintf("gate.Ask, %d callers, each a takeover, %d accounts, synchronous_commit=on ÷ pgbench -s 10 -N -M prepared -c 32", callers, accounts),
 	}
-	c, stop, err := rig.Cluster(ctx)
+	c, stop, err := rig.Cluster(ctx, nil)
 	if err != nil {
 		return r, err
 	}

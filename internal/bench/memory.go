@@ -20,7 +20,7 @@ import (
 // memory measures the resident size of the real program with 100,000 live sessions in the record, on a link that is down.
 func memory(ctx context.Context, _ *slog.Logger) (row, error) {
 	r := row{Name: "memory", Bound: "≤ 100", Unit: "MB", How: "VmRSS of bindgate serve, 100,000 live sessions in the record, link down, after 20 s"}
-	c, stop, err := rig.Cluster(ctx)
+	c, stop, err := rig.Cluster(ctx, nil)
 	if err != nil {
 		return r, err
 	}

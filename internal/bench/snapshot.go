@@ -21,7 +21,7 @@ func snapshot(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "snapshot", Bound: "≤ 20", Unit: "ms",
 		How: fmt.Sprintf("longest time Prosody's thread is held by one part (processor time), %d real sessions, all sent in full", manySessions),
 	}
-	c, stop, err := rig.Cluster(ctx)
+	c, stop, err := rig.Cluster(ctx, nil)
 	if err != nil {
 		return r, err
 	}

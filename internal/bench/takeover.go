@@ -21,7 +21,7 @@ func takeover(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
 		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds),
 	}
-	c, stop, err := rig.Cluster(ctx)
+	c, stop, err := rig.Cluster(ctx, nil)
 	if err != nil {
 		return r, err
 	}

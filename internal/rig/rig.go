@@ -21,8 +21,8 @@ import (
 	"github.com/bindgate/bindgate/xmppbridge"
 )
 
-// Cluster starts a PostgreSQL with default settings and the record in it, in a directory that goes with stop.
-func Cluster(ctx context.Context) (c *pg.Cluster, stop func(), err error) {
+// Cluster starts a PostgreSQL with the record in it, in a directory that goes with stop. Settings may be nil: they are PostgreSQL's own then.
+func Cluster(ctx context.Context, settings map[string]string) (c *pg.Cluster, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "bindgate-rig")
 	if err != nil {
 		return nil, nil, err
@@ -30,7 +30,7 @@ func Cluster(ctx context.Context) (c *pg.Cluster, stop func(), err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the cluster's user has to get in
 		return nil, nil, err
 	}
-	c, err = pg.Start(ctx, pg.Config{Dir: filepath.Join(dir, "pg")})
+	c, err = pg.Start(ctx, pg.Config{Dir: filepath.Join(dir, "pg"), Settings: settings})
 	if err != nil {
 		return nil, nil, err
 	}
