@@ -103,12 +103,15 @@ func thaw(r *store.Record) {
 	}
 }
 
-// holdOf is how long the module is to keep a denial that was repeated so often from its client: the one throttle that every client obeys. After ten seconds of
-// a client that tries again at once it is at its longest.
-func holdOf(repeats int) time.Duration {
-	const first, longest = 250 * time.Millisecond, 4 * time.Second
-	if repeats < 2 {
+// holdOf is how long the module is to keep a denial from its client that was repeated so often, for the first time so long ago: the one throttle that every
+// client obeys. After ten seconds of a client that tries again soon it is at its longest, however long that client waits by itself.
+func holdOf(repeats int, since time.Duration) time.Duration {
+	const first, longest, patience = 250 * time.Millisecond, 4 * time.Second, 6 * time.Second
+	switch {
+	case repeats < 2:
 		return 0
+	case since >= patience:
+		return longest
 	}
 	return min(first<<min(repeats-2, 10), longest)
 }
@@ -117,7 +120,7 @@ func holdOf(repeats int) time.Duration {
 func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, held bool) time.Duration {
 	party, hold := partyOf(s), time.Duration(0)
 	if held {
-		hold = holdOf(r.Standing.Repeats(party, string(d.Code), r.Now))
+		hold = holdOf(r.Standing.Repeated(party, string(d.Code), r.Now))
 	}
 	r.Standing.Attempt(party, r.Now, hold)
 	kind, tell := r.Standing.Deny(party, string(d.Code), r.Now, hold)

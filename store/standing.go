@@ -76,14 +76,14 @@ func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time
 	return d, tell
 }
 
-// Repeats returns how often a denial was repeated so far; 0: the next one is not a repeat, or the first.
-func (s *Standing) Repeats(party rules.Party, code string, now time.Time) int {
+// Repeated returns how often a denial was repeated so far, and how long ago the first was; 0: the next one is not a repeat, or the first.
+func (s *Standing) Repeated(party rules.Party, code string, now time.Time) (repeats int, since time.Duration) {
 	for _, d := range s.Denials {
 		if d.Party == party && d.Code == code && now.Sub(d.Last) < repeatsFor {
-			return d.Repeats + 1
+			return d.Repeats + 1, now.Sub(d.At)
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // AddGrant keeps a grant; false: the account has as many as it may have.
