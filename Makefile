@@ -16,7 +16,7 @@ test: setup-tests ## every test, with the race detector; CI=1 makes a missing se
 bench: setup ## the figures, as a table and as bench.json
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/bench
 
-war: setup ## 1,000 trials of takeover protection, about ten minutes
+war: setup ## 1,000 trials of takeover protection, about six minutes
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/war/run
 
 lint: ## needs golangci-lint v2
