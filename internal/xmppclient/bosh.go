@@ -30,12 +30,14 @@ type bosh struct {
 	ended    bool // the server has
 	frozen   bool
 	err      error
+	answers  map[int64]*Element // that came before those of earlier requests
+	due      int64              // the request whose answer is to be read next
 	incoming []*Element
 	wake     chan struct{} // for read: something came
 }
 
 func dialBOSH(url string) *bosh {
-	b := &bosh{url: url, rid: rand.Int64N(1 << 40), wake: make(chan struct{}, 1)}
+	b := &bosh{url: url, rid: rand.Int64N(1 << 40), answers: map[int64]*Element{}, wake: make(chan struct{}, 1)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.client = &http.Client{Transport: &http.Transport{
 		MaxConnsPerHost: 2, MaxIdleConnsPerHost: 2,
@@ -79,6 +81,7 @@ func (b *bosh) open(ctx context.Context, domain, lang string) error {
 	if b.sid == "" {
 		return fmt.Errorf("xmppclient: no BOSH session: %s", body.Raw)
 	}
+	b.due = rid + 1
 	b.take(body)
 	b.pump()
 	return nil
@@ -143,8 +146,9 @@ func (b *bosh) pump() {
 func (b *bosh) send(attrs, payload string) {
 	b.rid++
 	b.inFlight++
+	rid := b.rid
 	text := "<body xmlns='" + nsBOSH + "' xmlns:xmpp='urn:xmpp:xbosh' xmlns:stream='" + nsStreams + "' sid='" + Escape(b.sid) +
-		"' rid='" + strconv.FormatInt(b.rid, 10) + "' " + attrs + ">" + payload + "</body>"
+		"' rid='" + strconv.FormatInt(rid, 10) + "' " + attrs + ">" + payload + "</body>"
 	go func() {
 		body, err := b.post(b.ctx, text)
 		b.mu.Lock()
@@ -159,7 +163,13 @@ func (b *bosh) send(attrs, payload string) {
 			}
 			body = &Element{}
 		}
-		b.take(body)
+		// What the server wrote first is in the answer to the earlier request (XEP-0124 §14), which may come later.
+		b.answers[rid] = body
+		for next := b.answers[b.due]; next != nil; next = b.answers[b.due] {
+			delete(b.answers, b.due)
+			b.due++
+			b.take(next)
+		}
 		b.pump()
 	}()
 }
