@@ -180,7 +180,7 @@ func TestFightingDeviceIsSlowed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{})
 	w.rule(`{"max_sessions": 1}`)
-	const watched = 35 * time.Second
+	const watched = 25 * time.Second
 	var fights []*fight
 	for _, pause := range []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second} {
 		user := "slow" + pause.String()

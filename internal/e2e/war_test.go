@@ -36,7 +36,7 @@ func TestWarWithoutCooldown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, prosody.Config{LogLevel: "warn"})
 	var trials []war.Trial
-	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.NoResource} {
+	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.SameID, war.NoResource} {
 		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10, Ghost: 4 * time.Second})
 	}
 	f := war.Field{Server: w.server, Store: w.store}

@@ -124,22 +124,23 @@ var cells = []struct {
 }
 
 // Plan returns n trials, all kinds under all policies in equal numbers, those that take longest first. The one that is out tries as often at
-// least as attempts says; the first of each kind and policy goes on for three cooldowns at least. Every eighth trial is over WebSocket, every eighth over BOSH.
+// least as attempts says; the first of each kind and policy goes on for three cooldowns at least. Every seventh trial is over WebSocket, every seventh over BOSH.
 func Plan(n int, attempts func(Policy) int) []Trial {
 	trials := make([]Trial, 0, n)
 	for c, cell := range cells {
 		for i := range share(n, len(cells), c) {
 			t := Trial{
 				Number: len(trials), Kind: Kind(i % kinds), Policy: cell.policy, Cooldown: cell.cooldown, Attempts: attempts(cell.policy),
-				SM: i/kinds%2 == 1, SameStream: i/kinds%3 == 2,
 			}
+			way := c + i/kinds
+			t.SM, t.SameStream = way%2 == 1, way%3 == 2
 			if i < kinds {
 				t.Lasts = 3 * cell.cooldown
 			}
-			switch (i / kinds) % 8 {
-			case 4:
+			switch way % 7 {
+			case 3:
 				t.Transport = xmppclient.WebSocket
-			case 7:
+			case 5:
 				t.Transport = xmppclient.BOSH
 			}
 			trials = append(trials, t)

@@ -25,19 +25,18 @@ func main() {
 	sideBySide := flag.Int("parallel", 500, "trials at once")
 	diaries := flag.Int("diaries", 3, "of how many failed trials all that happened is printed")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, war.Plan(*n, func(war.Policy) int { return *attempts }), *sideBySide, *diaries); err != nil {
+	if err := run(war.Plan(*n, func(war.Policy) int { return *attempts }), *sideBySide, *diaries); err != nil {
 		fmt.Fprintln(os.Stderr, "war:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 
 // settings give up durability, which is not on trial: a disk that other programs keep busy is not to delay answers until the server's failure policy decides.
 var settings = map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-func run(ctx context.Context, trials []war.Trial, sideBySide, diaries int) error {
+func run(trials []war.Trial, sideBySide, diaries int) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	cluster, stopCluster, err := rig.Cluster(ctx, settings)
 	if err != nil {
