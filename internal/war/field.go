@@ -107,7 +107,7 @@ func (f *Field) fighters(t *Trial, d *diary) (a, b *fighter) {
 	return a, b
 }
 
-func (f *Field) account(t *Trial) (jid string, key any) {
+func (f *Field) account(t *Trial) (jid string, key store.Key) {
 	jid = t.user() + "@" + f.Server.Domain()
 	return jid, store.KeyOf(jid)
 }
