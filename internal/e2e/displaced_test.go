@@ -216,6 +216,33 @@ func TestFightingDeviceIsSlowed(t *testing.T) {
 	}
 }
 
+// A displaced device that the failure policy let in while bindgate was away goes again when it is back.
+func TestDisplacedWhileAway(t *testing.T) {
+	t.Parallel()
+	for _, r := range allRivals[1:3] { // of who shares a resource, the server itself ends the other
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, prosody.Config{LogLevel: "warn"})
+			w.rule(`{"max_sessions": 1}`)
+			user := r.user(t, 0)
+			_, winner := w.displaced(user, r, xmppclient.Options{})
+			w.mu.Lock()
+			stop := w.running.stop
+			w.mu.Unlock()
+			stop()
+			back := w.loginWith(user, r.resources[0], r.options(0, xmppclient.Options{}))
+			w.start()
+			select {
+			case <-winner.Closed():
+				t.Errorf("the winner went: %v; decided %q", winner.StreamError(), w.decided(user))
+			case <-back.Closed():
+			case <-w.ctx().Done():
+				t.Error("nobody went")
+			}
+		})
+	}
+}
+
 // fight is a device that tries again and again, each time on a new stream.
 type fight struct {
 	w      *world

@@ -143,9 +143,6 @@ return function (gate)
 	local function ask(session, r)
 		ask_count = ask_count + 1;
 		local a = { iq = id_prefix..int(ask_count), ask_id = gate.epoch.."-"..int(ask_count), connection = link.connection };
-		local user_agent = session.sasl_handler and session.sasl_handler.user_agent;
-		r.client_id = clean(session.client_id, 128) or r.client_id;
-		r.client = clean(type(user_agent) == "table" and user_agent.software, 200) or r.client;
 		local iq = st.iq({ type = "get", id = a.iq, from = host, to = component }):tag("ask", {
 			xmlns = ns, ask_id = a.ask_id, deadline_ms = int(gate.timeout * 1000), user = r.user, sid = r.sid,
 			resource = r.wanted, chosen = flag(r.chosen), ip = clean(session.ip, 64), secure = flag(session.secure),
@@ -309,6 +306,9 @@ return function (gate)
 		if not prepared or prepared == "" then prepared = id.short(); end
 		event.resource = prepared;
 		r.user, r.wanted, r.tried_at = session.username, prepared, now();
+		local user_agent = session.sasl_handler and session.sasl_handler.user_agent;
+		r.client_id = clean(session.client_id, 128) or r.client_id;
+		r.client = clean(type(user_agent) == "table" and user_agent.software, 200) or r.client;
 		if waiting[r.sid] then forget(r); end
 		r.kick, replacing = nil, r;
 		if gate.mode == "off" then return nil; end
