@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // bosh is XEP-0124 and XEP-0206: two connections, one request held by the server.
@@ -163,6 +166,9 @@ func (b *bosh) send(attrs, payload string) {
 			}
 			body = &Element{}
 		}
+		if body.Attr("type") == "terminate" {
+			time.AfterFunc(lastWait, b.finish)
+		}
 		// What the server wrote first is in the answer to the earlier request (XEP-0124 §14), which may come later.
 		b.answers[rid] = body
 		for next := b.answers[b.due]; next != nil; next = b.answers[b.due] {
@@ -172,6 +178,25 @@ func (b *bosh) send(attrs, payload string) {
 		}
 		b.pump()
 	}()
+}
+
+// lastWait is how long answers may still come after one that ends the stream. Prosody does not answer a request that came before an earlier one if the session
+// ends between the two.
+const lastWait = time.Second
+
+// finish ends a stream that the server has ended.
+func (b *bosh) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.frozen || b.err != nil {
+		return
+	}
+	for _, rid := range slices.Sorted(maps.Keys(b.answers)) {
+		b.take(b.answers[rid])
+	}
+	clear(b.answers)
+	b.inFlight = 0
+	b.take(&Element{})
 }
 
 func (b *bosh) write(s string) error {
