@@ -90,6 +90,9 @@ func (s *Server) setUp() error {
 	var p ports
 	for _, port := range []*int{&p.c2s, &p.component, &p.http} {
 		n, err := freePort()
+		for err == nil && (n == p.c2s || n == p.component) {
+			n, err = freePort()
+		}
 		if err != nil {
 			return err
 		}
