@@ -53,7 +53,7 @@ func (f *Field) fight(ctx context.Context, t *Trial, d *diary, r *Result) error 
 	defer last.Cut()
 	takeover := time.Now()
 
-	fighting, stop := context.WithCancel(ctx)
+	fighting, stop := context.WithCancel(context.WithoutCancel(ctx)) // whoever is in when the time is over stays in until that was looked at
 	var both sync.WaitGroup
 	both.Go(func() { a.fight(fighting, first) })
 	both.Go(func() { b.fight(fighting, last) })
