@@ -169,16 +169,17 @@ func (c *conn) send(b []byte) error {
 	}
 }
 
-// offer queues an answer to a stranger, as long as half of the queue is free.
-func (c *conn) offer(b []byte) {
+// offer queues what may as well be left out, as long as half of the queue is free, and says whether it did.
+func (c *conn) offer(b []byte) bool {
 	if len(c.queue) < queueSize/2 {
 		select {
 		case c.queue <- b:
-			return
+			return true
 		default:
 		}
 	}
 	c.b.stats.dropped.Add(1)
+	return false
 }
 
 // sendWait queues a stanza and waits for room.
