@@ -34,6 +34,7 @@ const (
 // command carries out a step of a command. All of them have at most two: one that asks and one that acts, so that there is nothing to go back to.
 func (a *audience) command(ctx context.Context, e *element) {
 	node, action, session := e.attr("node"), e.attr("action"), e.attr("sessionid")
+	a.node, a.session = node, session
 	english := rules.OwnerWordsFor(nil)
 	if commandName(english, node) == "" {
 		a.fail(notFound, nil, "")

@@ -129,6 +129,8 @@ type audience struct {
 	*conn
 	visit
 	lang string // the stanza's own
+
+	node, session string // of a command, to be named in an error
 }
 
 // words are the texts in the language of the stanza, or else in those that are known of the account.
@@ -158,6 +160,9 @@ func (a *audience) say(lang string, write func(b []byte) []byte) {
 	a.offer(b)
 }
 
+// maxNamed is how long a command's node and session id may be to be repeated in an error, in bytes.
+const maxNamed = 256
+
 // fault is an error that a user is told (RFC 6120 §8.3), with a condition of XEP-0050 §4.4 if it has one.
 type fault struct {
 	kind, condition, command string
@@ -175,7 +180,12 @@ func (a *audience) fail(f fault, w *rules.OwnerWords, text string) {
 	b = appendWord(b, "id", e.id)
 	b = appendAttr(b, "from", e.from)
 	b = appendAttr(b, "to", e.to)
-	b = append(b, "><error type='"+f.kind+"'><"+f.condition+" xmlns='"+nsStanzas+"'/>"...)
+	b = append(b, '>')
+	if a.node != "" && len(a.node)+len(a.session) <= maxNamed { // clients tell by it which command has failed
+		b = appendAttr(append(b, "<command xmlns='"+nsCommands+"'"...), "node", a.node)
+		b = append(appendWord(b, "sessionid", a.session), "/>"...)
+	}
+	b = append(b, "<error type='"+f.kind+"'><"+f.condition+" xmlns='"+nsStanzas+"'/>"...)
 	if text != "" {
 		b = append(b, "<text xmlns='"+nsStanzas+"' xml:lang='"+w.Lang+"'>"...)
 		b = append(appendEscaped(b, text), "</text>"...)

@@ -100,6 +100,14 @@ const (
 	outcomes = `<x xmlns='jabber:x:data' type='result'><title>Outcome</title><reported><field var='device' type='text-single' label='Device'></field><field var='outcome' type='text-single' label='Outcome'></field></reported>`
 )
 
+// named is how an error names its command.
+func named(node, session string) string {
+	if session != "" {
+		session = " sessionid='" + session + "'"
+	}
+	return `<command` + commandsNS + ` node='urn:bindgate:1#` + node + `'` + session + `/>`
+}
+
 func row(pairs ...string) string {
 	out := "<item>"
 	for i := 0; i < len(pairs); i += 2 {
@@ -151,7 +159,7 @@ func TestOwnersDevices(t *testing.T) {
 			row("device", "unnamed", "platform", "", "state", "not signed in", "since", "", "active", "", "here", "") + `</x></command></iq>`)
 		// It is over: no step follows.
 		p.send(execute("devices", "sessionid='"+ticket+"' action='cancel'"))
-		p.expect(iqError + `<error type='modify'><bad-request` + stanzasNS + `/><bad-sessionid` + commandsNS + `/></error></iq>`)
+		p.expectCommand(iqError + named("devices", "T") + `<error type='modify'><bad-request` + stanzasNS + `/><bad-sessionid` + commandsNS + `/></error></iq>`)
 	})
 }
 
@@ -213,7 +221,7 @@ func TestOwnersSignOut(t *testing.T) {
 			p.send(" ") // the server is there
 		}
 		p.send(choose(ticket, "complete", submit("<value>ses_2</value>")))
-		p.expect(iqError + `<error type='cancel'><not-allowed` + stanzasNS + `/><session-expired` + commandsNS + `/></error></iq>`)
+		p.expectCommand(iqError + named("sign-out", "T") + `<error type='cancel'><not-allowed` + stanzasNS + `/><session-expired` + commandsNS + `/></error></iq>`)
 	})
 }
 
@@ -247,7 +255,11 @@ func TestOwnersSignOutOthers(t *testing.T) {
 		o.own.Devices = someDevices().Devices[1:]
 		for _, more := range []string{"", "action='complete' sessionid='" + ticket + "'"} {
 			p.send(execute("sign-out-others", more))
-			p.expect(iqError + `<error type='wait'><unexpected-request` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='en'>This session is not known yet. Please try again in a moment.</text></error></iq>`)
+			session := ""
+			if more != "" {
+				session = "T"
+			}
+			p.expectCommand(iqError + named("sign-out-others", session) + `<error type='wait'><unexpected-request` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='en'>This session is not known yet. Please try again in a moment.</text></error></iq>`)
 		}
 		o.own = gate.OwnDevices{}
 		p.send(execute("sign-out", ""))
@@ -257,7 +269,7 @@ func TestOwnersSignOutOthers(t *testing.T) {
 		}
 		o.err = errors.New("away")
 		p.send(strings.Replace(execute("devices", ""), "<iq ", "<iq xml:lang='ja' ", 1))
-		p.expect(iqError + `<error type='wait'><internal-server-error` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='ja'>現在この操作はできません。しばらくしてからもう一度お試しください。</text></error></iq>`)
+		p.expect(iqError + named("devices", "") + `<error type='wait'><internal-server-error` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='ja'>現在この操作はできません。しばらくしてからもう一度お試しください。</text></error></iq>`)
 	})
 }
 
@@ -269,8 +281,8 @@ func TestOwnersWrongCommands(t *testing.T) {
 		_, p := upFor(t, o)
 		p.send(execute("sign-out", ""))
 		ticket := p.expectCommand(signOutForm)
-		modify := func(condition, text string) string {
-			s := iqError + `<error type='modify'><bad-request` + stanzasNS + `/>`
+		modify := func(about, condition, text string) string {
+			s := iqError + about + `<error type='modify'><bad-request` + stanzasNS + `/>`
 			if text != "" {
 				s += `<text` + stanzasNS + ` xml:lang='en'>` + text + `</text>`
 			}
@@ -285,35 +297,35 @@ func TestOwnersWrongCommands(t *testing.T) {
 		)
 		forged := ticket[:len(ticket)-2] + "AA"
 		for _, tt := range []struct{ name, send, want string }{
-			{"unknown node", execute("explode", ""), iqError + `<error type='cancel'><item-not-found` + stanzasNS + `/></error></iq>`},
+			{"unknown node", execute("explode", ""), iqError + named("explode", "") + `<error type='cancel'><item-not-found` + stanzasNS + `/></error></iq>`},
 			{"no node", strings.Replace(execute("devices", ""), "node=", "knot=", 1), iqError + `<error type='cancel'><item-not-found` + stanzasNS + `/></error></iq>`},
-			{"unknown action", execute("devices", "action='♥'"), modify("malformed-action", "")},
-			{"no session", execute("sign-out", "action='complete'"), modify("bad-sessionid", "")},
-			{"no session to cancel", execute("sign-out", "action='cancel'"), modify("bad-sessionid", "")},
-			{"forged session", choose(forged, "complete", submit("<value>ses_2</value>")), modify("bad-sessionid", "")},
-			{"long session", choose(strings.Repeat("A", 9000), "complete", submit("<value>ses_2</value>")), modify("bad-sessionid", "")},
-			{"another's session", strings.Replace(choose(ticket, "complete", submit("<value>ses_2</value>")), "lap top/é", "lap top", 1), strings.Replace(modify("bad-sessionid", ""), "lap top/é", "lap top", 1)},
-			{"another command's session", strings.Replace(choose(ticket, "complete", ""), "#sign-out", "#sign-out-others", 1), modify("bad-sessionid", "")},
-			{"next", choose(ticket, "next", submit("<value>ses_2</value>")), modify("bad-action", "")},
-			{"prev", choose(ticket, "prev", ""), modify("bad-action", "")},
-			{"no form", choose(ticket, "complete", ""), modify("bad-payload", choice)},
-			{"a form that is none", choose(ticket, "complete", `<x xmlns='jabber:x:data' type='form'/>`), modify("bad-payload", `a form of type &quot;form&quot; is none that is sent in`)},
-			{"two forms", choose(ticket, "complete", submit("<value>ses_2</value>")+submit("<value>ses_2</value>")), modify("bad-payload", "more than one form")},
-			{"no value", choose(ticket, "complete", submit("")), modify("bad-payload", choice)},
-			{"two values", choose(ticket, "complete", submit("<value>ses_1</value><value>ses_2</value>")), modify("bad-payload", choice)},
-			{"another account's", choose(ticket, "complete", submit("<value>ses_77</value>")), modify("bad-payload", unknown)},
-			{"one that is not signed in", choose(ticket, "complete", submit("<value>dev_3</value>")), modify("bad-payload", unknown)},
-			{"nothing", choose(ticket, "complete", submit("<value/>")), modify("bad-payload", unknown)},
+			{"unknown action", execute("devices", "action='♥'"), modify(named("devices", ""), "malformed-action", "")},
+			{"no session", execute("sign-out", "action='complete'"), modify(named("sign-out", ""), "bad-sessionid", "")},
+			{"no session to cancel", execute("sign-out", "action='cancel'"), modify(named("sign-out", ""), "bad-sessionid", "")},
+			{"forged session", choose(forged, "complete", submit("<value>ses_2</value>")), modify(named("sign-out", "T"), "bad-sessionid", "")},
+			{"long session", choose(strings.Repeat("A", 9000), "complete", submit("<value>ses_2</value>")), modify("", "bad-sessionid", "")},
+			{"another's session", strings.Replace(choose(ticket, "complete", submit("<value>ses_2</value>")), "lap top/é", "lap top", 1), strings.Replace(modify(named("sign-out", "T"), "bad-sessionid", ""), "lap top/é", "lap top", 1)},
+			{"another command's session", strings.Replace(choose(ticket, "complete", ""), "#sign-out", "#sign-out-others", 1), modify(named("sign-out-others", "T"), "bad-sessionid", "")},
+			{"next", choose(ticket, "next", submit("<value>ses_2</value>")), modify(named("sign-out", "T"), "bad-action", "")},
+			{"prev", choose(ticket, "prev", ""), modify(named("sign-out", "T"), "bad-action", "")},
+			{"no form", choose(ticket, "complete", ""), modify(named("sign-out", "T"), "bad-payload", choice)},
+			{"a form that is none", choose(ticket, "complete", `<x xmlns='jabber:x:data' type='form'/>`), modify(named("sign-out", "T"), "bad-payload", `a form of type &quot;form&quot; is none that is sent in`)},
+			{"two forms", choose(ticket, "complete", submit("<value>ses_2</value>")+submit("<value>ses_2</value>")), modify(named("sign-out", "T"), "bad-payload", "more than one form")},
+			{"no value", choose(ticket, "complete", submit("")), modify(named("sign-out", "T"), "bad-payload", choice)},
+			{"two values", choose(ticket, "complete", submit("<value>ses_1</value><value>ses_2</value>")), modify(named("sign-out", "T"), "bad-payload", choice)},
+			{"another account's", choose(ticket, "complete", submit("<value>ses_77</value>")), modify(named("sign-out", "T"), "bad-payload", unknown)},
+			{"one that is not signed in", choose(ticket, "complete", submit("<value>dev_3</value>")), modify(named("sign-out", "T"), "bad-payload", unknown)},
+			{"nothing", choose(ticket, "complete", submit("<value/>")), modify(named("sign-out", "T"), "bad-payload", unknown)},
 			{"a get", strings.Replace(execute("devices", ""), "'set'", "'get'", 1), iqError + `<error type='cancel'><service-unavailable` + stanzasNS + `/></error></iq>`},
 			{"another element", strings.Replace(execute("devices", ""), "<command", "<commands", 1), iqError + `<error type='cancel'><service-unavailable` + stanzasNS + `/></error></iq>`},
-			{"two elements", strings.Replace(execute("devices", ""), "</iq>", "<a/></iq>", 1), modify("", "a request holds one element")},
-			{"not well-formed", strings.Replace(execute("devices", ""), "</iq>", "<a:b:c/></iq>", 1), modify("", "not well-formed: XML syntax error on line 1: expected element name after &lt;")},
+			{"two elements", strings.Replace(execute("devices", ""), "</iq>", "<a/></iq>", 1), modify("", "", "a request holds one element")},
+			{"not well-formed", strings.Replace(execute("devices", ""), "</iq>", "<a:b:c/></iq>", 1), modify("", "", "not well-formed: XML syntax error on line 1: expected element name after &lt;")},
 			{"huge", strings.Replace(execute("devices", ""), "</iq>", strings.Repeat("<a/>", 5000)+"</iq>", 1), iqError + `<error type='modify'><policy-violation` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='en'>stanza larger than 16384 bytes</text></error></iq>`},
 			{"deep", strings.Replace(execute("devices", ""), "</iq>", strings.Repeat("<a>", 40)+strings.Repeat("</a>", 40)+"</iq>", 1), iqError + `<error type='modify'><policy-violation` + stanzasNS + `/><text` + stanzasNS + ` xml:lang='en'>stanza nested deeper than 32 elements</text></error></iq>`},
 		} {
 			time.Sleep(time.Second) // none is turned away
 			p.send(tt.send)
-			if got := p.recv(); got != tt.want {
+			if got := anyTicket.ReplaceAllString(p.recv(), "sessionid='T'"); got != tt.want {
 				t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
 			}
 		}
