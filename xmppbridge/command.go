@@ -2,6 +2,7 @@ package xmppbridge
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
@@ -179,8 +180,8 @@ func (a *audience) signOut(ctx context.Context, s step, them gate.KickSelect, li
 
 // trouble answers that the record cannot be had.
 func (a *audience) trouble(err error, w *rules.OwnerWords) {
-	if a.noise.allow(time.Now()) {
-		a.log.Warn("a command of an account's owner failed", "error", err)
+	if !errors.Is(err, context.Canceled) { // the connection ends
+		a.complain("a request of an account's owner failed", "error", err)
 	}
 	a.fail(tryAgain, w, w.Trouble)
 }

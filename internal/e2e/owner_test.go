@@ -70,6 +70,9 @@ func TestOwnerWithSlixmpp(t *testing.T) {
 	me := w.owner("ann@localhost/laptop", "en")
 	w.recorded("ann", "android-1=active laptop=active ☎ <tab&let>=active")
 
+	if items, err := other.IQ(w.ctx(), w.server.Domain(), "get", "<query xmlns='http://jabber.org/protocol/disco#items'/>", ""); err != nil || !strings.Contains(items.Raw, w.server.ComponentJID()) {
+		t.Errorf("the server's items: %+v, %v", items, err)
+	}
 	me.does("discover")
 	found := me.wants("commands")
 	for name, want := range map[string]string{
