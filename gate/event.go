@@ -25,12 +25,18 @@ func (g *Gate) Event(e Event) {
 		if r == nil {
 			return nil
 		}
+		arrives := arrives(r, e)
 		apply(r, e)
+		var login *newLogin
+		if arrives {
+			login = tellOthers(r, r.Live(e.SID))
+		}
 		ask, judge := e.Kind == EventBind && strange(r.Live(e.SID)), unjudged(r)
-		if !ask && !judge {
+		if !ask && !judge && login == nil {
 			return nil
 		}
 		return func() {
+			g.notify(login)
 			if ask {
 				g.inquire(e.Source, e.User, e.SID, e.Resource)
 			}

@@ -8,7 +8,8 @@
 //	reconciler ─ parts ──▶   "                          kicker ◀─ evictions that are due
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
-// Goroutines: the workers, one for each account that another transaction held for each probe and for each client that is asked what it is, sweeper, sequencer and keeper, for which Run waits;
+// Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
+// told of, sweeper, sequencer and keeper, for which Run waits;
 // renewer, kicker, revoker, steerer and reconciler of each link that is owned, for which Own waits.
 package gate
 
@@ -63,7 +64,9 @@ type Gate struct {
 	links map[string]*link
 
 	asks    undecided
-	curious curiosity
+	curious allowance     // of inquiries
+	telling allowance     // of new logins
+	owners  chan struct{} // bounds what owners read at once
 }
 
 // New returns a gate on a migrated store.
@@ -94,6 +97,7 @@ func New(st *store.Store, cfg Config) *Gate {
 	}
 	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}}
 	g.asks.open = map[askKey]*asking{}
+	g.owners = make(chan struct{}, ownersAtOnce)
 	_, _ = rand.Read(g.id[:]) // never fails
 	return g
 }

@@ -35,6 +35,8 @@ func (absent) Revoke(context.Context, gate.Source, string, []string, bool) (gate
 	return gate.Revocation{}, errAbsent
 }
 
+func (absent) Notify(context.Context, gate.Source, gate.Notice) error { return errAbsent }
+
 func (absent) SetMode(context.Context, gate.Source, string) error { return errAbsent }
 
 // own has the bench's gate own the link, with a server that answers nothing.

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -17,35 +16,6 @@ const (
 	inquiryTimeout  = 5 * time.Second
 )
 
-// curiosity bounds the inquiries. The zero value is ready.
-type curiosity struct {
-	mu     sync.Mutex
-	open   int
-	second time.Time // in which begun were begun
-	begun  int
-}
-
-// begin reports whether one more client may be asked now; end follows it.
-func (c *curiosity) begin(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.second) >= time.Second {
-		c.second, c.begun = now, 0
-	}
-	if c.open >= inquiriesAtOnce || c.begun >= inquiriesASec {
-		return false
-	}
-	c.open++
-	c.begun++
-	return true
-}
-
-func (c *curiosity) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.open--
-}
-
 // strange reports whether a session's client is to be asked what it is; nil is not.
 func strange(s *store.Session) bool {
 	return s != nil && s.State == rules.Active && s.Eviction == nil && s.Platform == rules.UnknownPlatform
@@ -55,7 +25,7 @@ func strange(s *store.Session) bool {
 // again with the session as the newcomer. It never blocks.
 func (g *Gate) inquire(src Source, user, sid, resource string) {
 	conn := g.connOf(src.Link)
-	if conn == nil || !g.curious.begin(time.Now()) {
+	if conn == nil || !g.curious.begin(time.Now(), inquiriesAtOnce, inquiriesASec) {
 		g.stats.InquiriesLeftOut.Add(1)
 		return
 	}

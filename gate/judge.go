@@ -69,7 +69,14 @@ func (j *judging) apply(r *store.Record) func() {
 		deny(r, s, d, s.AskID, false)
 		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
 	}
-	return j.next
+	login := tellOthers(r, s)
+	if login != nil {
+		login.judged = true
+	}
+	return func() {
+		j.next()
+		j.gate.notify(login)
+	}
 }
 
 // next goes on with the following session and has those kicked that have to go.

@@ -106,6 +106,17 @@ type Choice struct {
 	Idle      time.Duration
 }
 
+// Notice tells a session's client of a new login to its account.
+type Notice struct {
+	User     string // the session that is told
+	Resource string
+	Device   string // that logged in, may be empty
+	Platform string
+	At       time.Time
+	Text     string
+	Lang     string
+}
+
 // EventKind is what happened to a session.
 type EventKind string
 
@@ -225,6 +236,8 @@ type Link interface {
 	Snapshot(ctx context.Context, src Source, first, count int, digest string) (Part, error)
 	// Software asks a session's client what it is (XEP-0092, XEP-0030). What the client does not tell is empty, which is no error.
 	Software(ctx context.Context, src Source, user, resource string) (Software, error)
+	// Notify sends a session's client a message. It does not wait: nil says that it is on its way, not that it was read. When the server reads too slowly it is refused.
+	Notify(ctx context.Context, src Source, n Notice) error
 	// SetMode sets enforce, observe or off.
 	SetMode(ctx context.Context, src Source, mode string) error
 	// Revoke revokes the stored login credentials of an account: all of them, or those of the devices with these SASL2 user-agent ids, ≤ 32, or with others

@@ -11,6 +11,7 @@ type Stats struct {
 	Kicks, KicksSent                       atomic.Int64
 	Parts, PartsDiffering, Healed          atomic.Int64
 	Inquiries, InquiriesLeftOut            atomic.Int64
+	Notices, NoticesLeftOut                atomic.Int64
 }
 
 // Stats returns the gate's counters.

@@ -16,11 +16,12 @@ type Placeholders struct {
 	Seconds  int       // {seconds}; 0: not known
 }
 
-// TextCodes are the codes that have a text: of sessions that end, then of denials. "blocked" is both.
+// TextCodes are the codes that have a text: of sessions that end, then of denials, then of notices. "blocked" is both of the first.
 func TextCodes() []string {
 	return []string{
 		"takeover", "kick", "rule", "expired", "blocked",
 		"limit", "same_resource", "cooldown", "frozen", "grant_required", "condition", "choose", "unavailable",
+		"new_login",
 	}
 }
 

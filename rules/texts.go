@@ -99,6 +99,29 @@ var shippedTexts = map[string]map[string][]string{
 		"ja": {"このアカウントにログインできる端末数の上限に達しています。ログアウトする端末を選んでください。"},
 		"zh": {"此账号的登录设备数量已达上限，请选择要下线的设备。"},
 	},
+	"new_login": {
+		"en": {
+			"Your account was signed in on another device, {device} ({platform}), at {time}. If that was not you, sign that device out and change your password.",
+			"Your account was signed in on another device, {device}, at {time}. If that was not you, sign that device out and change your password.",
+			"Your account was signed in on another device ({platform}) at {time}. If that was not you, sign that device out and change your password.",
+			"Your account was signed in on another device at {time}. If that was not you, sign that device out and change your password.",
+			"Your account was signed in on another device. If that was not you, sign that device out and change your password.",
+		},
+		"ja": {
+			"別の端末「{device}」（{platform}）でこのアカウントへのログインがありました（{time}）。心当たりがない場合は、その端末をログアウトさせ、パスワードを変更してください。",
+			"別の端末「{device}」でこのアカウントへのログインがありました（{time}）。心当たりがない場合は、その端末をログアウトさせ、パスワードを変更してください。",
+			"別の端末（{platform}）でこのアカウントへのログインがありました（{time}）。心当たりがない場合は、その端末をログアウトさせ、パスワードを変更してください。",
+			"別の端末でこのアカウントへのログインがありました（{time}）。心当たりがない場合は、その端末をログアウトさせ、パスワードを変更してください。",
+			"別の端末でこのアカウントへのログインがありました。心当たりがない場合は、その端末をログアウトさせ、パスワードを変更してください。",
+		},
+		"zh": {
+			"您的账号已于 {time} 在另一台设备“{device}”（{platform}）上登录。如非本人操作，请将该设备下线并修改密码。",
+			"您的账号已于 {time} 在另一台设备“{device}”上登录。如非本人操作，请将该设备下线并修改密码。",
+			"您的账号已于 {time} 在另一台设备（{platform}）上登录。如非本人操作，请将该设备下线并修改密码。",
+			"您的账号已于 {time} 在另一台设备上登录。如非本人操作，请将该设备下线并修改密码。",
+			"您的账号已在另一台设备上登录。如非本人操作，请将该设备下线并修改密码。",
+		},
+	},
 	"unavailable": {
 		"en": {"Signing in is not possible right now. Please try again in a moment."},
 		"ja": {"現在ログインできません。しばらくしてからもう一度お試しください。"},

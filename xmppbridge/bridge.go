@@ -61,6 +61,7 @@ type Config struct {
 	Known     []string    // hosts known from before, asked for their hello too
 	TLS       *tls.Config // nil: plain TCP
 	Version   string      // of bindgate
+	Owner     Owner       // answers the owners of accounts; nil: nobody does
 	Logger    *slog.Logger
 
 	dial func(context.Context) (net.Conn, error)
@@ -101,6 +102,8 @@ type Bridge struct {
 	log   *slog.Logger
 	stats counters
 
+	tickets *tickets
+
 	mu    sync.Mutex
 	known map[string]bool // hosts to ask for a hello on connect
 }
@@ -110,7 +113,7 @@ const maxHosts = 1024
 
 // New makes a bridge. Run reports a wrong configuration; Config.Validate tells before.
 func New(cfg Config, g Gate) *Bridge {
-	b := &Bridge{cfg: cfg, gate: g, known: make(map[string]bool)}
+	b := &Bridge{cfg: cfg, gate: g, tickets: newTickets(), known: make(map[string]bool)}
 	b.cfg.Component = strings.ToLower(cfg.Component)
 	b.cfg.Domains = nil
 	for _, d := range cfg.Domains {

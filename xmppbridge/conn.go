@@ -44,6 +44,9 @@ type conn struct {
 	helloMu sync.Mutex // orders Gate.Hello and Gate.Problem
 	noise   noise      // what hosts do wrong
 	strange noise      // what cannot be read, of anybody
+
+	door   door       // of users
+	visits chan visit // those that were let in; room for ownersOpen
 }
 
 // host is what a virtual host has said on this connection.
@@ -72,6 +75,7 @@ func newConn(b *Bridge, sock *byteConn, session *xmpp.Session) *conn {
 		prefix:  "bg-" + rand.Text()[:10] + "-",
 		waiting: make(map[string]waiter),
 		hosts:   make(map[string]*host),
+		visits:  make(chan visit, ownersOpen),
 	}
 }
 
@@ -80,6 +84,13 @@ func (c *conn) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(c.write)
 	wg.Go(c.pulse)
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if c.b.cfg.Owner != nil {
+		for range ownersAtWork {
+			wg.Go(func() { c.serveOwners(work) })
+		}
+	}
 	unhook := context.AfterFunc(ctx, func() { close(c.stop) })
 	err := c.read()
 	if ctx.Err() != nil {
@@ -87,6 +98,7 @@ func (c *conn) run(ctx context.Context) error {
 	}
 	unhook()
 	c.end(err)
+	cancel()
 	wg.Wait()
 	return c.cause
 }
@@ -169,16 +181,17 @@ func (c *conn) send(b []byte) error {
 	}
 }
 
-// offer queues an answer to a stranger, as long as half of the queue is free.
-func (c *conn) offer(b []byte) {
+// offer queues what may as well be left out, as long as half of the queue is free, and says whether it did.
+func (c *conn) offer(b []byte) bool {
 	if len(c.queue) < queueSize/2 {
 		select {
 		case c.queue <- b:
-			return
+			return true
 		default:
 		}
 	}
 	c.b.stats.dropped.Add(1)
+	return false
 }
 
 // sendWait queues a stanza and waits for room.

@@ -12,6 +12,8 @@ var (
 	ErrDown = errors.New("the link is down")
 	// ErrBacklog ends a connection whose server does not read.
 	ErrBacklog = fmt.Errorf("the server does not read: %d stanzas are waiting for it", queueSize)
+	// ErrBusy refuses what can be left out while the server reads too slowly.
+	ErrBusy = errors.New("the server reads too slowly")
 	// ErrSilent ends a connection whose server does not answer.
 	ErrSilent = errors.New("the server has said nothing for 25 s, not even to a ping")
 	// ErrTooLarge is an answer that was not kept.

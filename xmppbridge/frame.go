@@ -14,7 +14,7 @@ const (
 	maxDepth    = 32       // elements inside each other
 	maxAnswer   = 4 << 20  // bytes of a stanza of a domain that has said hello
 	maxStranger = 64 << 10 // bytes of a stanza of any other domain
-	maxClient   = 16 << 10 // bytes of a client's answer
+	maxClient   = 16 << 10 // bytes of a client's answer or request
 )
 
 // head is a stanza's start tag. The addresses are text as the server sent them.

@@ -12,13 +12,17 @@ import (
 // the connection of a component that sends too large a stanza.
 const maxEcho = 3*maxPart + 2
 
-// room says how much of a stanza is wanted. Of what a user sends only an answer is: else its start tag is enough.
+// room says how much of a stanza is wanted. Of what a user sends only an answer is, and what an account's owner may ask: else
+// its start tag is enough.
 func (c *conn) room(h head) int {
 	if h.name == "error" {
 		return maxStranger
 	}
 	answers := h.name == "iq" && (h.kind == "result" || h.kind == "error")
 	if !answers && !isDomain(h.from) {
+		if _, _, ok := c.ownerOf(h); ok {
+			return maxClient
+		}
 		return 0
 	}
 	c.mu.Lock()
@@ -110,6 +114,9 @@ func (c *conn) refuse(fr frame, kind, condition, text string) {
 // request handles an IQ of type get or set.
 func (c *conn) request(fr frame, now time.Time) {
 	if !isDomain(fr.from) {
+		if c.owner(fr, now) {
+			return
+		}
 		c.b.stats.strays.Add(1)
 		c.refuse(fr, "cancel", "service-unavailable", "")
 		return

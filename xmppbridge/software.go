@@ -24,10 +24,10 @@ const maxToldWord = 64
 // Software implements gate.Link. A client that refuses one question may answer the other; only when neither is answered at all there is an error.
 func (c *conn) Software(ctx context.Context, src gate.Source, user, resource string) (gate.Software, error) {
 	var out gate.Software
-	if !isDomain(src.Domain) || user == "" || resource == "" || strings.ContainsAny(user, "@/") || len(user) > maxPart || len(resource) > maxPart {
+	to, ok := sessionAddress(src.Domain, user, resource)
+	if !ok {
 		return out, errors.New("software: not the address of a session")
 	}
-	to := user + "@" + src.Domain + "/" + resource
 	var all sync.WaitGroup
 	var version, disco *element
 	var versionErr, discoErr error

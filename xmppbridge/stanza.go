@@ -287,6 +287,14 @@ func address(jid string) (local, domain, resource string) {
 	return "", bare, resource
 }
 
+// sessionAddress is the full address of a session; false: it could not be one.
+func sessionAddress(domain, user, resource string) (string, bool) {
+	if !isDomain(domain) || user == "" || resource == "" || strings.ContainsAny(user, "@/") || len(user) > maxPart || len(resource) > maxPart {
+		return "", false
+	}
+	return user + "@" + domain + "/" + resource, true
+}
+
 // isDomain says whether an address is a bare domain: no localpart, no resource, and nothing that separates them.
 func isDomain(jid string) bool {
 	return jid != "" && len(jid) <= maxPart && !strings.ContainsAny(jid, "@/")

@@ -20,14 +20,15 @@ type Stats struct {
 	Requests, Timeouts int64 // kicks, probes, snapshots, modes sent; not answered in time
 	Malformed          int64 // protocol stanzas that could not be read
 	Strays             int64 // other stanzas, of users and servers
-	Dropped            int64 // answers to strays that were not sent
+	Owners, TurnedAway int64 // requests of owners of accounts answered; refused since they were too many
+	Dropped            int64 // answers to users and notices that were not sent
 	Skipped            int64 // stanzas that were too large, too deep or unreadable
 	Queued             int   // stanzas that wait for the server to read
 }
 
 // counters are the live Stats.
 type counters struct {
-	connects, failures, hellos, refused, asks, answers, late, events, requests, timeouts, malformed, strays, dropped, skipped, queued atomic.Int64
+	connects, failures, hellos, refused, asks, answers, late, events, requests, timeouts, malformed, strays, dropped, skipped, owners, turnedAway, queued atomic.Int64
 
 	mu      sync.Mutex
 	up      bool
@@ -66,6 +67,7 @@ func (b *Bridge) Stats() Stats {
 		Events:   s.events.Load(),
 		Requests: s.requests.Load(), Timeouts: s.timeouts.Load(),
 		Malformed: s.malformed.Load(), Strays: s.strays.Load(), Dropped: s.dropped.Load(), Skipped: s.skipped.Load(),
+		Owners: s.owners.Load(), TurnedAway: s.turnedAway.Load(),
 		Queued: int(s.queued.Load()),
 	}
 }

@@ -69,6 +69,8 @@ func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
 		{"binds_abandoned_total", "Admissions whose bind never came.", &s.Abandoned},
 		{"inquiries_total", "Clients asked what they are.", &s.Inquiries},
 		{"inquiries_left_out_total", "Clients not asked because too many were.", &s.InquiriesLeftOut},
+		{"notices_total", "Sessions told of a new login.", &s.Notices},
+		{"notices_left_out_total", "Sessions not told because too many were, or the server could not be reached.", &s.NoticesLeftOut},
 		{"kicks_total", "Sessions that a kick was asked for.", &s.Kicks},
 		{"kicks_sent_total", "Kicks sent to XMPP servers, repeats included.", &s.KicksSent},
 		{"snapshot_parts_total", "Parts of snapshots received.", &s.Parts},

@@ -163,7 +163,7 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
 			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
-			Version: version(), Logger: log,
+			Version: version(), Owner: g, Logger: log,
 		}
 		if l.TLS {
 			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration

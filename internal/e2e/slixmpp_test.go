@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -20,12 +21,7 @@ const python = "/usr/bin/python3"
 // A client that others wrote (slixmpp) sees what bindgate does to it.
 func TestSlixmpp(t *testing.T) {
 	t.Parallel()
-	if err := exec.Command(python, "-c", "import slixmpp").Run(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("python3-slixmpp is not installed (Debian: apt-get install python3-slixmpp): %v", err)
-		}
-		t.Skip("python3-slixmpp is not installed (Debian: apt-get install python3-slixmpp)")
-	}
+	needsSlixmpp(t)
 	w := newWorld(t, prosody.Config{})
 
 	first := w.slixmpp("ann@localhost/phone", "ja")
@@ -59,29 +55,50 @@ func TestSlixmpp(t *testing.T) {
 	fourth.wants("message", "body", "which device are you on?")
 }
 
+func needsSlixmpp(t *testing.T) {
+	t.Helper()
+	if err := exec.Command(python, "-c", "import slixmpp").Run(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("python3-slixmpp is not installed (Debian: apt-get install python3-slixmpp): %v", err)
+		}
+		t.Skip("python3-slixmpp is not installed (Debian: apt-get install python3-slixmpp)")
+	}
+}
+
 // slix is a running slixmpp client.
 type slix struct {
 	t     *testing.T
+	in    io.Writer
 	lines chan map[string]any
 }
 
 func (w *world) slixmpp(jid, lang string) *slix {
+	w.t.Helper()
+	return w.runSlixmpp("testdata/slixmpp_client.py", jid, lang)
+}
+
+// runSlixmpp runs a script on the server's address and with more arguments.
+func (w *world) runSlixmpp(script string, args ...string) *slix {
 	w.t.Helper()
 	t := w.t.(*testing.T)
 	host, port, err := net.SplitHostPort(w.server.C2S)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, "testdata/slixmpp_client.py", host, port, jid, lang)
+	cmd := exec.Command(python, append([]string{script, host, port}, args...)...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &slix{t: t, lines: make(chan map[string]any, 100)}
+	s := &slix{t: t, in: in, lines: make(chan map[string]any, 100)}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)

@@ -90,7 +90,7 @@ func (w *world) launch(name string) *bindgate {
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
 	bridge := xmppbridge.New(xmppbridge.Config{
 		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
-		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test",
+		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
 	}, g)
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
