@@ -90,6 +90,7 @@ func applyBind(r *store.Record, s *store.Session, e Event) {
 	if s == nil {
 		s = &store.Session{SID: e.SID, Link: e.Link, Resource: e.Resource, State: rules.Active, AskID: e.AskID, Epoch: e.Epoch, Seq: e.Seq}
 		setPeer(s, e.Peer)
+		s.Chosen = !e.Made
 		adopt(r, s, e.Age, e.Idle)
 		return
 	}

@@ -60,6 +60,7 @@ func heal(r *store.Record, v view) (adopted bool) {
 	for _, l := range unknown {
 		s := &store.Session{SID: l.SID, Link: v.Link, Resource: l.Resource, State: stateOf(l.State), Epoch: v.epoch, Seq: v.seq}
 		setPeer(s, l.Peer)
+		s.Chosen = !l.Made
 		adopt(r, s, l.Age+v.old, l.Idle+v.old)
 	}
 	return len(unknown) > 0
@@ -87,7 +88,6 @@ func confirm(r *store.Record, s *store.Session, l Listed, v view) {
 
 // adopt adds a session that lives on the server and was never admitted. It gets the next generation; nobody has judged it.
 func adopt(r *store.Record, s *store.Session, age, idle time.Duration) {
-	s.Chosen = true // nobody says otherwise
 	s.StartedAt, s.LastSeenAt = r.Now.Add(-age), r.Now.Add(-idle)
 	identify(r, s, false).remember(r, s)
 	r.Admit(s)

@@ -21,6 +21,7 @@ type Peer struct {
 	ClientID  string // SASL2 user-agent id
 	Client    string // software
 	Lang      string // BCP 47, may be empty
+	Made      bool   // the server made the resource; of asked sessions Ask.Chosen says so
 }
 
 // Listed is a live session as the server sees it.

@@ -94,6 +94,7 @@ func peer(f *fields) gate.Peer {
 		ClientID:  f.word("client_id", maxWord),
 		Client:    f.text("client", 255),
 		Lang:      f.word("lang", 64),
+		Made:      f.yes("made"),
 	}
 }
 

@@ -219,7 +219,7 @@ func TestFightingDeviceIsSlowed(t *testing.T) {
 // A displaced device that the failure policy let in while bindgate was away goes again when it is back.
 func TestDisplacedWhileAway(t *testing.T) {
 	t.Parallel()
-	for _, r := range allRivals[1:3] { // of who shares a resource, the server itself ends the other
+	for _, r := range allRivals[1:] { // of those who share a resource, the server itself ends the other
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, prosody.Config{LogLevel: "warn"})

@@ -303,6 +303,7 @@ return function (gate)
 		local r = registry.of(session);
 		local prepared = event.resource and resourceprep(event.resource, true);
 		r.chosen = prepared and prepared ~= "" and r.named ~= false;
+		r.made = not r.chosen;
 		if not prepared or prepared == "" then prepared = id.short(); end
 		event.resource = prepared;
 		r.user, r.wanted, r.tried_at = session.username, prepared, now();

@@ -200,7 +200,7 @@ return function (gate)
 			user = r.user, sid = r.sid, resource = r.resource, state = state_of(r),
 			age_seconds = int(since(r.bound_at, at)), idle_seconds = int(since(r.input, at)),
 			ip = clean(session.ip, 64), secure = flag(session.secure), transport = r.transport,
-			client_id = r.client_id, client = r.client, lang = r.lang,
+			client_id = r.client_id, client = r.client, lang = r.lang, made = flag(r.made),
 		};
 	end
 
@@ -223,10 +223,10 @@ return function (gate)
 	function registry.write(r, at)
 		local session = r.session;
 		r.head = r.head or "<session user='"..escape(r.user).."' sid='"..r.sid.."' resource='"..escape(r.resource).."'";
-		return ("%s state='%s' age_seconds='%d' idle_seconds='%d'%s%s transport='%s'%s%s%s/>"):format(
+		return ("%s state='%s' age_seconds='%d' idle_seconds='%d'%s%s transport='%s'%s%s%s%s/>"):format(
 			r.head, state_of(r), math.floor(since(r.bound_at, at)), math.floor(since(r.input, at)),
 			attribute("ip", clean(session.ip, 64)), session.secure and " secure='1'" or "", r.transport,
-			attribute("client_id", r.client_id), attribute("client", r.client), attribute("lang", r.lang));
+			attribute("client_id", r.client_id), attribute("client", r.client), attribute("lang", r.lang), r.made and " made='1'" or "");
 	end
 
 	-- Counts and sends one event. more: further attributes.
