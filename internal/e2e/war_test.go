@@ -3,7 +3,6 @@ package e2e
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/war"
@@ -12,13 +11,10 @@ import (
 // Of two clients that reconnect for ever, the one that a person logged in last stays, in fifty of fifty trials. make war has a thousand, and longer ones.
 func TestWar(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{LogLevel: "warn"})
+	w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: war.AnswerTimeout})
 	trials := war.Plan(50, func(p war.Policy) int {
 		return map[war.Policy]int{war.AtOnce: 20, war.OneSecond: 14, war.TenSeconds: 5, war.Growing: 11}[p]
 	})
-	for i := range trials {
-		trials[i].Ghost = 4 * time.Second // the machine may be busy with other tests
-	}
 	f := war.Field{Server: w.server, Store: w.store}
 	results := f.FightAll(t.Context(), trials, len(trials), nil)
 	failed, err := war.Table(t.Output(), results)
@@ -34,10 +30,10 @@ func TestWar(t *testing.T) {
 // Where the rule protects nobody the war is fought, which the trials see, and the breaker of loops ends it.
 func TestWarWithoutCooldown(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{LogLevel: "warn"})
+	w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: war.AnswerTimeout})
 	var trials []war.Trial
 	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.SameID, war.NoResource} {
-		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10, Ghost: 4 * time.Second})
+		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10})
 	}
 	f := war.Field{Server: w.server, Store: w.store}
 	for _, r := range f.FightAll(t.Context(), trials, len(trials), nil) {

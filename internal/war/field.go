@@ -20,6 +20,9 @@ type Field struct {
 	Store  *store.Store
 }
 
+// AnswerTimeout is the bindgate_timeout to set on the server. Its failure policy is not on trial: on a busy machine it would let in who has to wait.
+const AnswerTimeout = 30 * time.Second
+
 // Fight runs a trial: a person logs A in, then B, which takes over, and then both are left to themselves.
 func (f *Field) Fight(ctx context.Context, t Trial) Result {
 	r := Result{Trial: t}
