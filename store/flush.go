@@ -72,7 +72,7 @@ func (b *batch) flush(ctx context.Context) error {
 		on conflict (account, party) do update set winner = excluded.winner, device = excluded.device, resource = excluded.resource, opened_at = excluded.opened_at, until = excluded.until`)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
-		on conflict do nothing`) // tried again although it was committed
+		on conflict (account, id) do update set sids = kicks.sids || excluded.sids where kicks.id < 0`) // a kick may be tried again although it was committed; a job marks no session twice
 	w.revocations.queue(w.queue)
 	if len(w.events) > 0 {
 		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
