@@ -82,7 +82,7 @@ func (g *Gate) walkPart(ctx context.Context, fence store.Fence, p store.JobPart)
 			}
 			last := some[len(some)-1]
 			p.Cursor, p.Done = last.Key, min(before+int64(slices.Index(page.JIDs, last.JID)+1), p.Total)
-			if goesOn, err := g.store.SavePart(ctx, fence, p); err != nil || !goesOn {
+			if goesOn, err := g.store.SavePart(ctx, fence, &p); err != nil || !goesOn {
 				return err
 			}
 		}
@@ -90,7 +90,7 @@ func (g *Gate) walkPart(ctx context.Context, fence store.Fence, p store.JobPart)
 		if p.Walked {
 			p.Done = p.Total // whoever was not met has gone since they were counted
 		}
-		if goesOn, err := g.store.SavePart(ctx, fence, p); err != nil || !goesOn {
+		if goesOn, err := g.store.SavePart(ctx, fence, &p); err != nil || !goesOn {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func within(fence store.Fence, p store.JobPart, accounts []*store.Record, evicte
 	selector, _ := json.Marshal(map[string]string{"job": store.JobID(p.Job)}) // strings always encode
 	for _, a := range accounts {
 		ops = append(ops, &op{want: store.Want{Key: a.Key, JID: a.JID}, fence: fence, apply: func(r *store.Record) func() {
-			if r == nil {
+			if r == nil || braked(r) {
 				return nil
 			}
 			d := excess(r)

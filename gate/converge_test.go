@@ -370,3 +370,35 @@ func TestOverrideExpires(t *testing.T) {
 		t.Errorf("%d events, want 31", n)
 	}
 }
+
+// The brake takes back what a rule wanted and holds the job up; released, the job looks again. What an operator asks for meanwhile is not the job's.
+func TestApplyNowUnderTheBrake(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 50, 2)
+	down := launch(t, h.url, nil)
+	h.gate = down.gate
+	job := h.apply(everybody, `{"max_sessions":1}`)
+	h.until("all are marked", func() bool { j := h.job(job); return j.Pending == 50 && j.Done == 50 })
+	if _, err := h.gate.Kick(t.Context(), gate.KickRequest{Account: "u1@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if j := h.job(job); j.Pending != 49 || j.Kicked != 0 {
+		t.Errorf("one goes for a kick: %+v", j)
+	}
+	h.mode(gate.ModeObserve)
+	h.until("nobody has to go", func() bool { return h.job(job).Pending == 0 })
+	if j := h.job(job); j.State != store.JobRunning || j.Kicked != 0 || j.Done != 0 {
+		t.Errorf("under the brake: %+v", j)
+	}
+	h.mode(gate.ModeEnforce)
+	h.until("all are marked again", func() bool { j := h.job(job); return j.Pending == 49 && j.Done == 50 })
+	down.stop()
+	launch(t, h.url, h.server)
+	if j := h.finished(job); j.State != store.JobDone || j.Kicked != 49 {
+		t.Errorf("%+v", j)
+	}
+	h.until("the kicked are gone", func() bool { return h.count("select count(*) from sessions") == 49 })
+	if n := h.count("select count(*) from sessions where generation = 1"); n != 0 {
+		t.Errorf("%d of the oldest are left", n)
+	}
+}

@@ -42,6 +42,9 @@ type ending struct {
 }
 
 func (w *endWalk) run(ctx context.Context) error {
+	if mode, _, err := w.gate.store.LinkMode(ctx, w.fence.Link); err != nil || mode != ModeEnforce {
+		return err
+	}
 	e, err := w.gate.store.Endings(ctx)
 	if err != nil {
 		return err
@@ -295,7 +298,7 @@ func (w *endWalk) ends(d due, v *fresh, evicted *atomic.Int64) *op {
 			heal(r, view{Source: v.Source, epoch: v.Epoch, seq: v.Seq, sessions: listed, old: old})
 			at = at.Add(-old) // how idle it was when the server looked, and no more
 		}
-		ended := overTime(r, d.generation, at, v != nil)
+		ended := !braked(r) && overTime(r, d.generation, at, v != nil)
 		return func() {
 			if ended {
 				evicted.Add(1)

@@ -51,10 +51,12 @@ func Excess(f Facts, now time.Time) Decision {
 
 // withoutNewcomer is the decision that the ruling comes to when nobody logs in.
 func (h *hearing) withoutNewcomer(t *story) Decision {
-	d := Decision{Outcome: h.outcome, Code: h.code, Level: h.level(h.field), Shadow: !h.f.Rule.Enforce}
+	d := Decision{Outcome: h.outcome, Code: h.code, Level: h.level(h.field), Shadow: h.f.shadow()}
 	switch {
 	case h.outcome == Allow:
 		t.say("Nobody has to go.").end()
+	case h.f.Braked:
+		t.say("The link's mode is not enforce: this is recorded only; nobody goes.").end()
 	case d.Shadow:
 		t.say("The rule is not enforced (enforce is false, ").say(setBy(h.level(fieldEnforce))).say("): this is recorded only; nobody goes.").end()
 	default:
@@ -101,7 +103,7 @@ func (h *hearing) tellExcess(t *story, k, n int) {
 }
 
 func (h *hearing) tellLeaving(t *story, leaving func(int) bool) {
-	if h.f.Rule.Enforce {
+	if !h.f.shadow() {
 		t.say("Goes: ")
 	} else {
 		t.say("Would go: ")

@@ -155,36 +155,39 @@ type JobPart struct {
 	Done   int64
 	Cursor Key // the last account that was looked at
 	Walked bool
+
+	kept Key // the cursor on record
 }
 
-// NextPart returns the oldest part of a link that is not done; ErrNotFound if there is none.
+// NextPart returns the oldest part of a link that is not done; ErrNotFound if there is none, or if the link's mode holds up what rules want.
 func (s *Store) NextPart(ctx context.Context, link string) (JobPart, error) {
 	p := JobPart{Link: link}
 	var filter []byte
 	var cursor pgtype.UUID
 	err := s.pool.QueryRow(ctx, `select p.job, j.kind, j.filter, j.requested_by, p.total, p.done, p.cursor from job_parts p join jobs j on j.id = p.job
-		where p.link = $1 and not p.walked and j.state = 'running' order by p.job limit 1`, link).Scan(&p.Job, &p.Kind, &filter, &p.By, &p.Total, &p.Done, &cursor)
+		where p.link = $1 and not p.walked and j.state = 'running' and exists (select from links where name = $1 and mode = '`+Enforcing+`') order by p.job limit 1`, link).Scan(&p.Job, &p.Kind, &filter, &p.By, &p.Total, &p.Done, &cursor)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, ErrNotFound
 	}
 	if err != nil {
 		return p, fmt.Errorf("next part: %w", err)
 	}
-	p.Cursor = cursor.Bytes
+	p.Cursor, p.kept = cursor.Bytes, cursor.Bytes
 	if p.Scope, err = scopeOf(filter); err != nil {
 		return p, fmt.Errorf("next part: %w", err)
 	}
 	return p, nil
 }
 
-// SavePart keeps how far the owner of the link has come; false: the job was cancelled, or the link belongs to another process now.
-func (s *Store) SavePart(ctx context.Context, f Fence, p JobPart) (goesOn bool, err error) {
-	tag, err := s.pool.Exec(ctx, `update job_parts set done = $5, cursor = $6, walked = $7 where job = $1 and link = $2 and not walked
-			and exists (select from jobs where id = $1 and state = 'running') and exists (select from links where name = $3 and fence = $4)`,
-		p.Job, p.Link, f.Link, f.Value, p.Done, uuidOf(p.Cursor), p.Walked)
+// SavePart keeps how far the owner of the link has come; false: the job was cancelled or has to look again, or the link belongs to another process now.
+func (s *Store) SavePart(ctx context.Context, f Fence, p *JobPart) (goesOn bool, err error) {
+	tag, err := s.pool.Exec(ctx, `update job_parts set done = $5, cursor = $6, walked = $7 where job = $1 and link = $2 and not walked and cursor = $8
+			and exists (select from jobs where id = $1 and state = 'running') and exists (select from links where name = $3 and fence = $4 and mode = '`+Enforcing+`')`,
+		p.Job, p.Link, f.Link, f.Value, p.Done, uuidOf(p.Cursor), p.Walked, uuidOf(p.kept))
 	if err != nil {
 		return false, fmt.Errorf("save part: %w", err)
 	}
+	p.kept = p.Cursor
 	return tag.RowsAffected() > 0, nil
 }
 
