@@ -63,6 +63,7 @@ func (g *Gate) converger(ctx context.Context, fence store.Fence) error {
 // that a step which is done again finds nothing to do. It ends early when the job is cancelled.
 func (g *Gate) walkPart(ctx context.Context, fence store.Fence, p store.JobPart) error {
 	for !p.Walked {
+		begin := time.Now()
 		page, err := g.store.Walk(ctx, store.Crowd{RuleScope: p.Scope, Link: p.Link}, p.Cursor, walkAccounts)
 		if err != nil {
 			return err
@@ -71,6 +72,7 @@ func (g *Gate) walkPart(ctx context.Context, fence store.Fence, p store.JobPart)
 		if err != nil {
 			return err
 		}
+		pause(ctx, time.Since(begin)) // looking leaves room for logins too
 		over := slices.DeleteFunc(records, func(r *store.Record) bool { return excess(r).Outcome == rules.Allow })
 		before := p.Done
 		for some := range slices.Chunk(over, evictAccounts) {
