@@ -16,6 +16,7 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/pg"
+	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
@@ -36,7 +37,7 @@ func convergence(ctx context.Context, log *slog.Logger) (row, error) {
 		How: fmt.Sprintf("p99 of ask → answer on the wire, %d logins a second, while max_sessions goes from %d to 1 with apply=now for %d live sessions ÷ the same before",
 			loginRate, crowdEach, crowdAccounts*crowdEach),
 	}
-	c, stop, err := cluster(ctx)
+	c, stop, err := rig.Cluster(ctx, nil)
 	if err != nil {
 		return r, err
 	}
@@ -66,7 +67,7 @@ func convergence(ctx context.Context, log *slog.Logger) (row, error) {
 			log.Error("bench", "error", err)
 		}
 	}()
-	if err := linked(ctx, g); err != nil {
+	if err := rig.Linked(ctx, g); err != nil {
 		return r, err
 	}
 	logins := &loginStream{peer: server}
