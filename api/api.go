@@ -31,6 +31,7 @@ type Gate interface {
 	Protection(ctx context.Context, account string) (gate.Protection, error)
 	Release(ctx context.Context, account string) error
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
+	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 }
 
 // Config is what an API is made of. Store, Gate and Secret are required.
@@ -116,6 +117,9 @@ func routes() []route {
 		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
 		{del, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).deleteDefaultRule},
+		{post, "/v1/rules/preview", ScopeRulesRead, nil, (*api).previewRule},
+		{get, "/v1/kicks/:id", ScopeSessionsRead, nil, (*api).getJob},
+		{del, "/v1/kicks/:id", ScopeSessionsKick, nil, (*api).cancelJob},
 		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},

@@ -134,7 +134,7 @@ func explainRule(e *rules.FieldError) *failure {
 
 // notFound says the same of what is not there and of what the token does not cover.
 func notFound() *failure {
-	return fail(codeNotFound, "There is no such account, session, device or rule. An account is on record from its first login on, a session until it leaves the history.")
+	return fail(codeNotFound, "There is no such account, session, device, rule or kick. An account is on record from its first login on, a session until it leaves the history.")
 }
 
 // handleError is where every error ends: told to the caller, and logged once if it is ours.

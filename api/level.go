@@ -77,7 +77,8 @@ func (a *api) putLevelRule(c *call, of func(*call) (store.RuleScope, error)) err
 	if err != nil {
 		return err
 	}
-	if err := c.checkApply(); err != nil {
+	change, err := c.ruleChange(scope)
+	if err != nil {
 		return err
 	}
 	body, err := readBody(c.Request())
@@ -92,7 +93,7 @@ func (a *api) putLevelRule(c *call, of func(*call) (store.RuleScope, error)) err
 	if err != nil {
 		return err
 	}
-	kept, created, err := a.store.PutRule(c.ctx, scope, rule, time.Time{}, c.caller.subject, c.precondition())
+	kept, created, job, err := a.store.PutRule(c.ctx, change, rule, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -101,6 +102,7 @@ func (a *api) putLevelRule(c *call, of func(*call) (store.RuleScope, error)) err
 		status = http.StatusCreated
 	}
 	c.setETag(kept.Version)
+	c.setJob(job)
 	return c.respond(status, changedRule{kept.Rule, warnings})
 }
 
@@ -109,11 +111,14 @@ func (a *api) deleteLevelRule(c *call, of func(*call) (store.RuleScope, error)) 
 	if err != nil {
 		return err
 	}
-	if err := c.checkApply(); err != nil {
+	change, err := c.ruleChange(scope)
+	if err != nil {
 		return err
 	}
-	if err := a.store.DeleteRule(c.ctx, scope, c.caller.subject, c.precondition()); err != nil {
+	job, err := a.store.DeleteRule(c.ctx, change)
+	if err != nil {
 		return err
 	}
+	c.setJob(job)
 	return c.NoContent(http.StatusNoContent)
 }

@@ -49,12 +49,15 @@ func (a *api) deleteDefaultRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkApply(); err != nil {
+	change, err := c.ruleChange(scope)
+	if err != nil {
 		return err
 	}
-	if _, _, err := a.store.PutRule(c.ctx, scope, rules.Rule{}, time.Time{}, c.caller.subject, c.precondition()); err != nil {
+	_, _, job, err := a.store.PutRule(c.ctx, change, rules.Rule{}, time.Time{})
+	if err != nil {
 		return err
 	}
+	c.setJob(job)
 	return c.NoContent(http.StatusNoContent)
 }
 
@@ -83,7 +86,8 @@ func (a *api) putAccountRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkApply(); err != nil {
+	change, err := c.ruleChange(scope)
+	if err != nil {
 		return err
 	}
 	rule, expires, err := readAccountRule(c.Request())
@@ -94,7 +98,7 @@ func (a *api) putAccountRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	kept, created, err := a.store.PutRule(c.ctx, scope, rule, expires, c.caller.subject, c.precondition())
+	kept, created, job, err := a.store.PutRule(c.ctx, change, rule, expires)
 	if err != nil {
 		return err
 	}
@@ -103,6 +107,7 @@ func (a *api) putAccountRule(c *call) error {
 		status = http.StatusCreated
 	}
 	c.setETag(kept.Version)
+	c.setJob(job)
 	return c.respond(status, accountRule{kept.Rule, utc(kept.ExpiresAt), warnings})
 }
 
@@ -154,14 +159,24 @@ func readAccountRule(r *http.Request) (rules.Rule, time.Time, error) {
 	return rule, expires.Truncate(time.Microsecond), err
 }
 
-func (c *call) checkApply() error {
+// ruleChange is the change that the request asks for: who, on what condition, and from when on it holds.
+func (c *call) ruleChange(scope store.RuleScope) (store.RuleChange, error) {
+	change := store.RuleChange{RuleScope: scope, By: c.caller.subject, Check: c.precondition()}
 	switch v := url.Values(c.query).Get("apply"); v {
 	case "", "next_login":
-		return nil
+		return change, nil
 	case "now":
-		return failField(codeInvalidField, "apply", "A changed rule holds from each account's next login on; applying it to live sessions now is not available. Use next_login.")
+		change.ApplyNow = true
+		return change, nil
 	default:
-		return failField(codeInvalidField, "apply", "This must be next_login.")
+		return change, failField(codeInvalidField, "apply", "This must be now or next_login.")
+	}
+}
+
+// setJob names the job that was accepted with a change; 0 is none.
+func (c *call) setJob(job int64) {
+	if job != 0 {
+		c.Response().Header().Set("Location", "/v1/kicks/"+store.JobID(job))
 	}
 }
 

@@ -9,8 +9,8 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
-// told of, sweeper, sequencer and keeper, for which Run waits;
-// renewer, kicker, revoker, steerer and reconciler of each link that is owned, for which Own waits.
+// told of, sweeper, sequencer, tender of jobs and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
+// which Own waits.
 package gate
 
 import (
@@ -51,6 +51,9 @@ type Gate struct {
 	queue *queue
 	alone chan struct{} // bounds the transactions for busy accounts
 	bg    background
+
+	previews chan struct{} // bounds how many are computed at once
+
 	id    store.Key // of this process
 	stats Stats
 
@@ -95,7 +98,7 @@ func New(st *store.Store, cfg Config) *Gate {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 3 * time.Second
 	}
-	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}}
+	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}, previews: make(chan struct{}, 2)}
 	g.asks.open = map[askKey]*asking{}
 	g.owners = make(chan struct{}, ownersAtOnce)
 	_, _ = rand.Read(g.id[:]) // never fails
@@ -119,6 +122,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return g.every(ctx, time.Second, "sweeping", g.sweep) })
 	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
+	group.Go(func() error { return g.every(ctx, 500*time.Millisecond, "tending jobs", g.tendJobs) })
 	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
 	for _, o := range g.queue.close() {

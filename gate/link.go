@@ -88,6 +88,8 @@ func (g *Gate) hold(ctx context.Context, l *link, fence store.Fence, run func(ct
 	group.Go(func() error { return g.reconciler(held, l) })
 	group.Go(func() error { return g.steerer(held, l, fence) })
 	group.Go(func() error { return g.revoker(held, l) })
+	group.Go(func() error { return g.converger(held, fence) })
+	group.Go(func() error { return g.ender(held, fence) })
 	group.Go(func() error {
 		if err := run(held); err != nil {
 			return err

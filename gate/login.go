@@ -176,20 +176,25 @@ func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule 
 		if o == s || o.Eviction != nil || s.Generation != 0 && o.Generation > s.Generation {
 			continue
 		}
-		v := verdicts[probedOf(o)]
-		if v == rules.Unprobed && final {
-			v = rules.Alive
-		}
-		x := rules.Session{
-			Generation: o.Generation, Party: partyOf(o), Resource: o.Resource, Device: o.Device, Registered: registered(r, o.Device), Identity: o.Identity, Platform: o.Platform,
-			IP: o.IP, Client: o.Client, State: o.State, StartedAt: o.StartedAt, LastSeenAt: o.LastSeenAt, PausedAt: o.PausedAt, Verdict: v,
-		}
-		if len(rule.Exempt) > 0 {
-			x.DeviceID = deviceID(r, o.Device)
+		x := factOf(r, o, &rule)
+		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && final {
+			x.Verdict = rules.Alive
 		}
 		f.Sessions = append(f.Sessions, x)
 	}
 	return rules.Decide(f, r.Now)
+}
+
+// factOf is what a decision rests on of a live session.
+func factOf(r *store.Record, s *store.Session, rule *rules.Effective) rules.Session {
+	x := rules.Session{
+		Generation: s.Generation, Party: partyOf(s), Resource: s.Resource, Device: s.Device, Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform,
+		IP: s.IP, Client: s.Client, State: s.State, StartedAt: s.StartedAt, LastSeenAt: s.LastSeenAt, PausedAt: s.PausedAt,
+	}
+	if len(rule.Exempt) > 0 {
+		x.DeviceID = deviceID(r, s.Device)
+	}
+	return x
 }
 
 // admit notes what follows from an admission: its device, its grant, those who go for it and what that leaves behind. The session has its generation.

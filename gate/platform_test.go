@@ -75,7 +75,7 @@ func TestLevels(t *testing.T) {
 		{Level: rules.LevelDomain, Subject: theDomain}: {MaxSessions: rules.Of(ptr(2))},
 		{Level: rules.LevelGroup, Subject: "staff"}:    {MaxSessions: rules.Of(ptr(3)), Condition: rules.Of(ptr("account.group == 'staff'"))},
 	} {
-		if _, _, err := b.store.PutRule(t.Context(), scope, fields, time.Time{}, "", func(*store.KeptRule) error { return nil }); err != nil {
+		if _, _, _, err := b.store.PutRule(t.Context(), store.RuleChange{RuleScope: scope, Check: func(*store.KeptRule) error { return nil }}, fields, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

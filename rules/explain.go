@@ -155,6 +155,10 @@ func (h *hearing) tellExempt(t *story) {
 	if h.exempt {
 		t.say("No limit counts the newcomer: it is exempt (exempt, ").say(setBy(h.level(fieldExempt))).say(").").end()
 	}
+	h.tellExemptSessions(t)
+}
+
+func (h *hearing) tellExemptSessions(t *story) {
 	exempt := func(i int) bool { return h.marks[i].exempt }
 	if !h.any(exempt) {
 		return

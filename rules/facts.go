@@ -135,7 +135,7 @@ const (
 type Decision struct {
 	Outcome Outcome
 	Code    Code
-	Evict   []int64 // generations of those who go, ascending; empty under Shadow and for a denial
+	Evict   []int64 // generations of those who go, ascending; empty under Shadow and for a denial by Decide
 	Probe   []int64 // for Need: generations, ascending
 	// Displaced are those of Evict whose clients may live: they will want to come back. Replaced are those of the newcomer's own device.
 	Displaced, Replaced []int64

@@ -77,20 +77,29 @@ func (h *hearing) judgeLimits() ruling {
 func (h *hearing) limitsEvict() {
 	order := h.order
 	if h.f.Rule.OnExcess == EvictIdle {
-		s := h.f.Sessions
-		order = slices.Clone(order)
-		slices.SortStableFunc(order, func(a, b int) int { return s[a].LastSeenAt.Compare(s[b].LastSeenAt) })
+		order = h.idlest()
 	}
 	for k := range h.limits {
-		n := h.count(k) - h.limits[k].most
-		for _, i := range order {
-			if n <= 0 {
-				break
-			}
-			if h.standing(i) && h.on(i, k) {
-				h.marks[i].goes, h.marks[i].limit = byLimit, k
-				n--
-			}
+		h.letGo(order, h.count(k)-h.limits[k].most, k)
+	}
+}
+
+// idlest are the sessions, the longest idle first and among those the oldest.
+func (h *hearing) idlest() []int {
+	s, order := h.f.Sessions, slices.Clone(h.order)
+	slices.SortStableFunc(order, func(a, b int) int { return s[a].LastSeenAt.Compare(s[b].LastSeenAt) })
+	return order
+}
+
+// letGo makes the first n sessions in order go that stand and that a limit concerns.
+func (h *hearing) letGo(order []int, n, k int) {
+	for _, i := range order {
+		if n <= 0 {
+			return
+		}
+		if h.standing(i) && h.on(i, k) {
+			h.marks[i].goes, h.marks[i].limit = byLimit, k
+			n--
 		}
 	}
 }

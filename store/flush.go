@@ -70,9 +70,10 @@ func (b *batch) flush(ctx context.Context) error {
 	w.opened.queue(w.queue, `insert into loops (account, party, winner, device, resource, opened_at, until)
 		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
 		on conflict (account, party) do update set winner = excluded.winner, device = excluded.device, resource = excluded.resource, opened_at = excluded.opened_at, until = excluded.until`)
+	w.disowned.queue(w.queue, disownSessions)
 	w.kicks.queue(w.queue, `insert into kicks (account, id, requested_at, requested_by, selector, reason, sids)
 		select a, i, t, b, s::jsonb, r, string_to_array(x, E'\n') from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]) u(a, i, t, b, s, r, x)
-		on conflict do nothing`) // tried again although it was committed
+		on conflict (account, id) do update set sids = kicks.sids || excluded.sids where kicks.id < 0`) // a kick may be tried again although it was committed; a job marks no session twice
 	w.revocations.queue(w.queue)
 	if len(w.events) > 0 {
 		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
@@ -147,7 +148,8 @@ func optionalTime(t time.Time) pgtype.Timestamptz {
 
 type writer struct {
 	queue                            *pgx.Batch
-	accounts, kicks, opened, closed  columns
+	accounts, kicks, disowned        columns
+	opened, closed                   columns
 	ended, added, changed, evictions columns
 	decisions, repeats               columns
 	devices, managed, forgotten      columns
@@ -219,6 +221,9 @@ func (w *writer) collect(r *Record) {
 		if d.dirty || d.managed {
 			columns.push(r.Key, d.ID, string(d.Identity), d.UserAgentID, d.Resource, d.Name, d.Platform, d.Client, d.Registered, d.Blocked, d.Cloned, d.FirstSeenAt, d.LastSeenAt)
 		}
+	}
+	for _, d := range r.disowned {
+		w.disowned.push(r.Key, d.kick, d.sid)
 	}
 	for _, k := range r.kicks {
 		w.kicks.push(r.Key, k.ID, r.Now, k.RequestedBy, string(k.Selector), k.Reason, strings.Join(k.SIDs, "\n"))

@@ -82,8 +82,25 @@ func ParseDeviceID(id string) (account Key, device int64, err error) {
 	return parseID(prefixDevice, id)
 }
 
-// KickID returns a kick's public id.
-func KickID(account Key, kick int64) string { return formatID(prefixKick, account, kick) }
+// KickID returns a kick's public id; of a negative number, that of the job it belongs to.
+func KickID(account Key, kick int64) string {
+	if kick < 0 {
+		return JobID(-kick)
+	}
+	return formatID(prefixKick, account, kick)
+}
+
+// JobID returns a job's public id: that of a kick of no account.
+func JobID(job int64) string { return formatID(prefixKick, Key{}, job) }
+
+// ParseJobID is the inverse of JobID.
+func ParseJobID(id string) (int64, error) {
+	account, n, err := parseID(prefixKick, id)
+	if err != nil || account != (Key{}) || n <= 0 {
+		return 0, ErrBadID
+	}
+	return n, nil
+}
 
 // GrantID returns a grant's public id. It is not its token.
 func GrantID(account Key, grant int64) string { return formatID(prefixGrant, account, grant) }

@@ -19,7 +19,7 @@ func (e *Eviction) ByOperator() bool { return e.Kick != 0 && (e.Code == "kick" |
 
 // SetLinkMode keeps the mode that a link's modules have to be in, and returns the number of this change. ErrNotFound if there is no such link.
 func (s *Store) SetLinkMode(ctx context.Context, name, mode string) (change int64, err error) {
-	err = s.pool.QueryRow(ctx, "update links set mode = $2, mode_change = mode_change + 1 where name = $1 returning mode_change", name, mode).Scan(&change)
+	err = s.pool.QueryRow(ctx, "with rewound as ("+rewindParts+") update links set mode = $2, mode_change = mode_change + 1 where name = $1 returning mode_change", name, mode).Scan(&change)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, ErrNotFound

@@ -142,6 +142,7 @@ type Record struct {
 
 	revocations []Revocation
 	settled     []settled
+	disowned    []disowned
 }
 
 type ended struct {
@@ -219,6 +220,7 @@ func (r *Record) End(s *Session, reason string) {
 
 // Evict notes that a session has to go.
 func (r *Record) Evict(s *Session, e Eviction) {
+	r.disown(s)
 	e.RequestedAt = r.Now
 	e.dirty = true
 	s.Eviction = &e
@@ -230,6 +232,7 @@ func (r *Record) EvictionChanged(s *Session) { s.Eviction.dirty = true }
 
 // Withdraw takes an eviction back: the session stands again.
 func (r *Record) Withdraw(s *Session) {
+	r.disown(s)
 	s.Eviction = nil
 	s.withdrawn = true
 	r.Touch()

@@ -27,6 +27,14 @@ type KeptRule struct {
 	ExpiresAt time.Time // zero: never
 }
 
+// RuleChange says which rule changes, by whom and how.
+type RuleChange struct {
+	RuleScope
+	By       string
+	ApplyNow bool // accept, with the change, a job that brings the accounts with live sessions within it; else it holds from the next login on
+	Check    RuleCheck
+}
+
 // RuleCheck is asked, under the lock that orders changes of the rule, whether the change may be made; current is nil if there is none.
 // Its error ends the change.
 type RuleCheck func(current *KeptRule) error
@@ -53,14 +61,14 @@ func (s *Store) AccountRules(ctx context.Context, bareJID string) ([]rules.Level
 }
 
 // PutRule replaces a rule whole, with the event rule.changed in the same transaction. An account that is not on record yet is put there.
-// created reports that there was none.
-func (s *Store) PutRule(ctx context.Context, scope RuleScope, rule rules.Rule, expires time.Time, by string, check RuleCheck) (kept KeptRule, created bool, err error) {
+// created reports that there was none; job is the one that was accepted, 0 if none was.
+func (s *Store) PutRule(ctx context.Context, c RuleChange, rule rules.Rule, expires time.Time) (kept KeptRule, created bool, job int64, err error) {
 	fields, err := json.Marshal(rule)
 	if err != nil {
-		return kept, false, fmt.Errorf("put rule: %w", err)
+		return kept, false, 0, fmt.Errorf("put rule: %w", err)
 	}
 	kept = KeptRule{Rule: rule, ExpiresAt: expires}
-	err = s.changeRule(ctx, scope, by, check, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+	job, err = s.changeRule(ctx, c, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
 		created = current == nil
 		var at *time.Time
 		data := map[string]any{"rule": json.RawMessage(fields)}
@@ -72,58 +80,72 @@ func (s *Store) PutRule(ctx context.Context, scope RuleScope, rule rules.Rule, e
 				values ($1, $2, $3, nextval('rule_version'), $4, clock_timestamp(), $5)
 			on conflict (scope, subject) do update set fields = excluded.fields, version = excluded.version, expires_at = excluded.expires_at,
 				updated_at = excluded.updated_at, updated_by = excluded.updated_by
-			returning version`, scope.Level, scope.Subject, string(fields), at, by).Scan(&kept.Version)
+			returning version`, c.Level, c.Subject, string(fields), at, c.By).Scan(&kept.Version)
 		data["version"] = kept.Version
 		return data, err
 	})
 	if err != nil {
-		return kept, false, fmt.Errorf("put rule: %w", err)
+		return kept, false, 0, fmt.Errorf("put rule: %w", err)
 	}
-	return kept, created, nil
+	return kept, created, job, nil
 }
 
 // DeleteRule unsets a rule other than the default, with the event rule.changed in the same transaction; ErrNotFound if it is unset or has expired.
-func (s *Store) DeleteRule(ctx context.Context, scope RuleScope, by string, check RuleCheck) error {
-	err := s.changeRule(ctx, scope, by, check, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+// job is the one that was accepted, 0 if none was.
+func (s *Store) DeleteRule(ctx context.Context, c RuleChange) (job int64, err error) {
+	job, err = s.changeRule(ctx, c, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
 		if current == nil {
 			return nil, ErrNotFound
 		}
-		_, err := tx.Exec(ctx, `delete from rules where scope = $1 and subject = $2`, scope.Level, scope.Subject)
+		_, err := tx.Exec(ctx, `delete from rules where scope = $1 and subject = $2`, c.Level, c.Subject)
 		return map[string]any{"rule": nil, "version": nil}, err
 	})
 	if err != nil {
-		return fmt.Errorf("delete rule: %w", err)
+		return 0, fmt.Errorf("delete rule: %w", err)
 	}
-	return nil
+	return job, nil
 }
 
-func (s *Store) changeRule(ctx context.Context, scope RuleScope, by string, check RuleCheck, change func(pgx.Tx, *KeptRule) (map[string]any, error)) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+func (s *Store) changeRule(ctx context.Context, c RuleChange, change func(pgx.Tx, *KeptRule) (map[string]any, error)) (job int64, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// The lock comes first and alone, so that what is read after it is not from before it.
-		if err := lockRule(ctx, tx, scope); err != nil {
+		if err := lockRule(ctx, tx, c.RuleScope); err != nil {
 			return err
 		}
 		var current *KeptRule
-		switch r, err := findRule(ctx, tx, scope); {
+		switch r, err := findRule(ctx, tx, c.RuleScope); {
 		case err == nil:
 			current = &r
 		case !errors.Is(err, ErrNotFound):
 			return err
 		}
-		if err := check(current); err != nil {
+		if err := c.Check(current); err != nil {
 			return err
 		}
 		data, err := change(tx, current)
 		if err != nil {
 			return err
 		}
-		if scope.Level == rules.LevelAccount {
-			if _, err := tx.Exec(ctx, `update accounts set revision = revision + 1 where key = $1`, uuidOf(KeyOf(scope.Subject))); err != nil {
-				return err
-			}
-		}
-		return tellRuleChanged(ctx, tx, scope, by, data)
+		job, err = ruleChanged(ctx, tx, c, data)
+		return err
 	})
+	return job, err
+}
+
+// ruleChanged writes what every change of a rule has beside it.
+func ruleChanged(ctx context.Context, tx pgx.Tx, c RuleChange, data map[string]any) (job int64, err error) {
+	if c.Level == rules.LevelAccount {
+		if _, err := tx.Exec(ctx, `update accounts set revision = revision + 1 where key = $1`, uuidOf(KeyOf(c.Subject))); err != nil {
+			return 0, err
+		}
+	}
+	if c.ApplyNow {
+		if job, err = acceptJob(ctx, tx, JobApplyRule, c.RuleScope, c.By); err != nil {
+			return 0, err
+		}
+		data["kick_id"] = JobID(job)
+	}
+	return job, tellRuleChanged(ctx, tx, c.RuleScope, c.By, data)
 }
 
 func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {

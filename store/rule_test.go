@@ -12,6 +12,10 @@ import (
 
 func anyVersion(*store.KeptRule) error { return nil }
 
+func change(scope store.RuleScope, check store.RuleCheck) store.RuleChange {
+	return store.RuleChange{RuleScope: scope, By: "me", Check: check}
+}
+
 func TestPutRuleWritesRuleRevisionAndEventTogether(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
@@ -28,28 +32,28 @@ func TestPutRuleWritesRuleRevisionAndEventTogether(t *testing.T) {
 		return n
 	}
 	refuse := errors.New("not this version")
-	if _, _, err := st.PutRule(t.Context(), scope, rule, time.Time{}, "me", func(*store.KeptRule) error { return refuse }); !errors.Is(err, refuse) {
+	if _, _, _, err := st.PutRule(t.Context(), change(scope, func(*store.KeptRule) error { return refuse }), rule, time.Time{}); !errors.Is(err, refuse) {
 		t.Errorf("a refused change: %v", err)
 	}
 	if count(`select count(*) from accounts`) != 0 || count(`select count(*) from event_queue`) != 0 || count(`select count(*) from rules`) != 1 {
 		t.Error("a refused change wrote something")
 	}
-	kept, created, err := st.PutRule(t.Context(), scope, rule, time.Time{}, "me", anyVersion)
-	if err != nil || !created {
-		t.Fatalf("created %v, %v", created, err)
+	kept, created, job, err := st.PutRule(t.Context(), change(scope, anyVersion), rule, time.Time{})
+	if err != nil || !created || job != 0 {
+		t.Fatalf("created %v, job %d, %v", created, job, err)
 	}
 	if count(`select revision from accounts where jid = 'ada@example.org' and domain = 'example.org'`) != 1 || count(`select count(*) from event_queue`) != 1 {
 		t.Error("the revision or the event is missing")
 	}
 	var seen *store.KeptRule
-	again, created, err := st.PutRule(t.Context(), scope, rule, time.Time{}, "me", func(k *store.KeptRule) error { seen = k; return nil })
+	again, created, _, err := st.PutRule(t.Context(), change(scope, func(k *store.KeptRule) error { seen = k; return nil }), rule, time.Time{})
 	if err != nil || created || seen == nil || seen.Version != kept.Version || again.Version <= kept.Version {
 		t.Errorf("again: created %v, saw %+v, version %d after %d, %v", created, seen, again.Version, kept.Version, err)
 	}
-	if err := st.DeleteRule(t.Context(), scope, "me", anyVersion); err != nil {
+	if _, err := st.DeleteRule(t.Context(), change(scope, anyVersion)); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.DeleteRule(t.Context(), scope, "me", anyVersion); !errors.Is(err, store.ErrNotFound) {
+	if _, err := st.DeleteRule(t.Context(), change(scope, anyVersion)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a second DELETE: %v", err)
 	}
 	if n := count(`select revision from accounts`); n != 3 {
@@ -61,7 +65,7 @@ func TestAccountRulesLeavesOutWhatHasExpired(t *testing.T) {
 	t.Parallel()
 	st := store.FromPool(pgtest.New(t))
 	scope := store.RuleScope{Level: rules.LevelAccount, Subject: "ada@example.org"}
-	if _, _, err := st.PutRule(t.Context(), scope, rules.Rule{Enforce: rules.Of(false)}, time.Now().Add(-time.Second), "me", anyVersion); err != nil {
+	if _, _, _, err := st.PutRule(t.Context(), change(scope, anyVersion), rules.Rule{Enforce: rules.Of(false)}, time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	levels, own, err := st.AccountRules(t.Context(), "ada@example.org")
@@ -71,12 +75,12 @@ func TestAccountRulesLeavesOutWhatHasExpired(t *testing.T) {
 	if _, err := st.FindRule(t.Context(), scope); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("FindRule: %v", err)
 	}
-	if _, created, err := st.PutRule(t.Context(), scope, rules.Rule{}, time.Time{}, "me", func(k *store.KeptRule) error {
+	if _, created, _, err := st.PutRule(t.Context(), change(scope, func(k *store.KeptRule) error {
 		if k != nil {
 			t.Errorf("an expired rule is current: %+v", k)
 		}
 		return nil
-	}); err != nil || !created {
+	}), rules.Rule{}, time.Time{}); err != nil || !created {
 		t.Errorf("created %v, %v", created, err)
 	}
 }

@@ -36,6 +36,7 @@ var rows = []struct {
 	{"snapshot", snapshot},
 	{"memory", memory},
 	{"condition", condition},
+	{"convergence", convergence},
 }
 
 func main() {

@@ -170,8 +170,8 @@ func (w *world) restAs(scopes ...string) *rest {
 
 func (r *rest) in(t testing.TB) *rest { return &rest{t, r.url, r.token} }
 
-// do sends a request, wants one of the statuses and reads the answer into into.
-func (r *rest) do(method, path, body string, into any, statuses ...int) {
+// do sends a request, wants one of the statuses, reads the answer into into and returns its headers.
+func (r *rest) do(method, path, body string, into any, statuses ...int) http.Header {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -200,6 +200,7 @@ func (r *rest) do(method, path, body string, into any, statuses ...int) {
 			r.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 		}
 	}
+	return resp.Header
 }
 
 // What the tests read of the API's answers.

@@ -71,14 +71,14 @@ func Bindgate(ctx context.Context, log *slog.Logger, c *pg.Cluster, server *pros
 		}
 		return err
 	}
-	if err := linked(ctx, g); err != nil {
+	if err := Linked(ctx, g); err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
 	return g, stop, nil
 }
 
-// linked waits until the module has said hello and was compared with the record.
-func linked(ctx context.Context, g *gate.Gate) error {
+// Linked waits until the module has said hello and was compared with the record.
+func Linked(ctx context.Context, g *gate.Gate) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		links, err := g.Links(ctx)
