@@ -41,9 +41,10 @@ func (j *judging) apply(r *store.Record) func() {
 		r.Changed(s)
 		return j.next
 	}
-	u := recognize(r, s)
-	rule := rules.Merge(r.Levels...)
-	c := j.gate.claimOf(r, s, "", &rule)
+	u, rule, c := recognize(r, s), rules.Merge(r.Levels...), claim{}
+	if s.AskID == "" { // it was never admitted; else it is judged again, and what let it in is used up
+		c = j.gate.claimOf(r, s, "", &rule)
+	}
 	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)

@@ -87,16 +87,18 @@ func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Devi
 	return nil, false
 }
 
-// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource.
+// recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource. One that was admitted
+// already, and is judged again, is known by that.
 func recognize(r *store.Record, s *store.Session) guest {
+	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation })
 	d := r.Device(s.Device)
 	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
 		d = owner
 	}
 	if d == nil {
-		return guest{}
+		return guest{known: let}
 	}
-	return guest{name: become(r, s, d), known: admittedBefore(d, s), device: d}
+	return guest{name: become(r, s, d), known: let || admittedBefore(d, s), device: d}
 }
 
 // ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.

@@ -152,3 +152,30 @@ func TestRequireGrant(t *testing.T) {
 	api.do("POST", "/v1/accounts/"+w.jid("rita")+"/devices", `{"resource":"tv","name":"TV"}`, nil, 201)
 	w.stays(w.login("rita", "tv"))
 }
+
+// A new device that was let in stays in when its client has told what it is and the account is decided again.
+func TestGrantedAndDecidedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	api := w.rest()
+	w.rule(`{"require_grant": true}`)
+	c := w.dial("sue", xmppclient.Options{Software: "Acme", OS: "Android 14"})
+	if e := w.with(c, "x9", api.grant(w.jid("sue"), `{}`).Token); e != nil {
+		t.Fatalf("with a grant: %s", e.Raw)
+	}
+	spare := api.grant(w.jid("sue"), `{"resource":"x9"}`)
+	w.until("decided again", func() string {
+		if got := w.decided("sue"); len(got) < 2 {
+			return strings.Join(got, "\n")
+		}
+		return ""
+	})
+	w.wantDecided("sue", "x9 allow/ok 1 []", "x9 allow/ok 1 []")
+	w.stays(c)
+	w.recorded("sue", "x9=active")
+	c.Close()
+	w.recorded("sue", "")
+	if e := w.with(w.dial("sue", xmppclient.Options{}), "x9", spare.Token); e != nil {
+		t.Errorf("the grant that was not needed was used up: %s", e.Raw)
+	}
+}
