@@ -23,6 +23,10 @@ func TestForget(t *testing.T) {
 			select gen_random_uuid(), n, case when n % 2 = 0 then 'probable' else 'certain' end, 'r', n % 4 = 0, now(), now() - n * interval '1 day' from generate_series(1, 10) n`,
 		`insert into sessions (account, sid, generation, link, resource, state, device, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, started_at, last_seen_at)
 			select account, 's', 1, '', '', 'active', id, 'probable', '', '', true, '', '', '', '', '', now(), now() from devices where id = 10`,
+		`insert into jobs (kind, filter, state, requested_at, requested_by, finished_at)
+			select 'apply_rule', '{}', case when n = 9 then 'running' else 'done' end, now(), '', case when n < 9 then now() - n * interval '1 hour' end from generate_series(0, 9) n`,
+		`insert into job_parts (job, link, total) select id, 'main', 1 from jobs`,
+		`insert into kicks select gen_random_uuid(), n, now(), '', '{}', '', '{}' from (select -id from jobs union all select 7) k(n)`,
 	} {
 		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -34,6 +38,9 @@ func TestForget(t *testing.T) {
 	for sql, want := range map[string]int{
 		`select count(*) from event_positions`: 100,
 		`select count(*) from decisions`:       1,
+		`select count(*) from jobs`:            3, // of now, of an hour ago, and the one that runs
+		`select count(*) from job_parts`:       3,
+		`select count(*) from kicks`:           4,
 		`select count(*) from devices`:         9, // 6 goes, 8 is registered, 10 is logged in
 	} {
 		var got int
