@@ -51,13 +51,13 @@ func (f *Field) FightAll(ctx context.Context, trials []Trial, sideBySide int, ov
 
 // tally is a row of the table.
 type tally struct {
-	kind                         Kind
-	policy                       Policy
-	cooldown                     time.Duration
-	trials, held, answered, rows int
-	fewest, minuteRows           int
-	pace                         float64
-	slowest                      time.Duration
+	kind                                Kind
+	policy                              Policy
+	cooldown                            time.Duration
+	trials, held, answered, rows, voids int
+	fewest, minuteRows                  int
+	pace                                float64
+	slowest                             time.Duration
 }
 
 // Table prints how trials went, by kind, policy and cooldown, and returns how many did not go as they should.
@@ -81,7 +81,7 @@ func Table(w io.Writer, results []Result) (failed int, err error) {
 		sum.add(r)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "kind\ttries again\tcooldown\ttrials\theld\tattempts\tfewest\tpace\tslowest\trows\ta minute")
+	fmt.Fprintln(tw, "kind\ttries again\tcooldown\ttrials\tvoid\theld\tattempts\tfewest\tpace\tslowest\trows\ta minute")
 	for _, t := range order {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", t.kind, t.policy, t.cooldown, t)
 	}
@@ -98,6 +98,7 @@ func (t *tally) add(r *Result) {
 		t.held++
 	}
 	t.answered += r.Answered
+	t.voids += r.Voids
 	t.rows += r.Rows
 	t.minuteRows = max(t.minuteRows, r.MinuteRows)
 	t.pace = max(t.pace, r.Pace)
@@ -105,11 +106,12 @@ func (t *tally) add(r *Result) {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d\t%d\t%d\t%d\t%.2f\t%.1f s\t%d\t%d", t.trials, t.held, t.answered, t.fewest, t.pace, t.slowest.Seconds(), t.rows, t.minuteRows)
+	return fmt.Sprintf("%d\t%d\t%d\t%d\t%d\t%.2f\t%.1f s\t%d\t%d", t.trials, t.voids, t.held, t.answered, t.fewest, t.pace, t.slowest.Seconds(), t.rows, t.minuteRows)
 }
 
 // Legend says what the columns of Table are.
-const Legend = `held: the one that a person logged in last stayed, undisturbed. attempts: of the other one, answered; fewest: in one trial.
+const Legend = `void: fought again, because the machine kept the loser waiting for longer than the cooldown.
+held: the one that a person logged in last stayed, undisturbed. attempts: of the other one, answered; fewest: in one trial.
 pace: the busiest device's attempts after 10 s, as a part of one in 4 s. slowest: answer, denials are held for up to 4 s.
 rows: denials on record; a minute: most of one account within a minute.`
 

@@ -24,7 +24,19 @@ type Field struct {
 const AnswerTimeout = 30 * time.Second
 
 // Fight runs a trial: a person logs A in, then B, which takes over, and then both are left to themselves.
+//
+// A trial that is void is fought again, twice at most.
 func (f *Field) Fight(ctx context.Context, t Trial) Result {
+	for {
+		r := f.once(ctx, t)
+		if r.Voids = t.again; !r.Void || t.again == 2 || ctx.Err() != nil {
+			return r
+		}
+		t.again++
+	}
+}
+
+func (f *Field) once(ctx context.Context, t Trial) Result {
 	r := Result{Trial: t}
 	ctx, cancel := context.WithTimeout(ctx, t.limit())
 	defer cancel()
@@ -76,7 +88,7 @@ func (f *Field) fight(ctx context.Context, t *Trial, d *diary, r *Result) error 
 	}
 	d.close()
 	r.judge(d, takeover)
-	return f.judgeRecord(context.WithoutCancel(ctx), t, last.Resource(), r)
+	return f.judgeRecord(context.WithoutCancel(ctx), t, d, last.Resource(), r)
 }
 
 // fighters are the two clients of a trial.
@@ -157,7 +169,7 @@ func (f *Field) settled(ctx context.Context, t *Trial, resource string) error {
 }
 
 // judgeRecord looks at what is left on record: B alone, and few rows.
-func (f *Field) judgeRecord(ctx context.Context, t *Trial, resource string, r *Result) error {
+func (f *Field) judgeRecord(ctx context.Context, t *Trial, d *diary, resource string, r *Result) error {
 	got, err := f.live(ctx, t)
 	if err != nil {
 		return err
@@ -165,15 +177,29 @@ func (f *Field) judgeRecord(ctx context.Context, t *Trial, resource string, r *R
 	if want := resource + "=active"; got != want {
 		r.fail("on record at the end: %s, want %s", got, want)
 	}
-	_, key := f.account(t)
-	rows, err := f.Store.Pool().Query(ctx, "select at from decisions where account = $1 and outcome = 'deny' order by at", key)
+	denials, err := f.decided(ctx, t, "deny")
 	if err != nil {
-		return fmt.Errorf("read the decisions: %w", err)
-	}
-	denials, err := collect[time.Time](rows)
-	if err != nil {
-		return fmt.Errorf("read the decisions: %w", err)
+		return err
 	}
 	r.judgeRows(denials)
+	admissions, err := f.decided(ctx, t, "allow")
+	if err != nil {
+		return err
+	}
+	r.Void = !r.Held() && t.Cooldown > 0 && len(admissions) > 2 && d.silent(admissions[2], t.Cooldown)
 	return nil
+}
+
+// decided is when the account's decisions of an outcome were made, in order.
+func (f *Field) decided(ctx context.Context, t *Trial, outcome string) ([]time.Time, error) {
+	_, key := f.account(t)
+	rows, err := f.Store.Pool().Query(ctx, "select at from decisions where account = $1 and outcome = $2 order by at", key, outcome)
+	if err != nil {
+		return nil, fmt.Errorf("read the decisions: %w", err)
+	}
+	all, err := collect[time.Time](rows)
+	if err != nil {
+		return nil, fmt.Errorf("read the decisions: %w", err)
+	}
+	return all, nil
 }

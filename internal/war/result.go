@@ -22,6 +22,10 @@ type Result struct {
 	Pace float64
 	// Rows are decisions that denied, MinuteRows the most of them within a minute.
 	Rows, MinuteRows int
+	// Void says that the machine was so slow that the loser was silent for as long as it has to be, which its policy did not ask for.
+	Void bool
+	// Voids is how often the trial was void and fought again.
+	Voids int
 	// Diary tells all that happened, line by line.
 	Diary string
 }
@@ -86,6 +90,33 @@ func (r *Result) judge(d *diary, takeover time.Time) {
 			r.fail("%s had %d attempts in %.1f s after the first ten", who, n, now.Sub(begin).Seconds())
 		}
 	}
+}
+
+// silent reports whether the loser was silent for long enough before it was admitted for the first time after the takeover: for the cooldown, and for ten times
+// its longest gap as the client knows it, which is shorter than the gate knows it by the time on the way.
+func (d *diary) silent(admitted time.Time, cooldown time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var last time.Time // that it heard of being out
+	for _, e := range d.endings {
+		if e.who == "A" {
+			last = e.at
+			break
+		}
+	}
+	if last.IsZero() {
+		return false
+	}
+	longest := time.Duration(0)
+	for _, a := range d.attempts {
+		heard := a.sent.Add(a.took)
+		if a.who != "A" || !heard.Before(admitted) {
+			break
+		}
+		longest = max(longest, a.sent.Sub(last))
+		last = heard
+	}
+	return admitted.Sub(last) >= max(cooldown, 10*longest)
 }
 
 // judgeRows looks at when denials were written down.

@@ -76,9 +76,16 @@ type Trial struct {
 	Transport  xmppclient.Transport
 	SM         bool
 	SameStream bool
+
+	again int // how often it was void before
 }
 
-func (t *Trial) user() string { return fmt.Sprintf("war%d", t.Number) }
+func (t *Trial) user() string {
+	if t.again > 0 {
+		return fmt.Sprintf("war%d-%d", t.Number, t.again)
+	}
+	return fmt.Sprintf("war%d", t.Number)
+}
 
 // rule is the account's. A client on a machine that is busy with thousands of others may take longer to answer than a phone.
 func (t *Trial) rule() string {
