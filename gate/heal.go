@@ -156,12 +156,14 @@ func withdraw(r *store.Record, winner int64) {
 	for _, s := range r.Sessions {
 		if e := s.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == winner {
 			r.Withdraw(s)
+			r.Standing.Restore(winner, combatant(s))
 			taken = true
 		}
 	}
 	if !taken {
 		return
 	}
+	r.StandingChanged()
 	var newest *store.Session
 	live := 0
 	for _, s := range r.Sessions {

@@ -145,6 +145,19 @@ func (p *Protection) Succeed(old, next int64) {
 	}
 }
 
+// Restore lets a session stand again that was to go for one which never came: for itself, and for whoever waited for it.
+func (p *Protection) Restore(never int64, stands Combatant) {
+	for i := range p.Displaced {
+		switch d := &p.Displaced[i]; {
+		case d.Winner != never:
+		case d.Party == stands.Party:
+			d.Winner = 0
+		default:
+			d.Winner = stands.Generation
+		}
+	}
+}
+
 // Admit notes that a party is in again; winner is its session. What it did to others stays. It returns the loop that this ends, if any.
 func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
 	d := p.Of(party)

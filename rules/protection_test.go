@@ -78,6 +78,20 @@ func TestSucceed(t *testing.T) {
 	}
 }
 
+// Who was to go for a bind that never came stands again, and so does its protection.
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	var p Protection
+	p.Displace(Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}, eight)
+	p.Displace(Combatant{Party: 4, Generation: 4}, Combatant{Party: 5, Generation: 5}, eight)
+	p.Succeed(2, 3)
+	p.Displace(Combatant{Party: 2, Generation: 2}, Combatant{Party: 3, Generation: 3}, eight)
+	p.Restore(3, Combatant{Party: 2, Generation: 2})
+	if p.Of(1).Winner != 2 || p.Of(2).Winner != 0 || p.Of(4).Winner != 5 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestAdmitAndThaw(t *testing.T) {
 	t.Parallel()
 	var p Protection
