@@ -163,8 +163,8 @@ const retry = 30 * time.Second
 
 // do appends an operation to its account's lane; if that cannot be, the operation is told.
 func (g *Gate) do(o *op) {
-	if !g.queue.push(o) && o.failed != nil {
-		o.failed(ErrOverloaded)
+	if err := g.queue.push(o); err != nil && o.failed != nil {
+		o.failed(err)
 	}
 }
 

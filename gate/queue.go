@@ -43,16 +43,19 @@ func newQueue(limit int) *queue {
 	return &queue{lanes: map[store.Key]*lane{}, limit: limit, filled: make(chan struct{}, 1)}
 }
 
-// push appends an operation. It never blocks; false: the queue or the lane is full, or the queue closed.
-func (q *queue) push(o *op) bool {
+// push appends an operation. It never blocks: ErrOverloaded if the queue or the lane is full, ErrStopped if the queue is closed.
+func (q *queue) push(o *op) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.length >= q.limit {
-		return false
+	switch {
+	case q.closed:
+		return ErrStopped
+	case q.length >= q.limit:
+		return ErrOverloaded
 	}
 	l := q.lanes[o.want.Key]
 	if l != nil && len(l.ops) >= laneLimit && o.fence.Link != "" {
-		return false
+		return ErrOverloaded
 	}
 	if l == nil {
 		l = &lane{key: o.want.Key}
@@ -64,7 +67,7 @@ func (q *queue) push(o *op) bool {
 		q.ready = append(q.ready, l)
 		q.signal()
 	}
-	return true
+	return nil
 }
 
 func (q *queue) signal() {
