@@ -58,6 +58,9 @@ func Compile(text string) (*Condition, error) {
 	if err := checkRegexes(ast.NativeRep()); err != nil {
 		return nil, err
 	}
+	if err := checkZones(ast.NativeRep()); err != nil {
+		return nil, err
+	}
 	estimate, err := env.EstimateCost(ast, sizes{})
 	if err != nil {
 		return nil, at(1, 0, err.Error())
@@ -120,6 +123,32 @@ func checkRegexes(a *celast.AST) error {
 		}
 		if n := len(program.Inst); n > maxPatternSize {
 			return at(where.Line(), where.Column(), fmt.Sprintf("the pattern is too large: it has %d steps, %d are allowed; repeat less", n, maxPatternSize))
+		}
+	}
+	return nil
+}
+
+// zoned are the functions that take a time zone.
+var zoned = []string{
+	"getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes", "getSeconds", "getMilliseconds",
+}
+
+// checkZones looks at the time zones that are written out: one that does not exist would make the condition false at every login.
+func checkZones(a *celast.AST) error {
+	for _, name := range zoned {
+		for _, call := range celast.MatchDescendants(celast.NavigateAST(a), celast.FunctionMatcher(name)) {
+			args := call.AsCall().Args()
+			if len(args) != 1 || args[0].Kind() != celast.LiteralKind {
+				continue
+			}
+			zone, ok := args[0].AsLiteral().Value().(string)
+			if !ok || strings.Contains(zone, ":") { // an offset
+				continue
+			}
+			if _, err := time.LoadLocation(zone); err != nil {
+				where := a.SourceInfo().GetStartLocation(args[0].ID())
+				return at(where.Line(), where.Column(), fmt.Sprintf("there is no time zone %q; write one of the IANA database, such as \"Asia/Tokyo\", or an offset, such as \"+09:00\"", zone))
+			}
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func Excess(f Facts, now time.Time) Decision {
 
 // withoutNewcomer is the decision that the ruling comes to when nobody logs in.
 func (h *hearing) withoutNewcomer(t *story) Decision {
-	d := Decision{Outcome: h.outcome, Code: h.code, Level: h.level(h.field), Shadow: h.f.shadow()}
+	d := Decision{Outcome: h.outcome, Code: h.code, Field: h.field, Level: h.level(h.field), Shadow: h.f.shadow()}
 	switch {
 	case h.outcome == Allow:
 		t.say("Nobody has to go.").end()

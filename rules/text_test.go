@@ -46,8 +46,8 @@ func TestRender(t *testing.T) {
 		{"a later wish before English", "expired", list{"de", "de-AT", "zh"}, known, "登录已过期，请重新登录。", "zh"},
 		{"nonsense is passed over", "expired", list{"-", "--", "*", "\x00\xff", "e n", strings.Repeat("zh-", 3500), "ja"}, known, "セッションの有効期限が切れました。もう一度ログインしてください。", "ja"},
 		{"nothing but nonsense: English", "expired", list{"-", "\x00"}, known, "Your session has expired. Please sign in again.", "en"},
-		{"a wait that is known", "cooldown", list{"zh"}, known, "此账号刚刚在另一台设备上登录，请在 42 秒后重试。", "zh"},
-		{"a wait that is not", "cooldown", list{"zh"}, Placeholders{}, "此账号刚刚在另一台设备上登录，请稍后重试。", "zh"},
+		{"a wait that is known", "cooldown", list{"zh"}, known, "此账号刚刚在另一台设备上登录，或已在本设备下线，请在 42 秒后重试。", "zh"},
+		{"a wait that is not", "cooldown", list{"zh"}, Placeholders{}, "此账号刚刚在另一台设备上登录，或已在本设备下线，请稍后重试。", "zh"},
 
 		{"the operator's language", "takeover", list{"fr-CA"}, known, "Remplacé par Pixel (android) à 2026-11-23 08:00 UTC : 42", "fr"},
 		{"the operator's text before the shipped one", "takeover", list{"ja"}, known, "Pixelに交代しました", "ja"},

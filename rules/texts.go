@@ -58,16 +58,16 @@ var shippedTexts = map[string]map[string][]string{
 	},
 	"cooldown": {
 		"en": {
-			"This account has just been signed in on another device. Please try again in {seconds} s.",
-			"This account has just been signed in on another device. Please try again later.",
+			"This account was signed in on another device, or signed out here, a moment ago. Please try again in {seconds} s.",
+			"This account was signed in on another device, or signed out here, a moment ago. Please try again later.",
 		},
 		"ja": {
-			"このアカウントは別の端末でログインされたばかりです。{seconds}秒後にもう一度お試しください。",
-			"このアカウントは別の端末でログインされたばかりです。しばらくしてからもう一度お試しください。",
+			"このアカウントは、先ほど別の端末でログインされたか、この端末からログアウトされました。{seconds}秒後にもう一度お試しください。",
+			"このアカウントは、先ほど別の端末でログインされたか、この端末からログアウトされました。しばらくしてからもう一度お試しください。",
 		},
 		"zh": {
-			"此账号刚刚在另一台设备上登录，请在 {seconds} 秒后重试。",
-			"此账号刚刚在另一台设备上登录，请稍后重试。",
+			"此账号刚刚在另一台设备上登录，或已在本设备下线，请在 {seconds} 秒后重试。",
+			"此账号刚刚在另一台设备上登录，或已在本设备下线，请稍后重试。",
 		},
 	},
 	"frozen": {

@@ -22,6 +22,7 @@ func TestParseTakesWhatIsRight(t *testing.T) {
 		`{"exclusive":[],"hibernating_counts":false,"exempt":[]}`,
 		`{"exclusive":[["ios","web"],["mobile"]],"hibernating_counts":true,"exempt":[{"account":"*-bot@example.org"},{"device_id":"dev_1","cidr":"2001:db8::/32","resource":"b?t","client":"*","trust_client_claims":true}]}`,
 		`{"condition":null}`,
+		`{"condition":"now.getHours('+09:00') \u003c 20 || now.getDayOfWeek('Europe/Berlin') == 0 || now.getMinutes('UTC') == 1"}`,
 		`{"on_excess":"choose","takeover_cooldown_seconds":0,"takeover_cooldown_max_seconds":null,"require_grant":true,"max_session_age_seconds":86400,"max_idle_seconds":null,"notify_devices":true}`,
 		`{"takeover_cooldown_seconds":604800,"takeover_cooldown_max_seconds":1,"max_session_age_seconds":null,"max_idle_seconds":31622400}`,
 		`{"condition":"account.group in ['vip', 'gold'] || now.getHours('Asia/Tokyo') \u003c 18 || session.resource.matches('^[a-z]{1,30}$')"}`,
@@ -128,6 +129,7 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 
 		{"a condition that is no text", `{"condition":true}`, InvalidField, "/condition", "must be a condition in CEL"},
 		{"an empty condition", `{"condition":" "}`, InvalidField, "/condition", "or null for none"},
+		{"a time zone that does not exist", `{"condition":"now.getHours(\"Asia/Tokio\") < 20"}`, InvalidField, "/condition", "there is no time zone"},
 		{"a condition that does not compile", `{"condition":"session.secure &&"}`, InvalidField, "/condition", "line 1, column 18: Syntax error"},
 		{"a condition that names what is not there", `{"condition":"true &&\n account.jidd == ''"}`, InvalidField, "/condition", "line 2, column 9: undeclared reference to 'account.jidd'"},
 		{"a condition that compares what cannot be", `{"condition":"device.id == 1"}`, InvalidField, "/condition", "line 1, column 11: found no matching overload"},

@@ -58,8 +58,8 @@ func (b *batch) flush(ctx context.Context) error {
 	w.decisions.queue(w.queue, `insert into decisions (account, at, ask_id, resource, device, platform, generation, outcome, code, evicted, rule_level, explanation, condition, retry_after, shadow, rule_field)
 		select a, t, q, r, d, p, g, o, c, e::bigint[], l, string_to_array(x, E'\n'), n, s, h, f from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::boolean[], $16::text[]) u(a, t, q, r, d, p, g, o, c, e, l, x, n, s, h, f)`)
-	w.repeats.queue(w.queue, `update decisions d set repeats = u.n, last_at = u.l, ask_id = u.q, retry_after = u.s, condition = u.c
-		from unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[]) u(a, t, n, l, q, s, c)
+	w.repeats.queue(w.queue, `update decisions d set repeats = u.n, last_at = u.l, ask_id = u.q, retry_after = u.s, condition = u.c, explanation = string_to_array(u.x, E'\n'), rule_field = u.f, rule_level = u.v
+		from unnest($1::uuid[], $2::timestamptz[], $3::integer[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::text[]) u(a, t, n, l, q, s, c, x, f, v)
 		where d.account = u.a and d.at = u.t`)
 	w.devices.queue(w.queue, insertDevices+`on conflict (account, id) do update set client = coalesce(excluded.client, devices.client), last_seen_at = excluded.last_seen_at,
 			first_seen_at = case when devices.first_seen_at > '0001-01-02' then devices.first_seen_at else excluded.first_seen_at end`)
@@ -203,7 +203,7 @@ func (w *writer) collect(r *Record) {
 	}
 	for _, d := range r.decisions {
 		if d.Repeats > 0 {
-			w.repeats.push(r.Key, d.At, int32(d.Repeats), r.Now, d.AskID, retryAfter(d), d.Condition)
+			w.repeats.push(r.Key, d.At, int32(d.Repeats), r.Now, d.AskID, retryAfter(d), d.Condition, strings.Join(d.Explanation, "\n"), optionalText(d.RuleField), d.RuleLevel)
 			continue
 		}
 		w.decisions.push(r.Key, d.At, d.AskID, d.Resource, optional(d.Device), d.Platform, optional(d.Generation), d.Outcome, d.Code, arrayLiteral(d.Evicted), d.RuleLevel,
