@@ -194,18 +194,7 @@ func (g *Gate) evictSome(ctx context.Context, link string, prepare func(evicted 
 func (g *Gate) awaitAll(ctx context.Context, ops []*op) error {
 	done := make(chan error, len(ops))
 	for _, o := range ops {
-		apply := o.apply
-		o.apply = func(r *store.Record) func() {
-			after := apply(r)
-			return func() {
-				if after != nil {
-					after()
-				}
-				done <- nil
-			}
-		}
-		o.failed = func(err error) { done <- err }
-		g.do(o)
+		g.begin(o, done)
 	}
 	var first error
 	for range ops {

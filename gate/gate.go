@@ -168,9 +168,8 @@ func (g *Gate) do(o *op) {
 	}
 }
 
-// await runs an operation and waits for its end.
-func (g *Gate) await(ctx context.Context, o *op) error {
-	done := make(chan error, 1)
+// begin is do, and tells done of the operation's end, which must have room.
+func (g *Gate) begin(o *op, done chan<- error) {
 	apply := o.apply
 	o.apply = func(r *store.Record) func() {
 		after := apply(r)
@@ -183,6 +182,12 @@ func (g *Gate) await(ctx context.Context, o *op) error {
 	}
 	o.failed = func(err error) { done <- err }
 	g.do(o)
+}
+
+// await runs an operation and waits for its end.
+func (g *Gate) await(ctx context.Context, o *op) error {
+	done := make(chan error, 1)
+	g.begin(o, done)
 	select {
 	case err := <-done:
 		return err
