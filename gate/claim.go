@@ -53,8 +53,16 @@ func (g *Gate) claimOf(r *store.Record, s *store.Session, token string, rule *ru
 		return claim{chosen: chosen, wrong: wrong}
 	case token != "":
 		grant, wrong := grantOf(r, s, token)
+		if c := boundGrant(r, s); grant == nil && c.grant != nil {
+			return c
+		}
 		return claim{grant: grant, wrong: wrong}
 	}
+	return boundGrant(r, s)
+}
+
+// boundGrant returns the open grant that is for a login's device or resource, which needs no token.
+func boundGrant(r *store.Record, s *store.Session) claim {
 	for i := range r.Standing.Grants {
 		grant := &r.Standing.Grants[i]
 		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {

@@ -126,11 +126,12 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
-	thaw(r)
 	if s.State == rules.Binding {
 		withdraw(r, s.Generation)
+		thaw(r)
 		return
 	}
+	thaw(r)
 	d := dataOf(r, s)
 	d.EndReason = reason
 	if e != nil && e.Code == "takeover" && !e.Own {
@@ -149,7 +150,8 @@ func end(r *store.Record, s *store.Session, reason string) {
 // withdraw takes back the evictions that rode in the answer to a bind which never came. Those who stay may by now be too many together with who came
 // after, so the newest of them is judged again.
 func withdraw(r *store.Record, winner int64) {
-	if r.Standing.Free(winner) {
+	if r.Standing.Free(winner) || len(r.Standing.Displaced) > 0 {
+		r.Standing.Unadmit(winner)
 		r.StandingChanged()
 	}
 	taken := false

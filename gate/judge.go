@@ -45,6 +45,9 @@ func (j *judging) apply(r *store.Record) func() {
 	if s.AskID == "" { // it was never admitted; else it is judged again, and what let it in is used up
 		c = j.gate.claimOf(r, s, "", &rule)
 	}
+	if i := slices.IndexFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation }); i >= 0 {
+		c = claim{grant: &r.Standing.Grants[i]} // that let it in still speaks for it
+	}
 	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
@@ -67,6 +70,7 @@ func (j *judging) apply(r *store.Record) func() {
 		if d.Cloned {
 			u.cloned(r, s)
 		}
+		u.unlearn(r)
 		deny(r, s, d, s.AskID, false)
 		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
 	}

@@ -66,6 +66,13 @@ func (u guest) remember(r *store.Record, s *store.Session) {
 	}
 }
 
+// unlearn forgets the device of a session that the server let in and that is denied: it was never admitted, so it is as new as before.
+func (u guest) unlearn(r *store.Record) {
+	if d := u.device; d != nil && !u.known && !d.Blocked && !d.Cloned && d.Name == "" {
+		r.ForgetDevice(d)
+	}
+}
+
 // deviceBehind returns the device that a login is of, nil if that is not known. forgotten: its row is of one that was not seen for too long.
 func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Device, forgotten bool) {
 	byResource := store.DeviceOf("resource", s.Resource)
@@ -208,6 +215,7 @@ func admit(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision
 	u.remember(r, s)
 	if c.grant != nil {
 		r.Standing.Reserve(c.grant.ID, s.Generation)
+		r.Standing.Excuse(partyOf(s))
 		if s.State != rules.Binding {
 			r.Standing.Consume(s.Generation)
 		}

@@ -40,14 +40,26 @@ func contend(r *store.Record, s *store.Session, d rules.Decision) {
 	for _, g := range d.Evict {
 		st.Succeed(g, s.Generation)
 	}
-	for _, g := range d.Replaced {
+	for _, g := range oneEach(r, d.Replaced) {
 		st.Replace(combatant(r.ByGeneration(g)), w, r.Now)
 	}
-	for _, g := range d.Displaced {
+	for _, g := range oneEach(r, d.Displaced) {
 		if l := st.Displace(combatant(r.ByGeneration(g)), w, r.Now); l != nil {
 			openLoop(r, *l)
 		}
 	}
+}
+
+// oneEach returns the last session of each party: one admission is one turn against a party, however many sessions that had.
+func oneEach(r *store.Record, generations []int64) (out []int64) {
+	seen := map[rules.Party]bool{}
+	for _, g := range slices.Backward(generations) {
+		if party := partyOf(r.ByGeneration(g)); !seen[party] {
+			seen[party] = true
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // comesBack reports whether an admission is the return of who won a displacement of its own party: the winner's session was found dead and goes.

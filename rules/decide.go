@@ -283,8 +283,8 @@ func (h *hearing) sort(d *Decision) {
 func (h *hearing) allowed() (Code, string) {
 	code, field := CodeOK, ""
 	first := len(h.limits)
-	for _, m := range h.marks {
-		switch m.goes {
+	for _, i := range h.order {
+		switch m := h.marks[i]; m.goes {
 		case stays:
 		case byOwnDevice:
 			if code == CodeOK {

@@ -8,12 +8,12 @@ import (
 // protect denies a newcomer that was displaced a short while ago, if anyone who lives would have to go for it.
 func (h *hearing) protect(r ruling) ruling {
 	n, d := &h.f.Newcomer, h.f.Displaced
-	if d == nil || r.outcome == Denied || n.Grant || h.chosen >= 0 {
+	if d == nil || r.outcome == Denied || n.Grant {
 		return r
 	}
 	wait, cold := d.wait(&h.f.Rule, h.now), d.FrozenUntil.Sub(h.now)
 	w := h.winner()
-	if w < 0 || max(wait, cold) <= 0 || (h.marks[w].goes == stays || h.marks[w].goes == byOwnDevice) && !h.anyoneAliveGoes() {
+	if w < 0 || w == h.chosen || max(wait, cold) <= 0 || (h.marks[w].goes == stays || h.marks[w].goes == byOwnDevice) && !h.anyoneAliveGoes() {
 		return r
 	}
 	s := &h.f.Sessions[w]
@@ -63,7 +63,7 @@ func (h *hearing) onlyGoneGo() bool {
 // anyoneAliveGoes reports whether a session would have to go that is not known to be dead, nor the newcomer's own.
 func (h *hearing) anyoneAliveGoes() bool {
 	for i := range h.marks {
-		if m := &h.marks[i]; m.goes != stays && m.goes != byOwnDevice && !h.gone(i) {
+		if m := &h.marks[i]; m.goes != stays && m.goes != byOwnDevice && m.goes != byChoice && !h.gone(i) {
 			return true
 		}
 	}

@@ -156,7 +156,7 @@ func TestProtection(t *testing.T) {
 		{"choose: the newcomer is denied", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2", "", list{"1 a web active alive party=1"}, "deny choose <resource-constraint/> (account)"},
 		{"choose: who was chosen goes", `{"max_sessions":2,"on_excess":"choose"}`, "b web party=2 chose=3", "", list{"1 a web active party=1", "3 c web active party=3"}, "allow takeover evict [3] (account) displaces [3]"},
 		{"choose: far over, the oldest go with it", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 chose=3", "", list{"1 a web active party=1", "3 c web active party=3"}, "allow takeover evict [1 3] (account) displaces [1 3]"},
-		{"choose: a choice is no obstacle's prey", `{"max_sessions":1,"on_excess":"choose"}`, "a web party=1 chose=5", "5 1 1", list{"5 b web active party=2"}, "allow takeover evict [5] (account) displaces [5]"},
+		{"choose: a choice is no obstacle", `{"max_sessions":1,"on_excess":"choose"}`, "a web party=1 chose=5", "5 1 1", list{"5 b web active party=2"}, "allow takeover evict [5] (account) displaces [5]"},
 		{"choose: who is gone cannot be chosen", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 chose=9 token=session_gone", "", list{"1 a web active alive party=1"}, "deny choose <resource-constraint/> (account)"},
 		{"choose: a grant needs no choice", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 grant", "", list{"1 a web active party=1"}, "allow takeover evict [1] (account) displaces [1]"},
 		{"a choice where nobody may choose", one, "b web party=2 chose=3", "", list{"1 a web active party=1", "3 c web active party=3"}, "allow takeover evict [1 3] (account) displaces [1 3]"},

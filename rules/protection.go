@@ -29,6 +29,8 @@ type Displacement struct {
 	Resource    string // that it had last
 	Winner      int64  // generation of the session that stands for who displaced it; 0: it is back
 	WinnerParty Party
+	Was         int64 // Winner before the party was let in again, by the session AdmittedAs; 0: unknown
+	AdmittedAs  int64
 	// Own: a certain device replaced its own session. That is no takeover; it is kept to find out ids that two clients share.
 	Own         bool
 	At          time.Time
@@ -158,6 +160,20 @@ func (p *Protection) Restore(never int64, stands Combatant) {
 	}
 }
 
+// Unadmit takes back what Admit noted of a session that never came: its party is displaced as before.
+func (p *Protection) Unadmit(never int64) {
+	for i := range p.Displaced {
+		if d := &p.Displaced[i]; d.AdmittedAs == never && d.Winner == 0 {
+			d.Winner, d.Was, d.AdmittedAs = d.Was, 0, 0
+		}
+	}
+}
+
+// Excuse ends a kick's wait of a party.
+func (p *Protection) Excuse(party Party) {
+	p.Waits = slices.DeleteFunc(p.Waits, func(w Wait) bool { return w.Party == party })
+}
+
 // Admit notes that a party is in again; winner is its session. What it did to others stays. It returns the loop that this ends, if any.
 func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
 	d := p.Of(party)
@@ -165,6 +181,9 @@ func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
 		return nil
 	}
 	before := *d
+	if d.Winner != 0 {
+		d.Was, d.AdmittedAs = d.Winner, winner
+	}
 	d.Winner, d.FrozenUntil = 0, time.Time{}
 	if !before.FrozenUntil.IsZero() {
 		return &before

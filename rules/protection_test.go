@@ -92,6 +92,24 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// Who was let in and never came is displaced as before.
+func TestUnadmit(t *testing.T) {
+	t.Parallel()
+	var p Protection
+	p.Displace(Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}, eight)
+	p.Wait(Wait{Party: 1, Until: after(60)})
+	p.Excuse(1)
+	p.Admit(1, 3)
+	p.Unadmit(9)
+	if p.Of(1).Winner != 0 || !p.WaitOf(1).IsZero() {
+		t.Errorf("%+v", p)
+	}
+	p.Unadmit(3)
+	if p.Of(1).Winner != 2 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestAdmitAndThaw(t *testing.T) {
 	t.Parallel()
 	var p Protection

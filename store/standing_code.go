@@ -52,6 +52,8 @@ func (c *coder) standing(s *Standing) {
 		c.text(&d.Resource)
 		c.number(&d.Winner)
 		c.number((*int64)(&d.WinnerParty))
+		c.number(&d.Was)
+		c.number(&d.AdmittedAs)
 		c.flag(&d.Own)
 		c.time(&d.At)
 		c.time(&d.SilentSince)

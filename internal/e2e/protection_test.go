@@ -191,3 +191,53 @@ func TestKickThatMakesWait(t *testing.T) {
 	}
 	w.stays(back)
 }
+
+// One login that many sessions of one party go for is one turn, not a loop.
+func TestOneLoginIsOneTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	api := w.rest()
+	w.rule(`{}`)
+	var old []*xmppclient.Client
+	for range 5 {
+		old = append(old, w.login("may", ""))
+	}
+	w.until("five are in", func() string {
+		if n := len(w.sessions("may")); n != 5 {
+			return "not yet"
+		}
+		return ""
+	})
+	w.rule(`{"max_sessions": 1}`)
+	in := w.login("may", "")
+	for _, c := range old {
+		w.takenOver(c)
+	}
+	w.stays(in)
+	if p := w.protection(api, "may"); len(p.Freezes) != 0 || w.tellings("may", "loop.opened") != 0 {
+		t.Errorf("protection: %+v", p)
+	}
+}
+
+// Who came in by a grant past a kick's wait stays in when the account is decided again.
+func TestGrantPastAKicksWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{})
+	api := w.rest()
+	one := w.login("ken", "x9")
+	w.recorded("ken", "x9=active")
+	api.do("POST", "/v1/accounts/"+w.jid("ken")+"/kick", `{"all":true,"cooldown_seconds":60}`, nil, 200)
+	w.kicked(one)
+	back := w.dial("ken", xmppclient.Options{Software: "Acme", OS: "Android 14"})
+	if e := w.with(back, "x9", api.grant(w.jid("ken"), `{}`).Token); e != nil {
+		t.Fatalf("with a grant: %s", e.Raw)
+	}
+	w.until("decided again", func() string {
+		if n := len(w.decided("ken")); n < 3 {
+			return "not yet"
+		}
+		return ""
+	})
+	w.recorded("ken", "x9=active")
+	w.stays(back)
+}
