@@ -20,6 +20,7 @@ import (
 // claim is what gives a login a right to take over: a grant, or a token for the session that its user chose.
 type claim struct {
 	grant  *store.Grant // of the record; nil: none
+	bound  bool         // the grant is for the login's device or resource and came without its token
 	chosen int64        // generation; 0: none
 	wrong  string       // what is wrong with the token that was brought; "": nothing
 }
@@ -66,7 +67,7 @@ func boundGrant(r *store.Record, s *store.Session) claim {
 	for i := range r.Standing.Grants {
 		grant := &r.Standing.Grants[i]
 		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {
-			return claim{grant: grant}
+			return claim{grant: grant, bound: true}
 		}
 	}
 	return claim{}
@@ -158,16 +159,23 @@ type Granted struct {
 // ErrTooManyGrants is returned when an account has as many open grants as it may have.
 var ErrTooManyGrants = errors.New("gate: too many open grants")
 
-// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound.
+// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound. A device that the account does not have is store.ErrNotFound.
 func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	var secret [24]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	token := grantPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	hash := sha256.Sum256([]byte(token))
 	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By}
-	full := false
+	full, missing := false, false
 	key := store.KeyOf(req.Account)
-	err := g.await(ctx, &op{want: store.Want{Key: key, JID: req.Account, Create: true}, apply: func(r *store.Record) func() {
+	want := store.Want{Key: key, JID: req.Account, Create: req.Device == 0}
+	if req.Device != 0 {
+		want.Devices = []int64{req.Device}
+	}
+	err := g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
+		if missing = req.Device != 0 && (r == nil || r.Device(req.Device) == nil); missing {
+			return nil
+		}
 		grant.Expires = r.Now.Add(req.TTL)
 		if full = !r.Standing.AddGrant(grant, r.Now); !full {
 			r.StandingChanged()
@@ -178,6 +186,8 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	switch {
 	case err != nil:
 		return Granted{}, fmt.Errorf("grant: %w", err)
+	case missing:
+		return Granted{}, store.ErrNotFound
 	case full:
 		return Granted{}, ErrTooManyGrants
 	}
