@@ -59,6 +59,8 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
+
+	reference reference
 }
 
 // call is one request with what is known of it.
@@ -128,6 +130,7 @@ func routes() []route {
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},
 		{get, "/openapi.yaml", "", nil, (*api).getOpenAPI},
+		{get, "/docs", "", nil, (*api).getDocs},
 	}
 }
 
@@ -161,7 +164,13 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	ref, err := newReference()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return &api{
+		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, reference: ref,
+	}, nil
 }
 
 func (a *api) handler() http.Handler {

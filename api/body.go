@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bindgate/bindgate/rules"
 )
 
 // What a body may be.
@@ -216,8 +218,8 @@ func (o *object) integer(name string, low int64) *int64 {
 	if !ok {
 		return nil
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || n < low {
+	n, ok := rules.Whole(string(raw))
+	if !ok || n < low {
 		o.wrong("/"+name, fmt.Sprintf("This must be an integer, %d or more.", low))
 		return nil
 	}
