@@ -179,6 +179,7 @@ func (a *api) handler() http.Handler {
 		r = r.Clone(r.Context())
 		// The router takes RawPath if there is one and Path else; only the escaped path tells %2F from a slash and %252F from %2F.
 		r.URL.RawPath = r.URL.EscapedPath()
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if r.Method == http.MethodHead {
 			r.Method = http.MethodGet // net/http leaves the body out
 		}
@@ -244,7 +245,7 @@ func (a *api) serve(r route, c echo.Context) error {
 		return err
 	}
 	cl.query = q
-	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
+	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength != 0 { // -1: in chunks
 		return fail(codeMalformed, "This request takes no body.")
 	}
 	return r.handle(a, cl)

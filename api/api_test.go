@@ -31,6 +31,8 @@ type service struct {
 	url   string
 	token string // admin
 	logs  *buffer
+
+	handler http.Handler
 }
 
 type buffer struct {
@@ -78,7 +80,7 @@ func newService(t *testing.T, change ...func(*api.Config)) *service {
 	srv.Config = api.Server(h, "", logger)
 	srv.Start()
 	t.Cleanup(srv.Close)
-	return &service{t: t, pool: pool, url: srv.URL, token: mint(t, api.Claims{Subject: "tester", Scopes: []string{api.ScopeAdmin}}), logs: logs}
+	return &service{t: t, pool: pool, url: srv.URL, token: mint(t, api.Claims{Subject: "tester", Scopes: []string{api.ScopeAdmin}}), logs: logs, handler: h}
 }
 
 func mint(t *testing.T, c api.Claims) string {
