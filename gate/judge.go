@@ -48,7 +48,7 @@ func (j *judging) apply(r *store.Record) func() {
 	if i := slices.IndexFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation }); i >= 0 {
 		c = claim{grant: &r.Standing.Grants[i]} // that let it in still speaks for it
 	}
-	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
+	d := j.gate.decide(r, s, u, c, rule, j.verdicts, unprobed(j.probes >= maxProbes || r.LinkMode == ModeOff))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()

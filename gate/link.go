@@ -188,13 +188,21 @@ func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
 
 // Hello notes a module and has the record compared with its sessions.
 func (g *Gate) Hello(h Hello) {
+	hasty := ""
+	if h.Timeout > 0 && h.Timeout < LeastTimeout {
+		hasty = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
+			h.Timeout.Seconds(), LeastTimeout.Seconds())
+	}
 	g.withLink(h.Link, func(l *link) {
 		s := l.sources[h.Source]
 		if s == nil {
 			s = &source{}
 			l.sources[h.Source] = s
 		}
-		s.Hello, s.helloAt, s.lastSeq, s.problem = h, time.Now(), h.Seq, ""
+		if hasty != "" && s.problem != hasty {
+			g.log.Warn("a module does not wait long enough", "link", h.Link, "domain", h.Domain, "problem", hasty)
+		}
+		s.Hello, s.helloAt, s.lastSeq, s.problem = h, time.Now(), h.Seq, hasty
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)

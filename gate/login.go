@@ -166,9 +166,9 @@ func free(r *store.Record, resource string) bool {
 	return !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool { return o.Resource == resource })
 }
 
-// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
-// probed counts as alive, so that the answer is never Need.
-func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
+// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. unprobed is what an active session gets of which
+// nothing was found out; with any but rules.Unprobed the answer is never Need.
+func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, unprobed rules.Verdict) rules.Decision {
 	party := partyOf(s)
 	f := rules.Facts{
 		Account: r.JID, Group: r.Group, Rule: rule, Braked: braked(r), Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
@@ -186,8 +186,8 @@ func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule 
 			continue
 		}
 		x := factOf(r, o, &rule)
-		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && final {
-			x.Verdict = rules.Alive
+		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && x.State == rules.Active {
+			x.Verdict = unprobed
 		}
 		f.Sessions = append(f.Sessions, x)
 	}
