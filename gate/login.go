@@ -97,7 +97,7 @@ func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Devi
 // recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource. One that was admitted
 // already, and is judged again, is known by that.
 func recognize(r *store.Record, s *store.Session) guest {
-	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation })
+	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation && g.Used })
 	d := r.Device(s.Device)
 	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
 		d = owner
