@@ -136,6 +136,7 @@ func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
 	}
 	release()
 	w.recorded("pam", "phone=active")
+	w.agreed(1) // and judged
 	w.stays(c)
 	w.wantDecided("pam", "phone allow/ok 1 []")
 	w.wantDenied(w.with(w.dial("pam", xmppclient.Options{}), "tablet", g.Token), "grant_required", "used")
