@@ -34,6 +34,8 @@ type link struct {
 type source struct {
 	Hello
 	helloAt    time.Time
+	helloOn    int // the connection that it came over
+	comparedOn int // the connection over which the record was last brought in line with it
 	lastSeq    int64
 	dirtySince time.Time // something was missed; zero: nothing
 	snapshotAt time.Time
@@ -202,7 +204,7 @@ func (g *Gate) Hello(h Hello) {
 		if hasty != "" && s.problem != hasty {
 			g.log.Warn("a module does not wait long enough", "link", h.Link, "domain", h.Domain, "problem", hasty)
 		}
-		s.Hello, s.helloAt, s.lastSeq, s.problem = h, time.Now(), h.Seq, hasty
+		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, hasty
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
@@ -304,6 +306,22 @@ func (g *Gate) owned() (names []string) {
 		}
 	}
 	return names
+}
+
+// settled returns the domains of a link that this process owns whose record tells what their server has: they were compared since the link is up, or could not be in all
+// that time.
+func (g *Gate) settled(name string) (domains []string) {
+	g.withLink(name, func(l *link) {
+		if l.conn == nil || l.fence.Link == "" {
+			return
+		}
+		for src, s := range l.sources {
+			if s.helloOn == l.connection && (s.comparedOn == l.connection || time.Since(s.helloAt) >= settleWithin) {
+				domains = append(domains, src.Domain)
+			}
+		}
+	})
+	return domains
 }
 
 func (g *Gate) sourcesOf(name string) (out []Source) {
