@@ -119,6 +119,9 @@ func (a *asking) apply(r *store.Record) func() {
 	if r.Answered != nil {
 		answer := a.again(r)
 		r.Discard()
+		if answer.Outcome == Deny && r.Answered.Code == string(rules.CodeChoose) && !a.named {
+			return a.askNamed
+		}
 		return func() { a.reply(answer) }
 	}
 	old := r.Live(a.SID)
@@ -131,13 +134,10 @@ func (a *asking) apply(r *store.Record) func() {
 		end(r, old, "abandoned")
 	}
 	rule := rules.Merge(r.Levels...)
-	s := &store.Session{
-		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
-		Lang: a.Lang, Chosen: a.Chosen, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
-	}
+	s := a.session(r)
 	u := identify(r, s, a.Chosen)
 	c := g.claimOf(r, s, a.Takeover, &rule)
-	d := g.decide(r, s, u, c, rule, a.verdicts, unprobed(a.probes >= maxProbes))
+	d, c := g.decide(r, s, u, c, rule, a.verdicts, unprobed(a.probes >= maxProbes))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -145,10 +145,7 @@ func (a *asking) apply(r *store.Record) func() {
 	}
 	if d.Code == rules.CodeChoose && !a.named {
 		r.Discard()
-		return func() {
-			a.named = true
-			g.ask(a)
-		}
+		return a.askNamed
 	}
 	answer := Answer{AskID: a.ID, Outcome: Allow}
 	if d.Outcome == rules.Denied && !d.Shadow {
@@ -188,17 +185,29 @@ func (a *asking) again(r *store.Record) Answer {
 	}
 	answer := Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang, d.RetryAfter)}
 	if d.Code == string(rules.CodeChoose) {
-		s := &store.Session{SID: a.SID, Resource: a.Resource, ClientID: a.ClientID, Chosen: a.Chosen}
-		identify(r, s, a.Chosen)
-		var live []int64
-		for _, o := range r.Sessions {
-			if o.Eviction == nil {
-				live = append(live, o.Generation)
-			}
-		}
-		answer.Denial.Choices = a.gate.choices(r, s, live)
+		// Who is in the way is not kept, and may be others by now.
+		s := a.session(r)
+		u := identify(r, s, a.Chosen)
+		c := a.gate.claimOf(r, s, a.Takeover, &rule)
+		now, _ := a.gate.decide(r, s, u, c, rule, nil, rules.Alive)
+		answer.Denial.Token = c.wrong
+		answer.Denial.Choices = a.gate.choices(r, s, now.InTheWay)
 	}
 	return answer
+}
+
+// askNamed asks again, with the names of all live sessions' devices.
+func (a *asking) askNamed() {
+	a.named = true
+	a.gate.ask(a)
+}
+
+// session is what the ask wants to become.
+func (a *asking) session(r *store.Record) *store.Session {
+	return &store.Session{
+		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
+		Lang: a.Lang, Chosen: a.Chosen, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
+	}
 }
 
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.

@@ -21,6 +21,7 @@ import (
 // claim is what gives a login a right to take over: a grant, or a token for the session that its user chose.
 type claim struct {
 	grant  *store.Grant // of the record; nil: none
+	bound  bool         // the grant is for the login's device or resource and came without its token
 	chosen int64        // generation; 0: none
 	wrong  string       // what is wrong with the token that was brought; "": nothing
 }
@@ -69,10 +70,12 @@ func (g *Gate) bring(r *store.Record, s *store.Session, token string) {
 		return
 	}
 	rule := rules.Merge(r.Levels...)
-	c := g.claimOf(r, s, token, &rule)
-	if c.grant != nil {
+	switch c := g.claimOf(r, s, token, &rule); {
+	case c.bound: // is found again, if it is needed
+		return
+	case c.grant != nil:
 		r.Standing.Reserve(c.grant.ID, s.Generation)
-	} else {
+	default:
 		r.Standing.Bring(store.Brought{Generation: s.Generation, Chosen: c.chosen, Wrong: c.wrong})
 	}
 	r.StandingChanged()
@@ -85,13 +88,13 @@ func (g *Gate) claimToJudge(r *store.Record, s *store.Session, rule *rules.Effec
 			return claim{grant: grant}
 		}
 	}
-	var c claim
-	if s.AskID == "" { // it was never admitted; else it is judged again, and what let it in is used up
-		c = g.claimOf(r, s, "", rule)
+	switch b := r.Standing.BroughtBy(s.Generation); {
+	case b.Generation != 0:
+		return claim{chosen: b.Chosen, wrong: b.Wrong}
+	case s.AskID == "": // it was never admitted
+		return g.claimOf(r, s, "", rule)
 	}
-	b := r.Standing.BroughtBy(s.Generation)
-	c.chosen, c.wrong = b.Chosen, b.Wrong
-	return c
+	return claim{} // it is judged again, and what let it in is used up
 }
 
 // giveBack makes the grant usable again that was reserved for a session which it did not let in.
@@ -106,7 +109,7 @@ func boundGrant(r *store.Record, s *store.Session) claim {
 	for i := range r.Standing.Grants {
 		grant := &r.Standing.Grants[i]
 		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {
-			return claim{grant: grant}
+			return claim{grant: grant, bound: true}
 		}
 	}
 	return claim{}
@@ -198,16 +201,23 @@ type Granted struct {
 // ErrTooManyGrants is returned when an account has as many open grants as it may have.
 var ErrTooManyGrants = errors.New("gate: too many open grants")
 
-// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound.
+// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound. A device that the account does not have is store.ErrNotFound.
 func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	var secret [24]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	token := grantPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	hash := sha256.Sum256([]byte(token))
 	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By}
-	full := false
+	full, missing := false, false
 	key := store.KeyOf(req.Account)
-	err := g.await(ctx, &op{want: store.Want{Key: key, JID: req.Account, Create: true}, apply: func(r *store.Record) func() {
+	want := store.Want{Key: key, JID: req.Account, Create: req.Device == 0}
+	if req.Device != 0 {
+		want.Devices = []int64{req.Device}
+	}
+	err := g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
+		if missing = req.Device != 0 && (r == nil || r.Device(req.Device) == nil); missing {
+			return nil
+		}
 		grant.Expires = r.Now.Add(req.TTL)
 		if full = !r.Standing.AddGrant(grant, r.Now); !full {
 			r.StandingChanged()
@@ -218,6 +228,8 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	switch {
 	case err != nil:
 		return Granted{}, fmt.Errorf("grant: %w", err)
+	case missing:
+		return Granted{}, store.ErrNotFound
 	case full:
 		return Granted{}, ErrTooManyGrants
 	}

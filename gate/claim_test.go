@@ -2,7 +2,6 @@ package gate_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/bindgate/bindgate/gate"
 )
@@ -15,21 +14,12 @@ func (b *bench) unasked(user, sid, resource, token string) {
 	b.gate.Event(e) // an event may come twice
 }
 
-func (b *bench) grant(user string) string {
-	b.t.Helper()
-	g, err := b.gate.Grant(b.t.Context(), gate.GrantRequest{Account: user + "@" + theDomain, TTL: time.Minute, By: "test"})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return g.Token
-}
-
 // A login that was not decided in time is judged with the token that it brought; the token is good for one.
 func TestGrantOfALoginThatWasLetInUndecided(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.rule(`{"require_grant": true}`)
-	token := b.grant("ann")
+	token := b.grant(gate.GrantRequest{})
 	b.unasked("ann", "s1", "phone", token)
 	b.unasked("ann", "s2", "tablet", token)
 	b.unasked("ann", "s3", "web", "")
@@ -50,7 +40,7 @@ func TestGrantOfALoginThatIsNotLetIn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.rule(`{"require_grant": true, "condition": "session.resource != 'bad'"}`)
-	token := b.grant("ann")
+	token := b.grant(gate.GrantRequest{})
 	b.unasked("ann", "s1", "bad", token)
 	b.eventually("ann", "s1=evicting:rule")
 	if a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "phone", ID: "ask-s2", Chosen: true, More: true, Takeover: token}); a.Outcome != gate.Allow {

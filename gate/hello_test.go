@@ -108,7 +108,7 @@ func TestBindsOfALinkThatIsDown(t *testing.T) {
 	b.hello(theDomain, gate.ModeEnforce, "snapshot")
 	b.rule(`{"max_sessions": 1}`)
 	b.login("ann", "s1", "phone")
-	token := b.grant("ann")
+	token := b.grant(gate.GrantRequest{})
 	a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "tablet", ID: "a", Chosen: true, Takeover: token, Sessions: []gate.Listed{{SID: "s1", Resource: "phone", State: "active"}}})
 	if a.Outcome != gate.Allow || len(a.Kicks) != 1 {
 		t.Fatalf("%+v", a)

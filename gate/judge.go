@@ -44,7 +44,7 @@ func (j *judging) apply(r *store.Record) func() {
 	}
 	u, rule := recognize(r, s), rules.Merge(r.Levels...)
 	c := j.gate.claimToJudge(r, s, &rule)
-	d := j.gate.decide(r, s, u, c, rule, j.verdicts, unprobed(j.probes >= maxProbes || r.LinkMode == ModeOff))
+	d, c := j.gate.decide(r, s, u, c, rule, j.verdicts, unprobed(j.probes >= maxProbes || r.LinkMode == ModeOff))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()

@@ -42,7 +42,8 @@ type Grant struct {
 // Open reports whether a grant can be used.
 func (g *Grant) Open(now time.Time) bool { return !g.Used && g.Reserved == 0 && now.Before(g.Expires) }
 
-// Denied is a kind of denial that may be repeated: of one party, for one reason.
+// Denied is a kind of denial that may be repeated: of one party, for one reason. Who comes as somebody else each time, by a new resource, is counted as
+// nobody in particular (rules.NoParty) once too many came.
 type Denied struct {
 	Party   rules.Party
 	Code    string
@@ -57,6 +58,7 @@ const (
 	grantsKept  = time.Hour // after they have expired, for who asks what became of them
 	maxDenials  = 16
 	maxBrought  = 32
+	crowd       = 8           // parties that are denied for one reason; more are one
 	repeatsFor  = time.Minute // so long after a denial the next one is a repeat of it
 	rowsLast    = time.Hour   // so long at most repeats stay one row
 	eventsPause = time.Minute // between the events of a repeated denial
@@ -65,7 +67,7 @@ const (
 // Deny notes a denial that its client hears of when held is over. It returns the kind, whose Repeats is 0 if this one is to be a row of its own, and whether
 // others are to be told of it.
 func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time.Duration) (d Denied, tell bool) {
-	i := slices.IndexFunc(s.Denials, func(d Denied) bool { return d.Party == party && d.Code == code })
+	i, party := s.denial(party, code, now)
 	if i >= 0 {
 		d = s.Denials[i]
 		s.Denials = slices.Delete(s.Denials, i, i+1)
@@ -88,12 +90,28 @@ func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time
 
 // Repeated returns how often a denial was repeated so far, and how long ago the first was; 0: the next one is not a repeat, or the first.
 func (s *Standing) Repeated(party rules.Party, code string, now time.Time) (repeats int, since time.Duration) {
-	for _, d := range s.Denials {
-		if d.Party == party && d.Code == code && now.Sub(d.Last) < repeatsFor {
-			return d.Repeats + 1, now.Sub(d.At)
-		}
+	if i, _ := s.denial(party, code, now); i >= 0 && now.Sub(s.Denials[i].Last) < repeatsFor {
+		return s.Denials[i].Repeats + 1, now.Sub(s.Denials[i].At)
 	}
 	return 0, 0
+}
+
+// denial returns where a party's kind of denial is, -1 if nowhere, and as whom the party counts.
+func (s *Standing) denial(party rules.Party, code string, now time.Time) (int, rules.Party) {
+	find := func(party rules.Party) int {
+		return slices.IndexFunc(s.Denials, func(d Denied) bool { return d.Party == party && d.Code == code })
+	}
+	i, others := find(party), 0
+	for _, d := range s.Denials {
+		if d.Code == code && now.Sub(d.Last) < repeatsFor {
+			others++
+		}
+	}
+	if i < 0 && others >= crowd {
+		party = rules.NoParty
+		i = find(party)
+	}
+	return i, party
 }
 
 // AddGrant keeps a grant; false: the account has as many as it may have.

@@ -85,9 +85,14 @@ func TestGrant(t *testing.T) {
 	next := w.dial("gus", xmppclient.Options{})
 	w.wantDenied(w.with(next, "phone", g.Token), "cooldown", "used")
 
-	// The one for a resource needs no token; the first that binds it uses it up.
+	// The one for a resource needs no token; the first that needs it uses it up.
 	tablet := w.login("gus", "tablet")
 	w.takenOver(back)
+	laptop := w.login("gus", "laptop")
+	w.takenOver(tablet)
+	w.recorded("gus", "laptop=active")
+	tablet = w.login("gus", "tablet")
+	w.takenOver(laptop)
 	w.recorded("gus", "tablet=active")
 	w.stays(tablet)
 	last := w.decisions(api, "gus").Items[0]
