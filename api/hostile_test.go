@@ -188,23 +188,36 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// checkProblem wants a problem whose detail is a sentence; field "-" wants none, "long" any.
+// checkProblem wants a problem; field "-" wants none, "long" any.
 func checkProblem(t *testing.T, resp *http.Response, body []byte, code, field string) {
 	t.Helper()
-	var p problem
-	if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" {
-		t.Fatalf("%d is no problem+json: %v in %.300q", resp.StatusCode, err, body)
-	}
+	p := checkSentence(t, code, resp, body)
 	got := "-"
 	if p.Field != nil {
 		got = *p.Field
 	}
-	if p.Code != code || got != field && field != "long" || p.Status != resp.StatusCode || p.RequestID == "" {
+	if p.Code != code || got != field && field != "long" {
 		t.Errorf("%s at %.200q (%s), want %s at %.200q", p.Code, got, p.Detail, code, field)
 	}
-	if first := p.Detail[:1]; first != strings.ToUpper(first) || !strings.HasSuffix(p.Detail, ".") {
-		t.Errorf("no sentence: %q", p.Detail)
+}
+
+// checkSentence wants a whole problem, which says what is wrong in a sentence.
+func checkSentence(t *testing.T, what string, resp *http.Response, body []byte) (p problem) {
+	t.Helper()
+	if err := json.Unmarshal(body, &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s: %d is no problem+json: %v in %.300q", what, resp.StatusCode, err, body)
+		return p
 	}
+	if p.Type != "urn:bindgate:problem:"+p.Code || p.Code == "" || p.Title == "" || p.Status != resp.StatusCode || p.RequestID == "" {
+		t.Errorf("%s: incomplete problem %.300s", what, body)
+	}
+	if p.Detail == "" || strings.ToUpper(p.Detail[:1]) != p.Detail[:1] || !strings.HasSuffix(p.Detail, ".") {
+		t.Errorf("%s: no sentence: %q", what, p.Detail)
+	}
+	if invalid := p.Status == http.StatusUnprocessableEntity; invalid && p.Field == nil {
+		t.Errorf("%s: no field: %s", what, body)
+	}
+	return p
 }
 
 // Who sends slowly is cut off, with an answer if it is clear by then what was asked for.

@@ -29,7 +29,14 @@ type operation struct {
 	Answers              []answer
 	Problems             []answer // those of the document's that this operation has
 	Request              string   // as a command line
-	Search               string   // what it is found by, in small letters
+	Examples             []example
+	Search               string // what it is found by, in small letters
+}
+
+// example is a body, and the answers that have it.
+type example struct {
+	Statuses string
+	Body     fragments
 }
 
 type answer struct {
@@ -153,7 +160,7 @@ func (s spec) operation(method, path string, item, op node) (operation, error) {
 		}
 		o.Answers = append(o.Answers, a)
 	}
-	o.Request = command(o, examples)
+	o.Request, o.Examples = command(o, examples), shown(o.Answers)
 	o.Search = strings.ToLower(strings.Join([]string{o.Method, o.Path, o.Summary, o.ID, strings.Join(o.Scopes, " "), names(o)}, " "))
 	return o, nil
 }
@@ -198,6 +205,23 @@ func (s spec) content(types node) (*content, error) {
 		return c, nil
 	}
 	return nil, nil //nolint:nilnil // a response may have no body
+}
+
+// shown are the examples of answers, each body once.
+func shown(answers []answer) []example {
+	var all []example
+	for _, a := range answers {
+		if a.Content == nil || a.Content.Example == nil {
+			continue
+		}
+		i := slices.IndexFunc(all, func(e example) bool { return slices.Equal(e.Body, a.Content.Example) })
+		if i < 0 {
+			all = append(all, example{a.Status, a.Content.Example})
+		} else {
+			all[i].Statuses += ", " + a.Status
+		}
+	}
+	return all
 }
 
 // names are the fields that an operation takes and gives.

@@ -137,6 +137,8 @@ func limits(schema node) []string {
 	var all []string
 	span := func(low, high, unit string) {
 		switch {
+		case low == "1" && high == "" && unit != "":
+			all = append(all, "not empty")
 		case low != "" && low == high:
 			all = append(all, low+unit)
 		case low != "" && high != "":

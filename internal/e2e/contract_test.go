@@ -33,6 +33,7 @@ func TestContract(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tester, "--config-file", "testdata/schemathesis/schemathesis.toml", "run", "../../openapi.yaml", "--url", url, "--no-color",
 		"--generation-database", "none", "--max-time", strconv.Itoa(int(contractTime.Seconds())))
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(os.Environ(), "BINDGATE_TOKEN="+token)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	if err := cmd.Run(); err != nil {
