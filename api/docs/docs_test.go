@@ -102,6 +102,40 @@ func TestPageNeedsNoOtherHost(t *testing.T) {
 	}
 }
 
+// Schemas that are put together of others are shown with the fields of all.
+func TestPageShowsWhatSchemasArePutTogetherOf(t *testing.T) {
+	t.Parallel()
+	page, err := docs.Render([]byte(`
+tags: [{name: t}]
+a: {type: object, properties: {first: {type: string}}}
+paths:
+  /x:
+    get:
+      tags: [t]
+      operationId: x
+      responses:
+        '200':
+          description: A.
+          content:
+            application/json:
+              schema:
+                allOf: [{$ref: '#/a'}, {type: object, properties: {second: {type: [integer, 'null'], minimum: 3}}}]
+                properties:
+                  third: {oneOf: [{$ref: '#/a'}, {type: 'null'}]}
+                  fourth: {oneOf: [{$ref: '#/a'}, {properties: {fifth: {type: array, items: {type: string, enum: [b, c]}}}}]}
+                  sixth: {type: object, properties: {seventh: {}, eighth: {}}, oneOf: [{required: [seventh]}, {required: [eighth]}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`\s+`).ReplaceAllString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(string(page.HTML), " "), " ")
+	for _, want := range []string{" first string ", " second integer or null 3 or more ", " third object or null ", " fourth object ", " fifth array of strings b c ", "Exactly one of seventh , eighth ."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not have %q", want)
+		}
+	}
+}
+
 // A description may hold anything; it is text.
 func TestDescriptionsAreText(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,15 @@ func (s spec) sample(schema node, depth int) node {
 	if given := target.at("oneOf").items(); len(given) > 0 && !target.has("properties") {
 		return s.sample(given[0], depth+1)
 	}
+	if all := target.at("allOf").items(); len(all) > 0 {
+		whole := &yaml.Node{Kind: yaml.MappingNode}
+		for _, part := range all {
+			if made := s.sample(part, depth+1); made.is(yaml.MappingNode) {
+				whole.Content = append(whole.Content, made.Content...)
+			}
+		}
+		return node{whole}
+	}
 	kinds := append(target.at("type").texts(), "null")
 	switch kinds[0] {
 	case "object":

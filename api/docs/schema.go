@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -60,6 +61,18 @@ func (s spec) field(name string, schema node, required bool, depth int) (field, 
 		}
 		f.Fields = append(f.Fields, below)
 	}
+	for _, part := range parts(target) {
+		below, err := s.field("", part, false, depth+1)
+		if err != nil {
+			return f, err
+		}
+		f.Kind = cmp.Or(f.Kind, below.Kind)
+		for _, one := range below.Fields {
+			if !slices.ContainsFunc(f.Fields, func(have field) bool { return have.Name == one.Name }) {
+				f.Fields = append(f.Fields, one)
+			}
+		}
+	}
 	if items := target.at("items"); items.Node != nil {
 		return s.list(f, items, depth)
 	}
@@ -67,6 +80,15 @@ func (s spec) field(name string, schema node, required bool, depth int) (field, 
 		return s.open(f, target, rest, depth)
 	}
 	return f, nil
+}
+
+// parts are the schemas that a schema is put together of: all of them, or one of several kinds of object, whose fields are shown together.
+func parts(schema node) []node {
+	all := schema.at("allOf").items()
+	if !schema.has("properties") {
+		all = append(all, append(schema.at("oneOf").items(), schema.at("anyOf").items()...)...)
+	}
+	return slices.DeleteFunc(all, func(n node) bool { return !n.has("$ref") && !n.has("properties") })
 }
 
 // list takes over what an array's elements are.
@@ -178,12 +200,14 @@ func limits(schema node) []string {
 func choice(schema node) string {
 	for _, kind := range []struct{ key, words string }{{"oneOf", "Exactly one of "}, {"anyOf", "At least one of "}} {
 		var groups []string
-		for _, alternative := range schema.at(kind.key).items() {
-			if required := alternative.at("required").texts(); required != nil {
-				groups = append(groups, "`"+strings.Join(required, "` with `")+"`")
+		alternatives := schema.at(kind.key).items()
+		for _, alternative := range alternatives {
+			group := "`" + strings.Join(alternative.at("required").texts(), "` with `") + "`"
+			if alternative.has("required") && !slices.Contains(groups, group) {
+				groups = append(groups, group)
 			}
 		}
-		if groups != nil {
+		if groups != nil && len(groups) == len(alternatives) {
 			return kind.words + strings.Join(groups, ", ") + "."
 		}
 	}
