@@ -1,7 +1,7 @@
 // Package api is the REST interface: it reads requests strictly, says who may do what, asks the record and the gate, and tells errors so that
 // a caller knows what is wrong and what would be right. openapi.yaml describes exactly what is here; a test holds the two together.
 //
-// Only errors.go knows which HTTP status an error has; only auth.go knows tokens. Request and response types live beside their handlers.
+// Only errors.go knows which HTTP status an error has; only auth.go and token.go know tokens. Request and response types live beside their handlers.
 package api
 
 import (
@@ -34,11 +34,11 @@ type Gate interface {
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 }
 
-// Config is what an API is made of. Store, Gate and Secret are required.
+// Config is what an API is made of. Store, Gate and Keys are required.
 type Config struct {
 	Store    *store.Store
 	Gate     Gate
-	Secret   Secret // signs tokens and cursors; not empty, SafeSecret bytes or more
+	Keys     Keys   // of tokens; a Secret is one
 	Issuer   string // of tokens; "": not checked
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
@@ -131,21 +131,23 @@ func routes() []route {
 	}
 }
 
-// New returns the handler of everything under /v1 and of the service's own pages.
-func New(cfg Config) (http.Handler, error) {
-	a, err := build(cfg)
+// New returns the handler of everything under /v1 and of the service's own pages. It reads the database, which has to be migrated.
+func New(ctx context.Context, cfg Config) (http.Handler, error) {
+	a, err := build(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return a.handler(), nil
 }
 
-func build(cfg Config) (*api, error) {
-	if cfg.Store == nil || cfg.Gate == nil {
-		return nil, fmt.Errorf("api: a store and a gate are needed")
+func build(ctx context.Context, cfg Config) (*api, error) {
+	if cfg.Store == nil || cfg.Gate == nil || cfg.Keys == nil {
+		return nil, fmt.Errorf("api: a store, a gate and keys are needed")
 	}
-	if err := cfg.Secret.check(); err != nil {
-		return nil, err
+	if s, ok := cfg.Keys.(Secret); ok {
+		if err := s.check(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -157,11 +159,15 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}
-	cs, err := newCursors(cfg.Secret)
+	shared, err := cfg.Store.TokenKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	cs, err := newCursors(shared)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -221,7 +227,7 @@ func (a *api) serve(r route, c echo.Context) error {
 	defer cancel()
 	cl := &call{Context: c, ctx: ctx}
 	if r.scope != "" {
-		who, err := a.auth.authenticate(c.Request())
+		who, err := a.auth.authenticate(ctx, c.Request())
 		if err != nil {
 			return err
 		}
