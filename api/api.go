@@ -6,9 +6,11 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -43,6 +45,9 @@ type Config struct {
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
+
+	RateLimit      float64        // requests per second and token, and without a good token per client address; 0: no limit
+	TrustedProxies []netip.Prefix // whose word about the client's address is taken
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
@@ -59,6 +64,10 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
+	proxies proxies
+	limits  limits
+	running *turns // requests with a token
+	streams *turns
 }
 
 // call is one request with what is known of it.
@@ -67,6 +76,9 @@ type call struct {
 	ctx    context.Context //nolint:containedctx // lives as long as the request
 	caller *caller         // nil on routes without a scope
 	query  map[string][]string
+
+	address netip.Addr // of the client; zero: not known
+	turn    *turns     // that it has a turn of; nil: it needs none
 }
 
 // route is an entry of the table of routes.
@@ -167,7 +179,11 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	return &api{
+		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
+		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
+		running: newTurns(maxRunning, maxQueued, maxQueue), streams: newTurns(maxStreams, 0, 0),
+	}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -225,16 +241,12 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 func (a *api) serve(r route, c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
 	defer cancel()
-	cl := &call{Context: c, ctx: ctx}
+	cl := &call{Context: c, ctx: ctx, address: a.proxies.client(c.Request())}
 	if r.scope != "" {
-		who, err := a.auth.authenticate(ctx, c.Request())
-		if err != nil {
+		if err := a.enter(r, cl); err != nil {
 			return err
 		}
-		if !who.may(r.scope) {
-			return insufficient(r.scope)
-		}
-		cl.caller = who
+		defer func() { cl.turn.end() }() // of whichever it has by then
 	}
 	q, err := parseQuery(c.Request().URL.RawQuery, slices.Clip(r.params))
 	if err != nil {
@@ -245,4 +257,24 @@ func (a *api) serve(r route, c echo.Context) error {
 		return fail(codeMalformed, "This request takes no body.")
 	}
 	return r.handle(a, cl)
+}
+
+// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn.
+func (a *api) enter(r route, c *call) error {
+	who, err := a.auth.authenticate(c.ctx, c.Request())
+	c.caller = who
+	if err := a.admit(c, err); err != nil {
+		return err
+	}
+	if !who.may(r.scope) {
+		return insufficient(r.scope)
+	}
+	if err := a.running.take(c.ctx); err != nil {
+		return err
+	}
+	c.turn = a.running
+	if req := c.Request(); req.Body != nil && req.Body != http.NoBody {
+		req.Body = &timedBody{ReadCloser: req.Body, rc: http.NewResponseController(c.Response())}
+	}
+	return nil
 }

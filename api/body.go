@@ -8,9 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -33,6 +35,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	switch {
 	case len(body) > maxBody:
 		return nil, fail(codeTooLarge, fmt.Sprintf("The body is longer than %d bytes.", maxBody))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fail(codeTimeout, fmt.Sprintf("The body did not arrive within %d seconds.", bodyTimeout/time.Second))
 	case err != nil:
 		return nil, fail(codeMalformed, "The body ended before it was complete.")
 	case len(bytes.TrimSpace(body)) == 0:
