@@ -34,7 +34,7 @@ const (
 // takes over from another without a moment in between: put the new one below, then first, then remove the old one.
 func ParseSecrets(text []byte) ([]string, error) {
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
-		return nil, errors.New("not text: it has to hold a secret on a line, such as openssl rand -hex 32 prints")
+		return nil, errors.New("it is not text: it has to hold a secret on a line, such as openssl rand -hex 32 prints")
 	}
 	var secrets []string
 	for line := range strings.Lines(string(text)) {
@@ -44,9 +44,9 @@ func ParseSecrets(text []byte) ([]string, error) {
 	}
 	switch n := len(secrets); {
 	case n == 0:
-		return nil, errors.New("empty: it has to hold a secret on a line, such as openssl rand -hex 32 prints")
+		return nil, errors.New("it is empty: it has to hold a secret on a line, such as openssl rand -hex 32 prints")
 	case n > maxFileKeys:
-		return nil, fmt.Errorf("%d secrets: at most %d lines, the first one signs", n, maxFileKeys)
+		return nil, fmt.Errorf("it has %d secrets: at most %d lines, the first one signs", n, maxFileKeys)
 	}
 	return secrets, nil
 }
@@ -70,7 +70,7 @@ func ParsePEM(text []byte) ([]Key, error) {
 			break
 		}
 		if text = rest; n > maxFileKeys {
-			return nil, fmt.Errorf("more than %d keys", maxFileKeys)
+			return nil, fmt.Errorf("it has more than %d keys", maxFileKeys)
 		}
 		material, err := publicKey(block)
 		if err != nil {
@@ -84,7 +84,7 @@ func ParsePEM(text []byte) ([]Key, error) {
 	}
 	switch {
 	case len(keys) == 0:
-		return nil, errors.New("no PEM block: it has to hold -----BEGIN PUBLIC KEY----- and so on")
+		return nil, errors.New("it has no PEM block: it has to hold -----BEGIN PUBLIC KEY----- and so on")
 	case len(bytes.TrimSpace(text)) > 0 && bytes.Contains(text, []byte("-----BEGIN")):
 		return nil, fmt.Errorf("what follows block %d is not whole", len(keys))
 	}
