@@ -67,7 +67,6 @@ type api struct {
 	proxies proxies
 	limits  limits
 	running *turns // requests with a token
-	streams *turns
 }
 
 // call is one request with what is known of it.
@@ -78,7 +77,6 @@ type call struct {
 	query  map[string][]string
 
 	address netip.Addr // of the client; zero: not known
-	turn    *turns     // that it has a turn of; nil: it needs none
 }
 
 // route is an entry of the table of routes.
@@ -88,6 +86,10 @@ type route struct {
 	params       []string // of the query
 	handle       func(*api, *call) error
 }
+
+// stream reports whether the route's answers last as long as their clients want, rather than requestTimeout. They have no turn among the others, and need a
+// bound, a deadline for each write, and none for reading (http.ResponseController) of their own.
+func (r route) stream() bool { return r.path == "/v1/events" }
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
@@ -182,7 +184,7 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 	return &api{
 		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
 		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
-		running: newTurns(maxRunning, maxQueued, maxQueue), streams: newTurns(maxStreams, 0, 0),
+		running: newTurns(maxRunning, maxQueued, maxQueue),
 	}, nil
 }
 
@@ -239,14 +241,18 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 func (a *api) serve(r route, c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
-	defer cancel()
-	cl := &call{Context: c, ctx: ctx, address: a.proxies.client(c.Request())}
+	cl := &call{Context: c, ctx: c.Request().Context(), address: a.proxies.client(c.Request())}
+	if !r.stream() {
+		ctx, cancel := context.WithTimeout(cl.ctx, requestTimeout)
+		defer cancel()
+		cl.ctx = ctx
+	}
 	if r.scope != "" {
-		if err := a.enter(r, cl); err != nil {
+		leave, err := a.enter(r, cl)
+		if err != nil {
 			return err
 		}
-		defer func() { cl.turn.end() }() // of whichever it has by then
+		defer leave()
 	}
 	q, err := parseQuery(c.Request().URL.RawQuery, slices.Clip(r.params))
 	if err != nil {
@@ -259,22 +265,23 @@ func (a *api) serve(r route, c echo.Context) error {
 	return r.handle(a, cl)
 }
 
-// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn.
-func (a *api) enter(r route, c *call) error {
-	who, err := a.auth.authenticate(c.ctx, c.Request())
-	c.caller = who
+// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn, which leave ends.
+func (a *api) enter(r route, c *call) (leave func(), err error) {
+	c.caller, err = a.auth.authenticate(c.ctx, c.Request())
 	if err := a.admit(c, err); err != nil {
-		return err
+		return nil, err
 	}
-	if !who.may(r.scope) {
-		return insufficient(r.scope)
+	if !c.caller.may(r.scope) {
+		return nil, insufficient(r.scope)
+	}
+	if r.stream() {
+		return func() {}, nil
 	}
 	if err := a.running.take(c.ctx); err != nil {
-		return err
+		return nil, err
 	}
-	c.turn = a.running
 	if req := c.Request(); req.Body != nil && req.Body != http.NoBody {
 		req.Body = &timedBody{ReadCloser: req.Body, rc: http.NewResponseController(c.Response())}
 	}
-	return nil
+	return a.running.end, nil
 }

@@ -26,7 +26,8 @@ type Keys interface {
 type caller struct {
 	subject string
 	scopes  []string
-	domains []string          // nil: all
+	domains []string // nil: all
+	expires time.Time
 	token   [sha256.Size]byte // stands for the token: a hash of what is signed
 }
 
@@ -95,7 +96,7 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	case len(c.Subject) > maxSubject:
 		return nil, badToken(fmt.Sprintf("The token's subject is longer than %d bytes.", maxSubject))
 	}
-	who := &caller{subject: c.Subject, scopes: strings.Fields(c.scope), token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
+	who := &caller{subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
 	if c.domains != nil {
 		who.domains = append([]string{}, *c.domains...)
 	}

@@ -24,6 +24,7 @@ const (
 	codeNotFound           code = "not_found"
 	codeMethodNotAllowed   code = "method_not_allowed"
 	codeRevisionMismatch   code = "revision_mismatch"
+	codeTooManyGrants      code = "too_many_grants"
 	codePreconditionFailed code = "precondition_failed"
 	codeTimeout            code = "request_timeout"
 	codeTooLarge           code = "body_too_large"
@@ -47,6 +48,7 @@ var statuses = map[code]struct {
 	codeNotFound:           {http.StatusNotFound, "There is no such thing"},
 	codeMethodNotAllowed:   {http.StatusMethodNotAllowed, "This cannot be done with that"},
 	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
+	codeTooManyGrants:      {http.StatusConflict, "The account has too many open grants"},
 	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
 	codeTimeout:            {http.StatusRequestTimeout, "The request took too long to arrive"},
 	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},

@@ -14,7 +14,6 @@ const (
 	maxRunning = 256
 	maxQueued  = 512
 	maxQueue   = 2 * time.Second // that one waits for its turn
-	maxStreams = 256             // answers that go on until their reader leaves; see call.stream
 )
 
 // bodyTimeout is how long a body may take from its first byte that is asked for.
@@ -59,23 +58,6 @@ func (t *turns) take(ctx context.Context) error {
 }
 
 func (t *turns) end() { <-t.running }
-
-// stream makes the call one whose answer goes on until its reader leaves or the server stops: it gives its turn back and takes one of maxStreams, has no
-// deadline any more, and c.ctx ends with the connection. A handler calls it when the request is checked and before it writes; each write then needs a deadline of its own
-// (http.ResponseController). The turn ends with the handler. The error is for the caller: there are too many.
-func (a *api) stream(c *call) error {
-	if err := a.streams.take(c.ctx); err != nil {
-		return err
-	}
-	c.turn.end()
-	c.turn = a.streams
-	rc := http.NewResponseController(c.Response())
-	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil {
-		return err
-	}
-	c.ctx = c.Request().Context()
-	return nil
-}
 
 // timedBody is a body that has to come within bodyTimeout.
 type timedBody struct {

@@ -52,14 +52,11 @@ func TestTurns(t *testing.T) {
 }
 
 // bare serves one route of an API without a record.
-func bare(t *testing.T, r route, change func(*api)) (url, token string) {
+func bare(t *testing.T, r route) (url, token string) {
 	t.Helper()
 	secret := Secret("0123456789abcdef0123456789abcdef")
 	a := &api{
-		auth: newAuthenticator(secret, "", ""), log: slog.New(slog.DiscardHandler), metrics: &metrics{}, running: newTurns(1, 0, 0), streams: newTurns(1, 0, 0),
-	}
-	if change != nil {
-		change(a)
+		auth: newAuthenticator(secret, "", ""), log: slog.New(slog.DiscardHandler), metrics: &metrics{}, running: newTurns(1, 0, 0),
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = a.handleError
@@ -98,7 +95,7 @@ func TestOneTurnAtATime(t *testing.T) {
 		<-leave
 		return c.NoContent(http.StatusNoContent)
 	}}
-	url, token := bare(t, r, nil)
+	url, token := bare(t, r)
 	first := make(chan int)
 	go func() { first <- get(t, url+"/x", token).StatusCode }()
 	<-entered
@@ -120,50 +117,21 @@ func TestOneTurnAtATime(t *testing.T) {
 	}
 }
 
-// A stream has no turn among the others, no deadline, and a bound of its own.
-func TestStreams(t *testing.T) {
+// A stream takes nobody's turn, and has no deadline.
+func TestStreamsTakeNoTurn(t *testing.T) {
 	t.Parallel()
-	var a *api
-	ended := make(chan error, 1)
-	r := route{http.MethodGet, "/x", ScopeSessionsRead, nil, func(a *api, c *call) error {
-		if err := a.stream(c); err != nil {
-			return err
-		}
+	r := route{http.MethodGet, "/v1/events", ScopeSessionsRead, nil, func(a *api, c *call) error {
 		if _, ok := c.ctx.Deadline(); ok {
 			t.Error("a stream has a deadline")
 		}
-		c.Response().WriteHeader(http.StatusOK)
-		c.Response().Flush()
-		<-c.ctx.Done()
-		ended <- c.ctx.Err()
-		return nil
+		if n := len(a.running.running); n != 0 {
+			t.Errorf("%d turns are taken", n)
+		}
+		return c.NoContent(http.StatusNoContent)
 	}}
-	url, token := bare(t, r, func(made *api) { a = made })
-	ctx, cut := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/x", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if n, m := len(a.running.running), len(a.streams.running); n != 0 || m != 1 {
-		t.Errorf("%d turns and %d streams are taken, want 0 and 1", n, m)
-	}
-	if resp := get(t, url+"/x", token); resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("one stream too many: %s", resp.Status)
-	}
-	cut()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	a.streams.running <- struct{}{} // blocks until the stream has given its place back
-	<-a.streams.running
-	if n := len(a.running.running); n != 0 {
-		t.Errorf("%d turns are taken when all is over", n)
+	url, token := bare(t, r)
+	if resp := get(t, url+"/v1/events", token); resp.StatusCode != http.StatusNoContent {
+		t.Error(resp.Status)
 	}
 }
 
@@ -176,7 +144,7 @@ func TestASlowBody(t *testing.T) {
 		}
 		return c.NoContent(http.StatusNoContent)
 	}}
-	url, token := bare(t, r, nil)
+	url, token := bare(t, r)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
