@@ -145,7 +145,7 @@ func TestASlowBody(t *testing.T) {
 		return c.NoContent(http.StatusNoContent)
 	}}
 	url, token := bare(t, r)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
