@@ -31,8 +31,6 @@ type service struct {
 	url   string
 	token string // admin
 	logs  *buffer
-
-	handler http.Handler
 }
 
 type buffer struct {
@@ -68,11 +66,11 @@ func newService(t *testing.T, change ...func(*api.Config)) *service {
 			t.Errorf("gate: %v", err)
 		}
 	})
-	cfg := api.Config{Store: st, Gate: g, Secret: secret, Logger: logger}
+	cfg := api.Config{Store: st, Gate: g, Keys: secret, Logger: logger}
 	for _, f := range change {
 		f(&cfg)
 	}
-	h, err := api.New(cfg)
+	h, err := api.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +78,7 @@ func newService(t *testing.T, change ...func(*api.Config)) *service {
 	srv.Config = api.Server(h, "", logger)
 	srv.Start()
 	t.Cleanup(srv.Close)
-	return &service{t: t, pool: pool, url: srv.URL, token: mint(t, api.Claims{Subject: "tester", Scopes: []string{api.ScopeAdmin}}), logs: logs, handler: h}
+	return &service{t: t, pool: pool, url: srv.URL, token: mint(t, api.Claims{Subject: "tester", Scopes: []string{api.ScopeAdmin}}), logs: logs}
 }
 
 func mint(t *testing.T, c api.Claims) string {

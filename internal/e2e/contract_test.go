@@ -67,7 +67,7 @@ func needsSchemathesis(t *testing.T) string {
 func (w *world) serveAdmin() (url, token string) {
 	w.t.Helper()
 	secret := api.Secret(strings.Repeat("s", api.SafeSecret))
-	h, err := api.New(api.Config{Store: w.store, Gate: w.running.gate, Secret: secret, Logger: w.logger()})
+	h, err := api.New(w.t.Context(), api.Config{Store: w.store, Gate: w.running.gate, Keys: secret, Logger: w.logger()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
