@@ -29,15 +29,26 @@ func TestContract(t *testing.T) {
 	w.populate()
 	url, token := w.serveAdmin()
 
-	ctx, cancel := context.WithTimeout(t.Context(), *contractTime+time.Minute) // the rest of a test case, and the report
-	defer cancel()
-	cmd := exec.CommandContext(ctx, tester, "--config-file", "testdata/schemathesis/schemathesis.toml", "run", "../../openapi.yaml", "--url", url, "--no-color",
-		"--generation-database", "none", "--max-time", strconv.Itoa(int(contractTime.Seconds())))
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append(os.Environ(), "BINDGATE_TOKEN="+token)
-	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
-	if err := cmd.Run(); err != nil {
-		t.Errorf("schemathesis: %v", err)
+	for _, run := range []struct {
+		name, phases string
+		share        float64 // of the time
+	}{
+		{"requests", "examples,coverage,fuzzing", 0.6},
+		{"sequences", "stateful", 0.4}, // would get what is left otherwise, which is little
+	} {
+		t.Run(run.name, func(t *testing.T) {
+			seconds := max(1, int(run.share*contractTime.Seconds()))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+time.Minute) // the rest of a test case, and the report
+			defer cancel()
+			cmd := exec.CommandContext(ctx, tester, "--config-file", "testdata/schemathesis/schemathesis.toml", "--no-color", "run", "../../openapi.yaml", "--url", url,
+				"--generation-database", "none", "--phases", run.phases, "--max-time", strconv.Itoa(seconds))
+			cmd.WaitDelay = 10 * time.Second
+			cmd.Env = append(os.Environ(), "BINDGATE_TOKEN="+token)
+			cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+			if err := cmd.Run(); err != nil {
+				t.Errorf("schemathesis: %v", err)
+			}
+		})
 	}
 }
 
