@@ -26,10 +26,11 @@ type Gate interface {
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
 	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
-	ForgetDevice(ctx context.Context, account string, device int64) error
+	ForgetDevice(ctx context.Context, account string, device int64, by store.Actor) error
 	Grant(ctx context.Context, r gate.GrantRequest) (gate.Granted, error)
 	Protection(ctx context.Context, account string) (gate.Protection, error)
-	Release(ctx context.Context, account string) error
+	Release(ctx context.Context, account string, by store.Actor) error
+	Erase(ctx context.Context, account string, by store.Actor, wait time.Duration) (gate.Erasure, error)
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 }
@@ -59,6 +60,7 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
+	exports chan struct{} // bounds how many are made at once
 }
 
 // call is one request with what is known of it.
@@ -66,6 +68,7 @@ type call struct {
 	echo.Context
 	ctx    context.Context //nolint:containedctx // lives as long as the request
 	caller *caller         // nil on routes without a scope
+	claim  *store.Claim    // of the request's Idempotency-Key; nil: it has none
 	query  map[string][]string
 }
 
@@ -84,7 +87,9 @@ func routes() []route {
 		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
 		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
 		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
-		{get, "/v1/accounts/:jid", ScopeSessionsRead, nil, (*api).getAccount},
+		{get, pathAccount, ScopeSessionsRead, nil, (*api).getAccount},
+		{del, pathAccount, ScopeAdmin, nil, (*api).eraseAccount},
+		{get, "/v1/accounts/:jid/export", ScopeAdmin, nil, (*api).exportAccount},
 		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
 		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
 		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
@@ -124,6 +129,7 @@ func routes() []route {
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
+		{get, "/v1/audit", ScopeAdmin, append(slices.Clone(auditParams), pages...), (*api).listAudit},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},
@@ -161,7 +167,7 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, exports: make(chan struct{}, exportsAtOnce)}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -237,6 +243,9 @@ func (a *api) serve(r route, c echo.Context) error {
 	cl.query = q
 	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
 		return fail(codeMalformed, "This request takes no body.")
+	}
+	if r.method != http.MethodGet && len(c.Request().Header.Values(headerIdempotencyKey)) > 0 {
+		return a.once(r, cl)
 	}
 	return r.handle(a, cl)
 }

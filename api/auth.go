@@ -115,6 +115,7 @@ func Mint(secret Secret, c Claims) (string, error) {
 
 // caller is who a token speaks for.
 type caller struct {
+	issuer  string
 	subject string
 	scopes  []string
 	domains []string // nil: all
@@ -196,7 +197,7 @@ func (a *authenticator) authenticate(r *http.Request) (*caller, error) {
 	if len(c.Subject) > 255 || strings.ContainsRune(c.Subject, 0) {
 		return nil, badToken("The token's subject is longer than 255 bytes or holds a NUL.")
 	}
-	who := &caller{subject: c.Subject, scopes: strings.Fields(c.Scope)}
+	who := &caller{issuer: c.Issuer, subject: c.Subject, scopes: strings.Fields(c.Scope)}
 	if c.Domains != nil {
 		who.domains = append([]string{}, *c.Domains...)
 	}

@@ -24,6 +24,8 @@ const (
 	codeNotFound           code = "not_found"
 	codeMethodNotAllowed   code = "method_not_allowed"
 	codeRevisionMismatch   code = "revision_mismatch"
+	codeKeyConflict        code = "idempotency_conflict"
+	codeKeyInProgress      code = "idempotency_in_progress"
 	codePreconditionFailed code = "precondition_failed"
 	codeTooLarge           code = "body_too_large"
 	codeMediaType          code = "unsupported_media_type"
@@ -45,6 +47,8 @@ var statuses = map[code]struct {
 	codeNotFound:           {http.StatusNotFound, "There is no such thing"},
 	codeMethodNotAllowed:   {http.StatusMethodNotAllowed, "This cannot be done with that"},
 	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
+	codeKeyConflict:        {http.StatusConflict, "The key was used for something else"},
+	codeKeyInProgress:      {http.StatusConflict, "The request is being carried out"},
 	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
 	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},
 	codeMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON"},
@@ -106,6 +110,10 @@ func explain(err error) *failure {
 		return notFound()
 	case errors.Is(err, store.ErrVersion):
 		return failField(codeRevisionMismatch, "/if_revision", "The account's revision is not the one in if_revision. Read the account again and decide anew.")
+	case errors.Is(err, store.ErrKeyReused):
+		return failField(codeKeyConflict, headerIdempotencyKey, "This key was used within the last day for a request with another method, path, query or body. Take a new key for a new request.")
+	case errors.Is(err, store.ErrKeyInUse), errors.Is(err, store.ErrClaimLost):
+		return failField(codeKeyInProgress, headerIdempotencyKey, "A request with this key is being carried out. Send it again in a moment for its answer.")
 	case errors.Is(err, store.ErrBusy), errors.Is(err, gate.ErrOverloaded), errors.Is(err, gate.ErrStopped):
 		return &failure{code: codeUnavailable, detail: "The service is too busy for this now. Try again in a moment.", cause: err}
 	case store.Unreachable(err), errors.Is(err, context.DeadlineExceeded):
@@ -153,7 +161,7 @@ func (a *api) handleError(err error, c echo.Context) {
 	if f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
 	}
-	if f.code == codeUnavailable {
+	if f.code == codeUnavailable || f.code == codeKeyInProgress {
 		h.Set("Retry-After", "1")
 	}
 	body, _ := encode(problem{ // strings and a number always encode

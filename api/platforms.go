@@ -36,7 +36,11 @@ func (a *api) putPlatforms(c *call) error {
 	if err != nil {
 		return err
 	}
-	kept, err := a.store.PutPlatforms(c.ctx, p, c.caller.subject, c.precondition())
+	check, err := c.precondition()
+	if err != nil {
+		return err
+	}
+	kept, err := a.store.PutPlatforms(c.ctx, p, c.actor(), check)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := st.Forget(t.Context(), now.Add(-100*time.Minute+30*time.Second), now.Add(-5*24*time.Hour)); err != nil {
+	if err := st.Forget(t.Context(), now, store.Retention{Sessions: 100*time.Minute - 30*time.Second, Decisions: 100*time.Minute - 30*time.Second, Events: 100*time.Minute - 30*time.Second, Devices: 5 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string]int{
