@@ -160,11 +160,7 @@ func readAccountRule(r *http.Request) (rules.Rule, time.Time, error) {
 
 // ruleChange is the change that the request asks for: who, on what condition, and from when on it holds.
 func (c *call) ruleChange(scope store.RuleScope) (store.RuleChange, error) {
-	check, err := c.precondition()
-	change := store.RuleChange{RuleScope: scope, By: c.actor(), Check: check}
-	if err != nil {
-		return change, err
-	}
+	change := store.RuleChange{RuleScope: scope, By: c.actor(), Check: c.precondition()}
 	switch v := url.Values(c.query).Get("apply"); v {
 	case "", "next_login":
 		return change, nil

@@ -112,7 +112,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered})
+	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered, Keep: cfg.Keep})
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
