@@ -27,7 +27,7 @@ type Actor struct {
 	Subject   string // of the token, may be empty; the bare JID of an account's owner; which part of bindgate
 	Address   string // of the caller; "": not known
 	RequestID string // "": none
-	Claim     *Claim // of a request that is to be carried out once; nil: no such
+	Claim     *Claim // of a request that is to be carried out once, and makes one change; nil: no such
 }
 
 // String names the actor to those who are told of the change, of which the account's owner is one.
