@@ -89,11 +89,11 @@ func (a *api) carryOut(r route, c *call, s seal) error {
 			a.log.WarnContext(ctx, "an idempotency key could not be freed", "error", err)
 		}
 	}()
-	real := c.Response()
-	rec := &recorder{header: real.Header()}
+	response := c.Response()
+	rec := &recorder{header: response.Header()}
 	c.SetResponse(echo.NewResponse(rec, c.Echo()))
 	err := func() error {
-		defer c.SetResponse(real)
+		defer c.SetResponse(response)
 		return r.handle(a, c)
 	}()
 	if err != nil || rec.status >= http.StatusBadRequest {
@@ -101,7 +101,7 @@ func (a *api) carryOut(r route, c *call, s seal) error {
 	}
 	kept = true
 	answer := rec.answer()
-	sealed, err := s.close(answer)
+	sealed, err := s.shut(answer)
 	if err != nil {
 		return fmt.Errorf("seal an answer: %w", err)
 	}
@@ -202,7 +202,7 @@ func newSeal(who *caller, key string) (s seal, err error) {
 	return s, err
 }
 
-func (s seal) close(k keptAnswer) ([]byte, error) {
+func (s seal) shut(k keptAnswer) ([]byte, error) {
 	b, err := json.Marshal(k)
 	if err != nil {
 		return nil, err

@@ -99,6 +99,26 @@ func TestErasureFollowsTheLastSession(t *testing.T) {
 	}
 }
 
+// An account's owner is an actor too; others are told no more than that it was the owner.
+func TestOwnersAreAudited(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const ann = "ann@" + theDomain
+	b.login("ann", "a1", "phone")
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, By: gate.ByOwner(ann), Select: gate.KickSelect{All: true}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"select count(*) from audit where via = 'owner' and actor = '" + ann + "' and action = 'session.kick' and jid = actor and outcome -> 'sessions' -> 0 ->> 'outcome' = 'pending'",
+		"select count(*) from event_batches b, unnest(b.types, b.data) e(type, d) where e.type = 'kick.requested' and e.d::json ->> 'by' = 'owner'",
+		"select count(*) from kicks where requested_by = 'owner'",
+	} {
+		if n := b.count(sql); n != 1 {
+			t.Errorf("%s: %d", sql, n)
+		}
+	}
+}
+
 // Whatever of an erasure is left when a process dies, the next one does.
 func TestErasureGoesOnAfterACrash(t *testing.T) {
 	t.Parallel()
