@@ -26,6 +26,7 @@ const (
 	codeRevisionMismatch   code = "revision_mismatch"
 	codeKeyConflict        code = "idempotency_conflict"
 	codeKeyInProgress      code = "idempotency_in_progress"
+	codeTooManyGrants      code = "too_many_grants"
 	codePreconditionFailed code = "precondition_failed"
 	codeTooLarge           code = "body_too_large"
 	codeMediaType          code = "unsupported_media_type"
@@ -49,6 +50,7 @@ var statuses = map[code]struct {
 	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
 	codeKeyConflict:        {http.StatusConflict, "The key was used for something else"},
 	codeKeyInProgress:      {http.StatusConflict, "The request is being carried out"},
+	codeTooManyGrants:      {http.StatusConflict, "The account has too many open grants"},
 	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
 	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},
 	codeMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON"},

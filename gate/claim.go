@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // claim is what gives a login a right to take over: a grant, or a token for the session that its user chose.
 type claim struct {
 	grant  *store.Grant // of the record; nil: none
+	bound  bool         // the grant is for the login's device or resource and came without its token
 	chosen int64        // generation; 0: none
 	wrong  string       // what is wrong with the token that was brought; "": nothing
 }
@@ -61,12 +63,53 @@ func (g *Gate) claimOf(r *store.Record, s *store.Session, token string, rule *ru
 	return boundGrant(r, s)
 }
 
+// bring looks at the token of a session that the server let in undecided, for who judges it: a grant is reserved for it, as for one that was let in.
+func (g *Gate) bring(r *store.Record, s *store.Session, token string) {
+	let := func(grant store.Grant) bool { return grant.Reserved == s.Generation }
+	if token == "" || s == nil || !s.DecidedAt.IsZero() || s.Eviction != nil || slices.ContainsFunc(r.Standing.Grants, let) || r.Standing.BroughtBy(s.Generation).Generation != 0 {
+		return
+	}
+	rule := rules.Merge(r.Levels...)
+	switch c := g.claimOf(r, s, token, &rule); {
+	case c.bound: // is found again, if it is needed
+		return
+	case c.grant != nil:
+		r.Standing.Reserve(c.grant.ID, s.Generation)
+	default:
+		r.Standing.Bring(store.Brought{Generation: s.Generation, Chosen: c.chosen, Wrong: c.wrong})
+	}
+	r.StandingChanged()
+}
+
+// claimToJudge is what a session brought that is judged.
+func (g *Gate) claimToJudge(r *store.Record, s *store.Session, rule *rules.Effective) claim {
+	for i := range r.Standing.Grants {
+		if grant := &r.Standing.Grants[i]; grant.Reserved == s.Generation { // also one that let it in before: it still speaks for it
+			return claim{grant: grant}
+		}
+	}
+	switch b := r.Standing.BroughtBy(s.Generation); {
+	case b.Generation != 0:
+		return claim{chosen: b.Chosen, wrong: b.Wrong}
+	case s.AskID == "": // it was never admitted
+		return g.claimOf(r, s, "", rule)
+	}
+	return claim{} // it is judged again, and what let it in is used up
+}
+
+// giveBack makes the grant usable again that was reserved for a session which it did not let in.
+func giveBack(r *store.Record, s *store.Session) {
+	if r.Standing.Free(s.Generation) {
+		r.StandingChanged()
+	}
+}
+
 // boundGrant returns the open grant that is for a login's device or resource, which needs no token.
 func boundGrant(r *store.Record, s *store.Session) claim {
 	for i := range r.Standing.Grants {
 		grant := &r.Standing.Grants[i]
 		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {
-			return claim{grant: grant}
+			return claim{grant: grant, bound: true}
 		}
 	}
 	return claim{}
@@ -158,7 +201,7 @@ type Granted struct {
 // ErrTooManyGrants is returned when an account has as many open grants as it may have.
 var ErrTooManyGrants = errors.New("gate: too many open grants")
 
-// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound.
+// Grant gives a grant. It is on record when it returns; a login uses it up when it is bound. A device that the account does not have is store.ErrNotFound.
 func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	token, err := g.grantToken(ctx, req)
 	if err != nil {
@@ -169,9 +212,16 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	}
 	hash := sha256.Sum256([]byte(token))
 	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By.String()}
-	full := false
+	full, missing := false, false
 	key := store.KeyOf(req.Account)
-	err = g.await(ctx, &op{want: store.Want{Key: key, JID: req.Account, Create: true}, apply: func(r *store.Record) func() {
+	want := store.Want{Key: key, JID: req.Account, Create: req.Device == 0}
+	if req.Device != 0 {
+		want.Devices = []int64{req.Device}
+	}
+	err = g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
+		if missing = req.Device != 0 && (r == nil || r.Device(req.Device) == nil); missing {
+			return nil
+		}
 		grant.Expires = r.Now.Add(req.TTL)
 		if full = !r.Standing.AddGrant(grant, r.Now); !full {
 			r.StandingChanged()
@@ -187,6 +237,8 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 	switch {
 	case err != nil:
 		return Granted{}, fmt.Errorf("grant: %w", err)
+	case missing:
+		return Granted{}, store.ErrNotFound
 	case full:
 		return Granted{}, ErrTooManyGrants
 	}

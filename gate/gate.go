@@ -298,7 +298,12 @@ func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy [
 		wants[i] = o.want
 	}
 	after := make([]func(), len(ops))
-	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) { after[i] = ops[i].apply(r) })
+	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) {
+		if r != nil && r.Spoiled {
+			g.log.Error("what an account's takeovers left behind cannot be read and is forgotten: cooldowns, grants and repeated denials begin anew", "account", r.JID)
+		}
+		after[i] = ops[i].apply(r)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("transaction of %d: %w", len(ops), err)
 	}

@@ -126,6 +126,9 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
+	if s.DecidedAt.IsZero() {
+		giveBack(r, s)
+	}
 	if s.State == rules.Binding {
 		withdraw(r, s.Generation)
 		thaw(r)
@@ -158,7 +161,7 @@ func withdraw(r *store.Record, winner int64) {
 	for _, s := range r.Sessions {
 		if e := s.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == winner {
 			r.Withdraw(s)
-			r.Standing.Restore(winner, combatant(s))
+			passLoops(r, r.Standing.Restore(winner, combatant(s)))
 			taken = true
 		}
 	}

@@ -125,6 +125,7 @@ func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickRepo
 func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (report KickReport, links []string) {
 	k := newKicking(r, id, req.Text)
 	if req.Block {
+		release(r) // who is blocked is to keep nobody out: the owner gets in at once
 		for _, d := range req.Select.Devices {
 			k.block(r.Device(d))
 		}

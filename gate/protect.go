@@ -38,14 +38,20 @@ func contend(r *store.Record, s *store.Session, d rules.Decision) {
 		}
 	}
 	for _, g := range d.Evict {
-		st.Succeed(g, s.Generation)
+		passLoops(r, st.Succeed(g, s.Generation))
 	}
 	for _, g := range oneEach(r, d.Replaced) {
-		st.Replace(combatant(r.ByGeneration(g)), w, r.Now)
+		if ended := st.Replace(combatant(r.ByGeneration(g)), w, r.Now); ended != nil {
+			closeLoop(r, *ended)
+		}
 	}
 	for _, g := range oneEach(r, d.Displaced) {
-		if l := st.Displace(combatant(r.ByGeneration(g)), w, r.Now); l != nil {
-			openLoop(r, *l)
+		opened, ended := st.Displace(combatant(r.ByGeneration(g)), w, r.Now)
+		if ended != nil {
+			closeLoop(r, *ended)
+		}
+		if opened != nil {
+			openLoop(r, *opened)
 		}
 	}
 }
@@ -87,7 +93,7 @@ func loopOf(r *store.Record, d rules.Displacement) (store.Loop, loopData) {
 		id := store.DeviceID(r.Key, d.Device)
 		data.Loser.DeviceID = &id
 	}
-	return store.Loop{Account: r.Key, Party: d.Party, Device: d.Device, Resource: d.Resource, Winner: d.Winner, OpenedAt: r.Now, Until: d.FrozenUntil}, data
+	return store.Loop{Account: r.Key, Party: d.Party, Device: d.Device, Resource: d.Resource, Winner: d.Winner, OpenedAt: d.FrozenAt(), Until: d.FrozenUntil}, data
 }
 
 func openLoop(r *store.Record, d rules.Displacement) {
@@ -96,6 +102,14 @@ func openLoop(r *store.Record, d rules.Displacement) {
 	data.Until = &until
 	r.OpenLoop(loop)
 	r.Tell("loop.opened", data)
+}
+
+// passLoops notes that open loops have another session in the winner's place.
+func passLoops(r *store.Record, loops []rules.Displacement) {
+	for _, d := range loops {
+		loop, _ := loopOf(r, d)
+		r.OpenLoop(loop)
+	}
 }
 
 func closeLoop(r *store.Record, d rules.Displacement) {
@@ -226,17 +240,20 @@ func (g *Gate) Release(ctx context.Context, account string, by store.Actor) erro
 	return nil
 }
 
+// release needs Want.Known.
 func release(r *store.Record) {
 	for _, d := range r.Standing.Release(r.Now) {
 		closeLoop(r, d)
 	}
 	r.StandingChanged()
-	for _, s := range r.Sessions {
-		if d := r.Device(s.Device); d != nil && d.Cloned {
-			d.Cloned = false
-			r.ManageDevice(d)
-			s.Identity = d.Identity
-			r.Changed(s)
+	for _, d := range r.Cloned() {
+		d.Cloned = false
+		r.ManageDevice(d)
+		for _, s := range r.Sessions {
+			if s.Device == d.ID {
+				s.Identity = d.Identity
+				r.Changed(s)
+			}
 		}
 	}
 	r.Touch()

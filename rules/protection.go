@@ -19,7 +19,7 @@ const (
 	loopTurns     = 3         // displacements between two parties
 	loopWindow    = 10 * time.Minute
 	freeze        = 5 * time.Minute
-	maxDisplaced  = 32 // entries of an account; the oldest go first
+	maxDisplaced  = 32 // entries of an account; the oldest go first, those of open loops last
 )
 
 // Displacement is what is known of a party that had to go for another one.
@@ -99,33 +99,42 @@ func (p *Protection) index(party Party) int {
 }
 
 // Displace notes that loser goes for winner, alive as far as anyone knows. It returns the displacement if that was one turn too many: then the winner is
-// frozen in its place.
-func (p *Protection) Displace(loser, winner Combatant, now time.Time) (loop *Displacement) {
-	d := p.enter(loser, winner, now)
+// frozen in its place; and the loop whose displacement had to make room, if any.
+func (p *Protection) Displace(loser, winner Combatant, now time.Time) (loop, ended *Displacement) {
+	d, ended := p.enter(loser, winner, now)
 	if len(d.Turns) < loopTurns {
-		return nil
+		return nil, ended
 	}
 	d.FrozenUntil = now.Add(freeze)
-	return d
+	return d, ended
 }
 
-// Replace notes that a certain device replaced its own session.
-func (p *Protection) Replace(old, next Combatant, now time.Time) { p.enter(old, next, now).Own = true }
+// Replace notes that a certain device replaced its own session. It returns the loop whose displacement had to make room, if any.
+func (p *Protection) Replace(old, next Combatant, now time.Time) (ended *Displacement) {
+	d, ended := p.enter(old, next, now)
+	d.Own = true
+	return ended
+}
 
-func (p *Protection) enter(loser, winner Combatant, now time.Time) *Displacement {
+func (p *Protection) enter(loser, winner Combatant, now time.Time) (entered, ended *Displacement) {
 	d := Displacement{
 		Party: loser.Party, Device: loser.Device, Resource: loser.Resource, Winner: winner.Generation, WinnerParty: winner.Party,
 		At: now, SilentSince: now, Turns: append(p.turns(loser.Party, winner.Party, now), now),
 	}
 	d.Turns = d.Turns[max(0, len(d.Turns)-loopTurns):]
-	if i := p.index(loser.Party); i >= 0 {
+	i := p.index(loser.Party)
+	if i < 0 && len(p.Displaced) == maxDisplaced {
+		// A freeze is kept longest: it is what ends a fight.
+		i = max(0, slices.IndexFunc(p.Displaced, func(d Displacement) bool { return d.FrozenUntil.IsZero() }))
+	}
+	if i >= 0 {
+		if was := p.Displaced[i]; !was.FrozenUntil.IsZero() {
+			ended = &was
+		}
 		p.Displaced = slices.Delete(p.Displaced, i, i+1)
 	}
-	if len(p.Displaced) == maxDisplaced {
-		p.Displaced = slices.Delete(p.Displaced, 0, 1)
-	}
 	p.Displaced = append(p.Displaced, d)
-	return &p.Displaced[len(p.Displaced)-1]
+	return &p.Displaced[len(p.Displaced)-1], ended
 }
 
 // turns returns when two parties took turns lately, ending with a displacement of the one that displaces now: a party that displaces the same one again, which
@@ -138,26 +147,34 @@ func (p *Protection) turns(loser, winner Party, now time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(d.Turns), func(t time.Time) bool { return now.Sub(t) >= loopWindow })
 }
 
-// Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one.
-func (p *Protection) Succeed(old, next int64) {
-	for i := range p.Displaced {
-		if p.Displaced[i].Winner == old {
-			p.Displaced[i].Winner = next
-		}
-	}
+// Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one. It returns the open loops whose winner this
+// is now.
+func (p *Protection) Succeed(old, next int64) (loops []Displacement) {
+	return p.pass(old, func(*Displacement) int64 { return next })
 }
 
-// Restore lets a session stand again that was to go for one which never came: for itself, and for whoever waited for it.
-func (p *Protection) Restore(never int64, stands Combatant) {
+// Restore lets a session stand again that was to go for one which never came: for itself, and for whoever waited for it. It returns the open loops whose
+// winner this is now.
+func (p *Protection) Restore(never int64, stands Combatant) (loops []Displacement) {
+	return p.pass(never, func(d *Displacement) int64 {
+		if d.Party == stands.Party {
+			return 0
+		}
+		return stands.Generation
+	})
+}
+
+func (p *Protection) pass(old int64, next func(*Displacement) int64) (loops []Displacement) {
 	for i := range p.Displaced {
-		switch d := &p.Displaced[i]; {
-		case d.Winner != never:
-		case d.Party == stands.Party:
-			d.Winner = 0
-		default:
-			d.Winner = stands.Generation
+		d := &p.Displaced[i]
+		if d.Winner != old {
+			continue
+		}
+		if d.Winner = next(d); d.Winner != 0 && !d.FrozenUntil.IsZero() {
+			loops = append(loops, *d)
 		}
 	}
+	return loops
 }
 
 // Unadmit takes back what Admit noted of a session that never came: its party is displaced as before.
@@ -264,6 +281,14 @@ func (p *Protection) Release(now time.Time) (ended []Displacement) {
 
 // Empty reports whether there is nothing to keep.
 func (p *Protection) Empty() bool { return len(p.Displaced) == 0 && len(p.Waits) == 0 }
+
+// FrozenAt is when the loop opened that a displacement ended; zero: none did.
+func (d *Displacement) FrozenAt() time.Time {
+	if d.FrozenUntil.IsZero() {
+		return time.Time{}
+	}
+	return d.FrozenUntil.Add(-freeze)
+}
 
 // Standing says how a displacement stands by a rule: how long the party has yet to be silent (0: it may come), if its winner lives.
 func (d *Displacement) Standing(rule Effective, now time.Time) (retryAfter time.Duration, frozen bool) {

@@ -39,7 +39,7 @@ func TestTurns(t *testing.T) {
 			var p Protection
 			for i, turn := range tt.turns {
 				p.Admit(turn.winner.Party, turn.winner.Generation)
-				loop := p.Displace(turn.loser, turn.winner, after(turn.at))
+				loop, _ := p.Displace(turn.loser, turn.winner, after(turn.at))
 				if (loop != nil) != (i+1 == tt.loop) {
 					t.Fatalf("turn %d: %+v", i+1, loop)
 				}
@@ -187,6 +187,61 @@ func TestProtectionIsBounded(t *testing.T) {
 	}
 	if len(p.Displaced) != maxDisplaced || p.Of(100) == nil || p.Of(1) != nil {
 		t.Errorf("%d", len(p.Displaced))
+	}
+}
+
+// fought is a protection in which party 2 is frozen in its place against party 1.
+func fought() (p Protection) {
+	a, b := Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}
+	p.Displace(a, b, eight)
+	p.Displace(b, a, after(1))
+	p.Displace(a, b, after(2))
+	return p
+}
+
+// An open loop is not forgotten in silence: whoever makes its displacement go is told of it.
+func TestALoopThatMakesRoomEnds(t *testing.T) {
+	t.Parallel()
+	a, c := Combatant{Party: 1, Generation: 3}, Combatant{Party: 3, Generation: 4}
+	p := fought()
+	loop, ended := p.Displace(a, c, after(3))
+	if loop != nil || ended == nil || ended.Party != 1 || ended.Winner != 2 || !ended.FrozenAt().Equal(after(2)) {
+		t.Errorf("another displaces the loser: %+v, %+v", loop, ended)
+	}
+	p = fought()
+	if ended := p.Replace(a, Combatant{Party: 1, Generation: 4}, after(3)); ended == nil || ended.Party != 1 {
+		t.Errorf("the loser replaces its own session: %+v", ended)
+	}
+	p = fought()
+	for n := range int64(2 * maxDisplaced) {
+		if _, ended := p.Displace(Combatant{Party: Party(10 + n)}, c, after(4)); ended != nil {
+			t.Fatalf("displacement %d makes the loop go, and there are others", n)
+		}
+	}
+	if p.Of(1) == nil || len(p.Displaced) != maxDisplaced {
+		t.Errorf("%+v", p)
+	}
+	p = Protection{}
+	for n := range int64(maxDisplaced) {
+		p.Displaced = append(p.Displaced, Displacement{Party: Party(10 + n), FrozenUntil: after(300)})
+	}
+	if _, ended := p.Displace(a, c, after(5)); ended == nil || ended.Party != 10 {
+		t.Errorf("all are frozen: %+v", ended)
+	}
+}
+
+// Whoever takes the place of a frozen winner is told which loops it is the winner of now.
+func TestALoopPassesOn(t *testing.T) {
+	t.Parallel()
+	p := fought()
+	if loops := p.Succeed(2, 5); len(loops) != 1 || loops[0].Party != 1 || loops[0].Winner != 5 {
+		t.Errorf("%+v", loops)
+	}
+	if loops := p.Restore(5, Combatant{Party: 2, Generation: 2}); len(loops) != 1 || loops[0].Winner != 2 {
+		t.Errorf("%+v", loops)
+	}
+	if loops := p.Restore(2, Combatant{Party: 1, Generation: 1}); loops != nil {
+		t.Errorf("the loser is back, and its loop has no winner: %+v", loops)
 	}
 }
 

@@ -27,7 +27,7 @@ type Want struct {
 	Create  bool     // make the account's row if there is none
 	AskID   string   // load the decision that this ask already got
 	Devices []int64  // load these devices
-	Known   bool     // load the devices of its live sessions too, and those that their resources stand for
+	Known   bool     // load the devices of its live sessions too, those that their resources stand for, and those whose ids several clients show
 	SIDs    []string // tell which of these, if not live, have ended
 }
 
@@ -187,8 +187,8 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
 	if len(known) > 0 {
-		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and exists (
-			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource))`, known).Query(b.scanDevices)
+		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and (d.cloned or exists (
+			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource)))`, known).Query(b.scanDevices)
 	}
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
@@ -219,7 +219,8 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 		if r.standing != nil {
 			var err error
 			if r.Standing, err = decodeStanding(r.standing); err != nil {
-				return fmt.Errorf("%q: %w", r.JID, err)
+				// To forget a cooldown is better than to be unable to decide about the account ever again.
+				r.Spoiled, r.restood = true, true
 			}
 		}
 		b.records[b.index[r.Key]] = r

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -126,6 +128,9 @@ type Record struct {
 	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
 	Standing  Standing          // who changes it says StandingChanged
 
+	// Spoiled says that the kept standing could not be read: Standing is empty in its place.
+	Spoiled bool
+
 	lastAsk   string
 	devices   map[int64]*Device
 	created   bool // the account's row is of this transaction
@@ -138,7 +143,7 @@ type Record struct {
 	kicks     []Kick
 	standing  []byte // as it was loaded; nil: none
 	restood   bool   // Standing changed
-	opened    []Loop
+	opened    []Loop // a party is in one of the two at most
 	closed    []Loop
 
 	revocations []Revocation
@@ -189,6 +194,17 @@ func (r *Record) ByGeneration(g int64) *Session {
 
 // Device returns a device that Want named or that is registered, or nil if there is no such row.
 func (r *Record) Device(id int64) *Device { return r.devices[id] }
+
+// Cloned returns those of the loaded devices whose ids several clients show, by id.
+func (r *Record) Cloned() (out []*Device) {
+	for _, d := range r.devices {
+		if d.Cloned {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(x, y *Device) int { return cmp.Compare(x.ID, y.ID) })
+	return out
+}
 
 // Touch notes that the account changed.
 func (r *Record) Touch() {
@@ -273,11 +289,22 @@ func (r *Record) hold(d *Device) {
 // StandingChanged notes that Standing changed. It does not grow the revision: Touch does.
 func (r *Record) StandingChanged() { r.restood = true }
 
-// OpenLoop puts a loop on the list of those that are open.
-func (r *Record) OpenLoop(l Loop) { r.opened = append(r.opened, l) }
+// OpenLoop puts a loop on the list of those that are open, in place of what the list has of its party.
+func (r *Record) OpenLoop(l Loop) {
+	r.unlist(l)
+	r.opened = append(r.opened, l)
+}
 
 // CloseLoop takes a loop off the list.
-func (r *Record) CloseLoop(l Loop) { r.closed = append(r.closed, l) }
+func (r *Record) CloseLoop(l Loop) {
+	r.unlist(l)
+	r.closed = append(r.closed, l)
+}
+
+func (r *Record) unlist(l Loop) {
+	of := func(x Loop) bool { return x.Party == l.Party }
+	r.opened, r.closed = slices.DeleteFunc(r.opened, of), slices.DeleteFunc(r.closed, of)
+}
 
 // Decide keeps a decision, or counts one that is a repeat. At most one a transaction: its time is its key.
 func (r *Record) Decide(d *Decision) {
