@@ -76,8 +76,10 @@ func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int
 // ChangeDevice names, blocks or unblocks a device; ErrNotFound of the store if there is none. A block ends the device's live sessions in the same transaction, which
 // is a kick: ChangeDevice waits for proof until wait is over, and the report says what became of them. A platform holds from the device's next login on.
 func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Duration) (KickReport, error) {
-	if was, ok, err := store.Made[kickOutcome](c.By); ok || err != nil {
-		return g.proveKick(ctx, store.KeyOf(c.Account), was.report(), nil, wait, err)
+	if was, ok, err := store.Made[kickOutcome](c.By); err != nil {
+		return KickReport{}, err
+	} else if ok {
+		return g.proveKick(ctx, store.KeyOf(c.Account), was.report(), nil, wait)
 	}
 	var report KickReport
 	var links []string
@@ -126,7 +128,7 @@ func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Durat
 	case !found:
 		return KickReport{}, store.ErrNotFound
 	}
-	return g.proveKick(ctx, store.KeyOf(c.Account), report, links, wait, nil)
+	return g.proveKick(ctx, store.KeyOf(c.Account), report, links, wait)
 }
 
 // ForgetDevice deletes what is known of a device, its registration and its block too; ErrNotFound of the store if there is none. Its live sessions stay; its

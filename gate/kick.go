@@ -63,8 +63,10 @@ const (
 // Kick marks the selected sessions as having to go in one durable transaction, then waits for proof until wait is over. What has no proof by then
 // is pending: it is done as soon as the server can be asked, also after a crash or a restart. An unknown account is store.ErrNotFound.
 func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (KickReport, error) {
-	if was, ok, err := store.Made[kickOutcome](req.By); ok || err != nil {
-		return g.proveKick(ctx, store.KeyOf(req.Account), was.report(), nil, wait, err)
+	if was, ok, err := store.Made[kickOutcome](req.By); err != nil {
+		return KickReport{}, err
+	} else if ok {
+		return g.proveKick(ctx, store.KeyOf(req.Account), was.report(), nil, wait)
 	}
 	var report KickReport
 	var links []string
@@ -96,14 +98,11 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 		return report, store.ErrVersion
 	}
 	g.stats.Kicks.Add(1)
-	return g.proveKick(ctx, store.KeyOf(req.Account), report, links, wait, nil)
+	return g.proveKick(ctx, store.KeyOf(req.Account), report, links, wait)
 }
 
 // proveKick has a kick that is on record carried out, and waits for proof until wait is over.
-func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickReport, links []string, wait time.Duration, err error) (KickReport, error) {
-	if err != nil {
-		return KickReport{}, err
-	}
+func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickReport, links []string, wait time.Duration) (KickReport, error) {
 	for _, l := range links {
 		g.wake(l)
 	}
@@ -118,7 +117,7 @@ func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickRepo
 			return report, err
 		}
 	}
-	err = g.prove(ctx, account, &report, time.Until(deadline))
+	err := g.prove(ctx, account, &report, time.Until(deadline))
 	return report, err
 }
 

@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -67,5 +70,52 @@ func TestErasureWalksTheLog(t *testing.T) {
 		if got := count(sql); got != want {
 			t.Errorf("%s: %d, want %d", sql, got, want)
 		}
+	}
+}
+
+// A change that waits for an account while that is erased begins a new record.
+func TestChangeWaitsForAnErasure(t *testing.T) {
+	t.Parallel()
+	st := store.FromPool(pgtest.New(t))
+	scope := store.RuleScope{Level: rules.LevelAccount, Subject: "ada@example.org"}
+	if _, _, _, err := st.PutRule(t.Context(), change(scope, anyVersion), rules.Rule{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := st.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), "select from accounts for update"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() {
+		_, _, _, err := st.PutRule(t.Context(), change(scope, anyVersion), rules.Rule{}, time.Time{})
+		done <- err
+	}()
+	go func() {
+		_, err := st.SetGroups(t.Context(), []store.Membership{{JID: "ada@example.org", Group: "staff"}}, store.Actor{})
+		done <- err
+	}()
+	for waiting, deadline := 0, time.Now().Add(10*time.Second); waiting < 2; {
+		if err := st.Pool().QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&waiting); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d changes wait, %v", waiting, err)
+		}
+	}
+	if _, err := tx.Exec(t.Context(), "delete from accounts"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var group string
+	if err := st.Pool().QueryRow(t.Context(), "select account_group from accounts").Scan(&group); err != nil || group != "staff" {
+		t.Errorf("group %q, %v", group, err)
 	}
 }

@@ -86,16 +86,8 @@ func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(M
 			fresh = append(fresh, m.JID)
 		}
 	}
-	domains := make([]string, len(fresh))
-	for i, j := range fresh {
-		domains[i] = domainOf(j)
-	}
-	freshKeys := uuids(len(fresh), func(i int) Key { return KeyOf(fresh[i]) })
-	if _, err := tx.Exec(ctx, `insert into accounts (key, jid, domain) select * from unnest($1::uuid[], $2::text[], $3::text[]) on conflict do nothing`, freshKeys, fresh, domains); err != nil {
-		return now, err
-	}
 	keys := uuids(len(changes), func(i int) Key { return KeyOf(changes[i].JID) })
-	if _, err := tx.Exec(ctx, `select from accounts where key = any($1) order by key for update`, keys); err != nil {
+	if err := lockAccounts(ctx, tx, fresh, keys); err != nil {
 		return now, err
 	}
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {

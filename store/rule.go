@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -228,13 +227,7 @@ func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {
 		return err
 	case rules.LevelAccount:
 	}
-	key := uuidOf(KeyOf(scope.Subject))
-	_, domain, _ := strings.Cut(scope.Subject, "@")
-	if _, err := tx.Exec(ctx, `insert into accounts (key, jid, domain) values ($1, $2, $3) on conflict do nothing`, key, scope.Subject, domain); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `select from accounts where key = $1 for update`, key)
-	return err
+	return lockAccounts(ctx, tx, []string{scope.Subject}, nil)
 }
 
 func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by Actor, data map[string]any) error {
