@@ -77,6 +77,11 @@ func TestErasureFollowsTheLastSession(t *testing.T) {
 		t.Errorf("erased, and erased again: %v", err)
 	}
 	b.gone(ann)
+	for deadline := time.Now().Add(15 * time.Second); b.count("select count(*) from event_queue") > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("events wait for their positions")
+		}
+	}
 	for sql, want := range map[string]int{
 		"select count(*) from events where account = 'bob@" + theDomain + "'":                                             2,
 		"select count(*) from events where type = 'erased'":                                                               -1,
