@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
+
+const pathExport = "/v1/accounts/:jid/export"
 
 // An export may take exportTimeout, for the event log is looked through for it; at most exportsAtOnce are made at once.
 const (
@@ -29,7 +32,8 @@ func (a *api) exportAccount(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), exportTimeout)
 	defer cancel()
-	if err := http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(exportTimeout)); err != nil {
+	rc := http.NewResponseController(c.Response())
+	if err := errors.Join(rc.SetWriteDeadline(time.Now().Add(exportTimeout)), rc.SetReadDeadline(time.Time{})); err != nil {
 		return err
 	}
 	x := exporter{call: c, w: bufio.NewWriterSize(c.Response(), 32<<10)}
