@@ -6,6 +6,7 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
 )
 
 // These tests are about logins that were let in and never bound: they leave nothing behind.
