@@ -138,8 +138,12 @@ func tokenProblem(err error) string {
 }
 
 func insufficient(scope string) *failure {
+	needed := scope
+	if scope != ScopeAdmin {
+		needed += " (or admin)"
+	}
 	return &failure{
-		code: codeInsufficientScope, detail: "The token needs the scope " + scope + " (or admin) for this.",
+		code: codeInsufficientScope, detail: "The token needs the scope " + needed + " for this.",
 		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scope),
 	}
 }
