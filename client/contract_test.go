@@ -55,12 +55,14 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"listSessions": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListSessions(ctx, client.SessionFilter{Domain: "example.org", Account: ada, Platform: "ios", State: client.Active, Text: "a b&c", ListOptions: pages}))
 	},
-	"getSession":     func(ctx context.Context, c *client.Client) (any, error) { return c.GetSession(ctx, ses) },
-	"kickSession":    func(ctx context.Context, c *client.Client) (any, error) { return c.KickSession(ctx, ses) },
-	"lookupSessions": func(ctx context.Context, c *client.Client) (any, error) { return list(c.LookupSessions(ctx, ada, "bob@example.org")) },
-	"getAccount":     func(ctx context.Context, c *client.Client) (any, error) { return c.GetAccount(ctx, ada) },
-	"changeAccount":  func(ctx context.Context, c *client.Client) (any, error) { return c.ChangeAccount(ctx, ada, "ja") },
-	"eraseAccount":   func(ctx context.Context, c *client.Client) (any, error) { return c.EraseAccount(ctx, ada) },
+	"getSession":  func(ctx context.Context, c *client.Client) (any, error) { return c.GetSession(ctx, ses) },
+	"kickSession": func(ctx context.Context, c *client.Client) (any, error) { return c.KickSession(ctx, ses) },
+	"lookupSessions": func(ctx context.Context, c *client.Client) (any, error) {
+		return list(c.LookupSessions(ctx, ada, "bob@example.org"))
+	},
+	"getAccount":    func(ctx context.Context, c *client.Client) (any, error) { return c.GetAccount(ctx, ada) },
+	"changeAccount": func(ctx context.Context, c *client.Client) (any, error) { return c.ChangeAccount(ctx, ada, "ja") },
+	"eraseAccount":  func(ctx context.Context, c *client.Client) (any, error) { return c.EraseAccount(ctx, ada) },
 	"exportAccount": func(ctx context.Context, c *client.Client) (any, error) {
 		var b bytes.Buffer
 		err := c.ExportAccount(ctx, ada, &b)
@@ -69,8 +71,10 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"listAccountSessions": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListAccountSessions(ctx, ada, client.SessionFilter{State: client.Ended, ListOptions: pages}))
 	},
-	"listDecisions": func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDecisions(ctx, ada, pages)) },
-	"listDevices":   func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDevices(ctx, ada, pages)) },
+	"listDecisions": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListDecisions(ctx, ada, pages))
+	},
+	"listDevices": func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDevices(ctx, ada, pages)) },
 	"registerDevice": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.RegisterDevice(ctx, ada, client.Registration{Resource: "phone", Name: client.Set("Ada's phone"), Platform: client.Null[string]()})
 	},
@@ -101,24 +105,32 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"putDefaultRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return rule(c.PutDefaultRule(ctx, wide, guarded))
 	},
-	"deleteDefaultRule": func(ctx context.Context, c *client.Client) (any, error) { return kicked(c.DeleteDefaultRule(ctx, guarded)) },
-	"getDomainRule":     func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetDomainRule(ctx, aDomain)) },
+	"deleteDefaultRule": func(ctx context.Context, c *client.Client) (any, error) {
+		return kicked(c.DeleteDefaultRule(ctx, guarded))
+	},
+	"getDomainRule": func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetDomainRule(ctx, aDomain)) },
 	"putDomainRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return rule(c.PutDomainRule(ctx, aDomain, wide, guarded))
 	},
-	"deleteDomainRule": func(ctx context.Context, c *client.Client) (any, error) { return kicked(c.DeleteDomainRule(ctx, aDomain, guarded)) },
-	"getGroupRule":     func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetGroupRule(ctx, aGroup)) },
+	"deleteDomainRule": func(ctx context.Context, c *client.Client) (any, error) {
+		return kicked(c.DeleteDomainRule(ctx, aDomain, guarded))
+	},
+	"getGroupRule": func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetGroupRule(ctx, aGroup)) },
 	"putGroupRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return rule(c.PutGroupRule(ctx, aGroup, wide, client.RuleOptions{IfNoneMatch: "*"}))
 	},
-	"deleteGroupRule": func(ctx context.Context, c *client.Client) (any, error) { return kicked(c.DeleteGroupRule(ctx, aGroup, guarded)) },
-	"getAccountRule":  func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetAccountRule(ctx, ada)) },
+	"deleteGroupRule": func(ctx context.Context, c *client.Client) (any, error) {
+		return kicked(c.DeleteGroupRule(ctx, aGroup, guarded))
+	},
+	"getAccountRule": func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetAccountRule(ctx, ada)) },
 	"putAccountRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return rule(c.PutAccountRule(ctx, ada, wide, time.Now().Add(time.Hour), guarded))
 	},
-	"deleteAccountRule": func(ctx context.Context, c *client.Client) (any, error) { return kicked(c.DeleteAccountRule(ctx, ada, guarded)) },
-	"getEffectiveRule":  func(ctx context.Context, c *client.Client) (any, error) { return c.GetEffectiveRule(ctx, ada) },
-	"listRules":         func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListRules(ctx, pages)) },
+	"deleteAccountRule": func(ctx context.Context, c *client.Client) (any, error) {
+		return kicked(c.DeleteAccountRule(ctx, ada, guarded))
+	},
+	"getEffectiveRule": func(ctx context.Context, c *client.Client) (any, error) { return c.GetEffectiveRule(ctx, ada) },
+	"listRules":        func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListRules(ctx, pages)) },
 	"previewRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.PreviewRule(ctx, client.PreviewRequest{Level: client.LevelDomain, Subject: aDomain, Rule: &wide})
 	},
@@ -144,9 +156,11 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"putPlatforms": func(ctx context.Context, c *client.Client) (any, error) {
 		return platforms(c.PutPlatforms(ctx, client.Platforms{Matchers: []client.PlatformMatcher{{Platform: "kiosk", Resource: "kiosk-*"}}}, client.RuleOptions{IfMatch: `"1"`}))
 	},
-	"listLinks":   func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListLinks(ctx)) },
-	"putLinkMode": func(ctx context.Context, c *client.Client) (any, error) { return c.PutLinkMode(ctx, "a/b", client.ModeObserve) },
-	"getStats":    func(ctx context.Context, c *client.Client) (any, error) { return c.GetStats(ctx) },
+	"listLinks": func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListLinks(ctx)) },
+	"putLinkMode": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.PutLinkMode(ctx, "a/b", client.ModeObserve)
+	},
+	"getStats": func(ctx context.Context, c *client.Client) (any, error) { return c.GetStats(ctx) },
 	"listAudit": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListAudit(ctx, client.AuditFilter{
 			Actor: "backend", Action: "rule.put", Account: ada, Domain: "example.org", Since: time.Unix(1, 5), Until: time.Now(), ListOptions: pages,
