@@ -16,11 +16,18 @@ import (
 const bindGrace = 5 * time.Second
 
 const (
-	probeSessions = 50          // as many as one probe may name
-	leastProbe    = time.Second // who had less time to answer is not known to be silent
+	probeSessions = 50 // as many as one probe may name
+	// Who had less time to answer a probe is not known to be silent: a fifth of the ask's deadline, within these bounds.
+	leastProbe, enoughProbe = 300 * time.Millisecond, time.Second
+	// probeReserve is what is left of the deadline for the decision behind a probe, at most; a fifth of what is left otherwise.
+	probeReserve = 250 * time.Millisecond
 )
 
-// maxProbes is how often one login may ask the server to probe before what did not answer counts as alive.
+// LeastTimeout is how long a server has to wait for answers at least, for its sessions to be probed: under it there is no time for leastProbe. Dead sessions
+// count as alive then, but for who may be their own client.
+const LeastTimeout = 500 * time.Millisecond
+
+// maxProbes is how often one login may ask the server to probe before it is decided without knowing.
 const maxProbes = 2
 
 // Ask queues a server's question. It never blocks; answer is called exactly once.
@@ -130,7 +137,7 @@ func (a *asking) apply(r *store.Record) func() {
 	s := a.session(r)
 	u := identify(r, s, a.Chosen)
 	c := g.claimOf(r, s, a.Takeover, &rule)
-	d, c := g.decide(r, s, u, c, rule, a.verdicts, a.probes >= maxProbes)
+	d, c := g.decide(r, s, u, c, rule, a.verdicts, unprobed(a.probes >= maxProbes))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -182,7 +189,7 @@ func (a *asking) again(r *store.Record) Answer {
 		s := a.session(r)
 		u := identify(r, s, a.Chosen)
 		c := a.gate.claimOf(r, s, a.Takeover, &rule)
-		now, _ := a.gate.decide(r, s, u, c, rule, nil, true)
+		now, _ := a.gate.decide(r, s, u, c, rule, nil, rules.Alive)
 		answer.Denial.Token = c.wrong
 		answer.Denial.Choices = a.gate.choices(r, s, now.InTheWay)
 	}
@@ -206,8 +213,11 @@ func (a *asking) session(r *store.Record) *store.Session {
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.
 func (a *asking) probe(them []probed, wait time.Duration) {
 	g := a.gate
-	if left := a.Deadline - time.Since(a.Received) - 250*time.Millisecond; wait > left {
-		wait = max(left, 0)
+	wait = min(wait, probeTime(a.Deadline, time.Since(a.Received)))
+	if wait == 0 {
+		a.probes = maxProbes
+		g.ask(a)
+		return
 	}
 	if !g.bg.run(func() {
 		a.verdicts = g.probe(a.Source, a.User, them, wait, a.verdicts)
@@ -218,6 +228,24 @@ func (a *asking) probe(them []probed, wait time.Duration) {
 	}
 }
 
+// probeTime is how long an ask's sessions may take to answer when some of its deadline is gone; 0: there is no time to ask them.
+func probeTime(deadline, gone time.Duration) time.Duration {
+	left := deadline - gone
+	wait := left - min(left/5, probeReserve)
+	if wait < min(max(deadline/5, leastProbe), enoughProbe) {
+		return 0
+	}
+	return wait
+}
+
+// unprobed is the verdict on sessions that were not probed.
+func unprobed(final bool) rules.Verdict {
+	if final {
+		return rules.Unasked
+	}
+	return rules.Unprobed
+}
+
 // probe returns the verdicts of the sessions together with those of earlier rounds. What could not be asked has none.
 func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration, before map[probed]rules.Verdict) map[probed]rules.Verdict {
 	out := map[probed]rules.Verdict{}
@@ -226,7 +254,7 @@ func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration,
 	}
 	g.stats.Probes.Add(1)
 	conn := g.connOf(src.Link)
-	if conn == nil || wait < leastProbe || !g.able(src, "probe") {
+	if conn == nil || !g.able(src, "probe") {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)

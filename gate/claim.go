@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,47 @@ func (g *Gate) claimOf(r *store.Record, s *store.Session, token string, rule *ru
 		return claim{grant: grant, wrong: wrong}
 	}
 	return boundGrant(r, s)
+}
+
+// bring looks at the token of a session that the server let in undecided, for who judges it: a grant is reserved for it, as for one that was let in.
+func (g *Gate) bring(r *store.Record, s *store.Session, token string) {
+	let := func(grant store.Grant) bool { return grant.Reserved == s.Generation }
+	if token == "" || s == nil || !s.DecidedAt.IsZero() || s.Eviction != nil || slices.ContainsFunc(r.Standing.Grants, let) || r.Standing.BroughtBy(s.Generation).Generation != 0 {
+		return
+	}
+	rule := rules.Merge(r.Levels...)
+	switch c := g.claimOf(r, s, token, &rule); {
+	case c.bound: // is found again, if it is needed
+		return
+	case c.grant != nil:
+		r.Standing.Reserve(c.grant.ID, s.Generation)
+	default:
+		r.Standing.Bring(store.Brought{Generation: s.Generation, Chosen: c.chosen, Wrong: c.wrong})
+	}
+	r.StandingChanged()
+}
+
+// claimToJudge is what a session brought that is judged.
+func (g *Gate) claimToJudge(r *store.Record, s *store.Session, rule *rules.Effective) claim {
+	for i := range r.Standing.Grants {
+		if grant := &r.Standing.Grants[i]; grant.Reserved == s.Generation { // also one that let it in before: it still speaks for it
+			return claim{grant: grant}
+		}
+	}
+	switch b := r.Standing.BroughtBy(s.Generation); {
+	case b.Generation != 0:
+		return claim{chosen: b.Chosen, wrong: b.Wrong}
+	case s.AskID == "": // it was never admitted
+		return g.claimOf(r, s, "", rule)
+	}
+	return claim{} // it is judged again, and what let it in is used up
+}
+
+// giveBack makes the grant usable again that was reserved for a session which it did not let in.
+func giveBack(r *store.Record, s *store.Session) {
+	if r.Standing.Free(s.Generation) {
+		r.StandingChanged()
+	}
 }
 
 // boundGrant returns the open grant that is for a login's device or resource, which needs no token.

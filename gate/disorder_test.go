@@ -71,6 +71,8 @@ func TestAskHealsTheRecord(t *testing.T) {
 func TestAbandonedBindWithdrawsItsEvictions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.owns(listing{})
+	b.hello(theDomain, gate.ModeEnforce, "snapshot")
 	b.rule(`{"max_sessions": 1}`)
 	b.login("ann", "s1", "phone")
 	if a := b.ask("ann", "s2", "tablet", gate.Listed{SID: "s1", Resource: "phone", State: "active"}); len(a.Kicks) != 1 {

@@ -87,10 +87,10 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 		if wrong = c.wrong; wrong != "" {
 			return
 		}
-		d, _ := g.decide(r, s, u, c, rule, nil, false)
+		d, _ := g.decide(r, s, u, c, rule, nil, rules.Unprobed)
 		if d.Outcome == rules.Need {
 			n := len(d.Probe)
-			d, _ = g.decide(r, s, u, c, rule, nil, true)
+			d, _ = g.decide(r, s, u, c, rule, nil, rules.Alive)
 			d.Explanation = append(d.Explanation, fmt.Sprintf("A real login would first have asked %d of the sessions for a sign of life; here they count as alive.", n))
 		}
 		if rule.Condition != nil {

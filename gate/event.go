@@ -27,6 +27,9 @@ func (g *Gate) Event(e Event) {
 		}
 		arrives := arrives(r, e)
 		apply(r, e)
+		if e.Kind == EventBind {
+			g.bring(r, r.Live(e.SID), e.Takeover)
+		}
 		var login *newLogin
 		if arrives {
 			login = tellOthers(r, r.Live(e.SID))

@@ -126,6 +126,9 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
+	if s.DecidedAt.IsZero() {
+		giveBack(r, s)
+	}
 	if s.State == rules.Binding {
 		withdraw(r, s.Generation)
 		thaw(r)

@@ -37,18 +37,14 @@ func (j *judging) apply(r *store.Record) func() {
 	}
 	s := r.Sessions[i]
 	if s.Eviction != nil { // it goes anyway
+		giveBack(r, s)
 		s.DecidedAt = r.Now
 		r.Changed(s)
 		return j.next
 	}
-	u, rule, c := recognize(r, s), rules.Merge(r.Levels...), claim{}
-	if s.AskID == "" { // it was never admitted; else it is judged again, and what let it in is used up
-		c = j.gate.claimOf(r, s, "", &rule)
-	}
-	if i := slices.IndexFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation }); i >= 0 {
-		c = claim{grant: &r.Standing.Grants[i]} // that let it in still speaks for it
-	}
-	d, c := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
+	u, rule := recognize(r, s), rules.Merge(r.Levels...)
+	c := j.gate.claimToJudge(r, s, &rule)
+	d, c := j.gate.decide(r, s, u, c, rule, j.verdicts, unprobed(j.probes >= maxProbes || r.LinkMode == ModeOff))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -61,8 +57,10 @@ func (j *judging) apply(r *store.Record) func() {
 		admit(r, s, u, c, d, r.Now)
 		keep(r, s, d, s.AskID)
 	case d.Shadow:
+		giveBack(r, s)
 		keep(r, s, d, s.AskID)
 	default:
+		giveBack(r, s)
 		code := "rule"
 		if d.Code == rules.CodeBlocked {
 			code = "blocked"

@@ -97,7 +97,7 @@ func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Devi
 // recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource. One that was admitted
 // already, and is judged again, is known by that.
 func recognize(r *store.Record, s *store.Session) guest {
-	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation })
+	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation && g.Used })
 	d := r.Device(s.Device)
 	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
 		d = owner
@@ -166,19 +166,19 @@ func free(r *store.Record, resource string) bool {
 	return !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool { return o.Resource == resource })
 }
 
-// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
-// probed counts as alive, so that the answer is never Need. used is the claim that the decision rests on: a grant that came by itself is left alone by a login
-// that gets in without it.
-func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) (d rules.Decision, used claim) {
+// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. unprobed is what an active session gets of which
+// nothing was found out; with any but rules.Unprobed the answer is never Need. used is the claim that the decision rests on: a grant that came by itself is left
+// alone by a login that gets in without it.
+func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, unprobed rules.Verdict) (d rules.Decision, used claim) {
 	if c.bound {
-		if d = g.hear(r, s, u, claim{}, rule, verdicts, final); d.Outcome != rules.Denied && !d.Cloned {
+		if d = g.hear(r, s, u, claim{}, rule, verdicts, unprobed); d.Outcome != rules.Denied && !d.Cloned {
 			return d, claim{}
 		}
 	}
-	return g.hear(r, s, u, c, rule, verdicts, final), c
+	return g.hear(r, s, u, c, rule, verdicts, unprobed), c
 }
 
-func (g *Gate) hear(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
+func (g *Gate) hear(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, unprobed rules.Verdict) rules.Decision {
 	party := partyOf(s)
 	f := rules.Facts{
 		Account: r.JID, Group: r.Group, Rule: rule, Braked: braked(r), Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
@@ -196,8 +196,8 @@ func (g *Gate) hear(r *store.Record, s *store.Session, u guest, c claim, rule ru
 			continue
 		}
 		x := factOf(r, o, &rule)
-		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && final {
-			x.Verdict = rules.Alive
+		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && x.State == rules.Active {
+			x.Verdict = unprobed
 		}
 		f.Sessions = append(f.Sessions, x)
 	}

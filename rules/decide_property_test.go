@@ -89,7 +89,7 @@ func calmFacts(t *rapid.T) Facts {
 			Generation: g, Resource: resource.Draw(t, "resource"), Platform: platform.Draw(t, "platform"),
 			Device: rapid.Int64Range(0, 3).Draw(t, "device"), Identity: identity.Draw(t, "identity"), IP: ip.Draw(t, "ip"),
 			State:      rapid.SampledFrom([]State{Binding, Active, Active, Hibernating}).Draw(t, "state"),
-			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent, Asleep}).Draw(t, "verdict"),
+			Verdict:    rapid.SampledFrom([]Verdict{Unprobed, Unprobed, Alive, Silent, Asleep, Unasked}).Draw(t, "verdict"),
 			LastSeenAt: eight.Add(-time.Duration(rapid.IntRange(0, 5).Draw(t, "idle")) * time.Second),
 		})
 		s := &f.Sessions[len(f.Sessions)-1]
@@ -305,7 +305,7 @@ func TestTwoRoundsOfProbesAreEnough(t *testing.T) {
 			}
 			for i := range f.Sessions {
 				if slices.Contains(d.Probe, f.Sessions[i].Generation) {
-					f.Sessions[i].Verdict = rapid.SampledFrom([]Verdict{Alive, Silent, Asleep}).Draw(t, "verdict")
+					f.Sessions[i].Verdict = rapid.SampledFrom([]Verdict{Alive, Silent, Asleep, Unasked}).Draw(t, "verdict")
 				}
 			}
 		}

@@ -32,6 +32,9 @@ func (h *hearing) protect(r ruling) ruling {
 			return r
 		}
 		h.retryAfter = left
+	case s.Verdict == Unasked && n.Party == s.Party && n.Party != NoParty && cold <= 0:
+		// It may be the winner coming back, and nobody can tell: first come, first served. Two that live end in a loop, and that is broken.
+		return r
 	default:
 		after := d.attempted(h.now, 0)
 		h.retryAfter = max(after.wait(&h.f.Rule, h.now), cold)
@@ -121,6 +124,8 @@ func (h *hearing) clone() (verdict cloneVerdict, session int) {
 		return perhapsCloned, w
 	case h.dead(s):
 		return notCloned, -1
+	case s.Verdict == Unasked: // nothing proves a second client
+		return notCloned, -1
 	}
 	return cloned, w
 }
@@ -169,6 +174,10 @@ func (h *hearing) tellDisplaced(t *story) {
 		return
 	}
 	switch {
+	case h.outcome == Allow && s.Verdict == Unasked && h.marks[w].goes != stays:
+		t.say("That session could not be asked for a sign of life, and this may be its client, coming back: first come, first served.").end()
+	case h.outcome == Denied && s.Verdict == Unasked:
+		t.say("That session could not be asked for a sign of life: it counts as alive.").end()
 	case h.outcome == Denied && h.dead(s):
 		t.say("That session has no client at the moment; it may come back for ").seconds(h.retryAfter).say(" more.").end()
 	case h.returns:

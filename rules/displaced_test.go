@@ -103,6 +103,15 @@ func TestProtection(t *testing.T) {
 		{"resources that the server made, no id", one, "x1 web", "5 1 1", list{"5 x2 web active alive"}, "deny cooldown <resource-constraint/> (default) retry 30"},
 		{"and a winner that is dead: first come, first served", one, "x1 web", "5 1 1", list{"5 x2 web active silent"}, "allow takeover evict [5] (account)"},
 
+		// A winner that could not be asked.
+		{"the same resource, and it could not be asked: first come, first served", `{}`, "a web party=1", "5 1 1", list{"5 a web active unasked party=1"}, "allow takeover evict [5] (default) displaces [5]"},
+		{"not where a loop is broken", `{}`, "a web party=1", "5 1 1 frozen200", list{"5 a web active unasked party=1"}, "deny frozen <resource-constraint/> (default) retry 200"},
+		{"a rival's counts as alive", one, "a web party=1", "5 1 1", list{"5 b web active unasked party=2"}, "deny cooldown <resource-constraint/> (default) retry 30"},
+		{"so does one of whom nothing is known", one, "x1 web", "5 1 1", list{"5 x2 web active unasked"}, "deny cooldown <resource-constraint/> (default) retry 30"},
+		{"and one that holds its resource, or its place, by a rule that denies", `{"same_resource":"deny"}`, "a web party=1", "", list{"5 a web active unasked party=1"}, "deny same_resource <conflict/> (account)"},
+		{"an id is not found out to be cloned so", `{}`, "x web certain dev7 party=7", "4 10 10 own turns1", list{"4 y web active unasked dev7 party=7"}, "allow own_reconnect evict [4] (default) replaces [4]"},
+		{"and a grant is not made needless", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active unasked party=1"}, "deny grant_required <resource-constraint/> (account)"},
+
 		// A winner without a client is protected for a while against who is known to be displaced.
 		{"a winner that was seen just now is waited for", one, "a web party=1", "5 100 1", list{"5 b web active silent party=2 idle10"}, "deny cooldown <resource-constraint/> (default) retry 20"},
 		{"a hibernating one too", one, "a web party=1", "5 100 1", list{"5 b web hibernating party=2 idle600 paused12"}, "deny cooldown <resource-constraint/> (default) retry 18"},
@@ -221,6 +230,18 @@ func TestProtectionInWords(t *testing.T) {
 				`Login on resource "a", platform "web". Other live sessions: 0.`,
 				`The newcomer, or who cannot be told from it, was kicked and has to wait for 20 s more.`,
 				`Denied: cooldown, to be tried again in 20 s.`,
+			},
+		},
+		{
+			"who may be the winner comes back", `{}`, "a web party=1", "5 1 1", list{"5 a web active unasked party=1"},
+			list{
+				`Login on resource "a", platform "web". Other live sessions: 1: "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`The newcomer, or who cannot be told from it, was displaced 1 s ago; what stands for that is "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`It has to be silent for 30 s (takeover_cooldown_seconds, by default) and for ten times the longest gap between its attempts, which is 0 s; 29 s are left.`,
+				`That session could not be asked for a sign of life, and this may be its client, coming back: first come, first served.`,
+				`The resource is in use; same_resource is replace, by default. Goes: "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`No limit counts this login.`,
+				`Allowed: takeover.`,
 			},
 		},
 		{

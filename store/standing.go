@@ -16,6 +16,15 @@ type Standing struct {
 	rules.Protection
 	Grants  []Grant
 	Denials []Denied
+	Brought []Brought
+}
+
+// Brought is what came of the token of a session that the server let in undecided, until somebody decides. The token itself is not kept; a grant that it was
+// for is reserved.
+type Brought struct {
+	Generation int64
+	Chosen     int64  // generation of the session that its user chose to end; 0: none
+	Wrong      string // what is wrong with the token; "": nothing
 }
 
 // Grant lets one login take over.
@@ -26,8 +35,8 @@ type Grant struct {
 	Resource string // likewise
 	Expires  time.Time
 	By       string
-	Reserved int64 // generation of the session that was let in by it and is not bound yet; 0: none
-	Used     bool  // that session was bound
+	Reserved int64 // generation of the session that was let in by it and is not bound yet, or is bound and not decided yet; 0: none
+	Used     bool  // that session was bound and let in
 }
 
 // Open reports whether a grant can be used.
@@ -48,6 +57,7 @@ const (
 	maxGrants   = 32        // that are open
 	grantsKept  = time.Hour // after they have expired, for who asks what became of them
 	maxDenials  = 16
+	maxBrought  = 32
 	crowd       = 8           // parties that are denied for one reason; more are one
 	repeatsFor  = time.Minute // so long after a denial the next one is a repeat of it
 	rowsLast    = time.Hour   // so long at most repeats stay one row
@@ -155,6 +165,22 @@ func (s *Standing) Free(generation int64) (freed bool) {
 	return freed
 }
 
+// Bring notes what came of a session's token; of too many the oldest is forgotten.
+func (s *Standing) Bring(b Brought) {
+	if len(s.Brought) == maxBrought {
+		s.Brought = slices.Delete(s.Brought, 0, 1)
+	}
+	s.Brought = append(s.Brought, b)
+}
+
+// BroughtBy returns what came of a session's token; zero: it brought none.
+func (s *Standing) BroughtBy(generation int64) Brought {
+	if i := slices.IndexFunc(s.Brought, func(b Brought) bool { return b.Generation == generation }); i >= 0 {
+		return s.Brought[i]
+	}
+	return Brought{}
+}
+
 // prune forgets what can matter no more.
 func (s *Standing) prune(r *Record) {
 	s.Protection.Prune(r.Now, func(generation int64) bool {
@@ -163,10 +189,14 @@ func (s *Standing) prune(r *Record) {
 	})
 	s.Grants = slices.DeleteFunc(s.Grants, func(g Grant) bool { return r.Now.Sub(g.Expires) >= grantsKept })
 	s.Denials = slices.DeleteFunc(s.Denials, func(d Denied) bool { return r.Now.Sub(d.Last) >= repeatsFor })
+	s.Brought = slices.DeleteFunc(s.Brought, func(b Brought) bool {
+		w := r.ByGeneration(b.Generation)
+		return w == nil || !w.DecidedAt.IsZero()
+	})
 }
 
 func (s *Standing) empty() bool {
-	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0
+	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0 && len(s.Brought) == 0
 }
 
 // Loop is two devices that keep displacing each other.

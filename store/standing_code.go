@@ -88,6 +88,11 @@ func (c *coder) standing(s *Standing) {
 		c.time(&d.Told)
 		c.count(&d.Repeats)
 	})
+	each(c, &s.Brought, func(b *Brought) {
+		c.number(&b.Generation)
+		c.number(&b.Chosen)
+		c.text(&b.Wrong)
+	})
 }
 
 // each walks a list: its length, and its elements.

@@ -68,7 +68,7 @@ func (*doctorCmd) Run(ctx context.Context, e *env) error {
 	url := r.database(ctx, &cfg)
 	served := r.listen(ctx, &cfg)
 	r.links(ctx, &cfg, key, url, served)
-	r.prosody(&cfg)
+	r.prosody(&cfg, prosodyConfig)
 	r.openFiles()
 	return r.end()
 }
