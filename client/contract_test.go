@@ -40,6 +40,7 @@ const (
 	ses     = "ses_szg0vqj6xya2c0fznywy50jyg000000000000a8"
 	dev     = "dev_szg0vqj6xya2c0fznywy50jyg012ab3cd4ef5gh"
 	kick    = "kick_00000000000000000000000000000000000000a"
+	hook    = "wh_0000000000001"
 	aGroup  = ".."
 	aDomain = "bücher.example"
 )
@@ -165,6 +166,31 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 		return items(c.ListAudit(ctx, client.AuditFilter{
 			Actor: "backend", Action: "rule.put", Account: ada, Domain: "example.org", Since: time.Unix(1, 5), Until: time.Now(), ListOptions: pages,
 		}))
+	},
+	"listWebhooks": func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListWebhooks(ctx, pages)) },
+	"createWebhook": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.CreateWebhook(ctx, client.NewWebhook{
+			URL: "https://shop.example/hook", Types: []client.EventType{client.EventTakeover}, Domains: []string{"example.org"}, Description: "shop", Enabled: client.Set(false),
+		})
+	},
+	"getWebhook": func(ctx context.Context, c *client.Client) (any, error) { return c.GetWebhook(ctx, hook) },
+	"changeWebhook": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.ChangeWebhook(ctx, hook, client.WebhookChange{
+			URL: client.Set("https://shop.example/2"), Types: client.Null[[]client.EventType](), Description: client.Null[string](), Enabled: client.Set(true),
+		})
+	},
+	"deleteWebhook": func(ctx context.Context, c *client.Client) (any, error) { return nil, c.DeleteWebhook(ctx, hook) },
+	"rotateWebhook": func(ctx context.Context, c *client.Client) (any, error) { return c.RotateWebhook(ctx, hook) },
+	"testWebhook":   func(ctx context.Context, c *client.Client) (any, error) { return c.TestWebhook(ctx, hook) },
+	"listDeliveries": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListDeliveries(ctx, hook, client.DeliveryFilter{State: client.DeliveryFailed, ListOptions: pages}))
+	},
+	"redeliver": func(ctx context.Context, c *client.Client) (any, error) { return c.Redeliver(ctx, hook, "msg_1") },
+	"streamEvents": func(ctx context.Context, c *client.Client) (any, error) {
+		for e, err := range c.Events(ctx, client.EventOptions{After: "7", Types: []client.EventType{client.EventTakeover, client.EventLinkUp}, Account: ada}) {
+			return e, err
+		}
+		return nil, nil
 	},
 	"getHealth": func(ctx context.Context, c *client.Client) (any, error) { return anything{}, c.GetHealth(ctx) },
 	"getReady":  func(ctx context.Context, c *client.Client) (any, error) { return anything{}, c.GetReady(ctx) },

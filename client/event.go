@@ -25,6 +25,8 @@ const (
 	EventRuleChanged       EventType = "rule.changed"       // *RuleEvent
 	EventLinkUp            EventType = "link.up"            // *LinkEvent
 	EventLinkDown          EventType = "link.down"          // *LinkEvent
+	EventWebhookDisabled   EventType = "webhook.disabled"   // *WebhookEvent
+	EventWebhookTest       EventType = "webhook.test"       // *WebhookEvent; not in the log
 )
 
 // Event is something that has happened, from the log or from a webhook.
@@ -33,7 +35,7 @@ type Event struct {
 	Type    EventType       `json:"type"`
 	At      time.Time       `json:"at"`
 	Account string          `json:"account"` // bare JID; "": it is about none
-	Data    json.RawMessage `json:"data"`    // see Parse
+	Data    json.RawMessage `json:"data"`    // see Parse; what is too long for a webhook is left out and named in its member "omitted"
 }
 
 // EventSession is a session as events tell of it.
@@ -106,6 +108,12 @@ type LinkEvent struct {
 	Reason string `json:"reason"` // why it is down
 }
 
+// WebhookEvent is about a webhook.
+type WebhookEvent struct {
+	WebhookID string `json:"webhook_id"`
+	Reason    string `json:"reason"` // why it was disabled
+}
+
 // Parse decodes the event's data: a pointer to the type that stands beside the event's type, or for a type that this client does not know the data itself, a
 // json.RawMessage.
 func (e Event) Parse() (any, error) {
@@ -125,6 +133,8 @@ func (e Event) Parse() (any, error) {
 		v = &RuleEvent{}
 	case EventLinkUp, EventLinkDown:
 		v = &LinkEvent{}
+	case EventWebhookDisabled, EventWebhookTest:
+		v = &WebhookEvent{}
 	default:
 		return e.Data, nil
 	}

@@ -233,6 +233,7 @@ func TestParseEvents(t *testing.T) {
 		"*client.LoopEvent":     {Type: client.EventLoopOpened, Data: []byte(`{"winner":"s","loser":{"device_id":null,"resource":"r"},"until":"2026-11-23T08:00:00Z"}`)},
 		"*client.RuleEvent":     {Type: client.EventRuleChanged, Data: []byte(`{"level":"group","group":null,"by":"x"}`)},
 		"*client.LinkEvent":     {Type: client.EventLinkDown, Data: []byte(`{"link":"main","reason":"away"}`)},
+		"*client.WebhookEvent":  {Type: client.EventWebhookDisabled, Data: []byte(`{"webhook_id":"w","reason":"410"}`)},
 		"json.RawMessage":       {Type: "to.come", Data: []byte(`{}`)},
 	} {
 		v, err := e.Parse()

@@ -183,3 +183,17 @@ func ExampleWebhookHandler() {
 	}
 	http.Handle("/bindgate", h)
 }
+
+// As in README.md.
+func ExampleNew() {
+	ctx := context.Background()
+	token, err := client.HS256(secret, client.Claims{Subject: "shop", Scopes: []string{"sessions:read", "sessions:kick"}})
+	c, err := client.New("http://127.0.0.1:8080", token, client.Config{})
+	for s, err := range c.ListAccountSessions(ctx, "alice@example.org", client.SessionFilter{}) {
+		fmt.Println(s.Resource, s.Platform, s.State, err)
+	}
+	_, err = c.Kick(ctx, "alice@example.org", client.KickRequest{Platform: "web", Reason: "password changed"})
+	if errors.Is(err, client.ErrNotFound) {
+		fmt.Println("alice has never logged in")
+	}
+}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -17,17 +16,9 @@ type GrantRequest struct {
 // Grant lets one login take over.
 type Grant struct {
 	ID        string    `json:"id"`
-	Token     string    `json:"token"` // a secret: for the client that has logged in
+	Token     Secret    `json:"token"` // for the client that has logged in
 	ExpiresAt time.Time `json:"expires_at"`
 }
-
-// String leaves the token out, so that it gets into no log.
-func (g Grant) String() string {
-	return fmt.Sprintf("grant %s until %s", g.ID, g.ExpiresAt.Format(time.RFC3339))
-}
-
-// GoString is String.
-func (g Grant) GoString() string { return g.String() }
 
 // CreateGrant lets one login of an account take over: past a cooldown, a frozen loop, a rule that requires a grant and a full house, but not past a block or
 // a condition. It is for a backend that has just seen a real login.

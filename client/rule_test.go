@@ -2,6 +2,9 @@ package client_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +73,17 @@ func TestOptional(t *testing.T) {
 	}
 	if v, ok := client.Set("").Get(); !ok || v != "" || client.Set("").Or("x") != "" {
 		t.Errorf("set: %q, %t", v, ok)
+	}
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	g := client.Grant{ID: "gra_1", Token: "grt_hush"}
+	if s := fmt.Sprintf("%v %+v %#v %s %v", g, &g, g, g.Token, slog.AnyValue(g.Token).Resolve()); strings.Contains(s, "hush") || string(g.Token) != "grt_hush" {
+		t.Error(s)
+	}
+	if b, err := json.Marshal(g); err != nil || !strings.Contains(string(b), "grt_hush") {
+		t.Errorf("%s, %v: want the token in what the client is given", b, err)
 	}
 }
 

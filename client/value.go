@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"log/slog"
 	"time"
 )
 
@@ -74,3 +75,15 @@ func SecondsOf(d time.Duration) Seconds {
 	}
 	return s
 }
+
+// Secret is text that gets into no log: it prints as [redacted]. string(s) is the text, and so is its JSON.
+type Secret string
+
+// String hides the text.
+func (Secret) String() string { return "[redacted]" }
+
+// GoString hides the text.
+func (Secret) GoString() string { return "[redacted]" }
+
+// LogValue hides the text.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }

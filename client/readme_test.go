@@ -1,0 +1,29 @@
+package client_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// What README shows is ExampleNew, which the compiler has seen.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(string(text), "```go\n")
+	shown, _, closed := strings.Cut(shown, "```")
+	if !found || !closed {
+		t.Fatal("README.md shows no Go")
+	}
+	example, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	indented := "\t" + strings.ReplaceAll(strings.TrimSpace(shown), "\n", "\n\t")
+	if !strings.Contains(string(example), indented) {
+		t.Errorf("ExampleNew does not have what README.md shows:\n%s", indented)
+	}
+}
