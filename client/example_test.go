@@ -184,16 +184,24 @@ func ExampleWebhookHandler() {
 	http.Handle("/bindgate", h)
 }
 
-// As in README.md.
 func ExampleNew() {
-	ctx := context.Background()
-	token, err := client.HS256(secret, client.Claims{Subject: "shop", Scopes: []string{"sessions:read", "sessions:kick"}})
+	if err := signOut(context.Background(), secret, "alice@example.org"); err != nil {
+		log.Print(err)
+	}
+}
+
+// signOut ends an account's web sessions.
+func signOut(ctx context.Context, secret []byte, account string) error {
+	token, err := client.HS256(secret, client.Claims{Subject: "shop", Scopes: []string{"sessions:kick"}}) // short-lived ones, as needed
+	if err != nil {
+		return err
+	}
 	c, err := client.New("http://127.0.0.1:8080", token, client.Config{})
-	for s, err := range c.ListAccountSessions(ctx, "alice@example.org", client.SessionFilter{}) {
-		fmt.Println(s.Resource, s.Platform, s.State, err)
+	if err != nil {
+		return err
 	}
-	_, err = c.Kick(ctx, "alice@example.org", client.KickRequest{Platform: "web", Reason: "password changed"})
-	if errors.Is(err, client.ErrNotFound) {
-		fmt.Println("alice has never logged in")
+	if _, err = c.Kick(ctx, account, client.KickRequest{Platform: "web", Reason: "password changed"}); errors.Is(err, client.ErrNotFound) {
+		return nil // nobody has ever logged in
 	}
+	return err
 }
