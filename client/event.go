@@ -96,10 +96,14 @@ type LoopLoser struct {
 
 // RuleEvent is about a rule, the platforms, or the group of the event's account.
 type RuleEvent struct {
-	Level  string `json:"level"` // a Level, or "platforms"
-	By     string `json:"by"`
-	Domain string `json:"domain"` // of a domain's rule
-	Group  string `json:"group"`  // of a group's rule; the account's new group, "" for none
+	Level     string          `json:"level"`      // a Level, or "platforms"
+	By        string          `json:"by"`         // subject of the token, or what of bindgate
+	Domain    string          `json:"domain"`     // of a domain's rule
+	Group     string          `json:"group"`      // of a group's rule; the account's new group, "" for none
+	Rule      json.RawMessage `json:"rule"`       // a Rule, or Platforms; nil or null: it was unset
+	Version   int64           `json:"version"`    // the number in its ETag; 0: it was unset
+	ExpiresAt time.Time       `json:"expires_at"` // of an account's own; zero: never
+	KickID    string          `json:"kick_id"`    // of ApplyNow
 }
 
 // LinkEvent is about the connection to an XMPP server.

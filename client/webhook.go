@@ -68,8 +68,8 @@ func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
 	return err
 }
 
-// RotateWebhook gives a webhook a new secret, which is told this once. The one before signs beside it until OldSecretUntil.
-func (c *Client) RotateWebhook(ctx context.Context, id string) (*Webhook, error) {
+// RotateWebhookSecret gives a webhook a new secret, which is told this once. The one before signs beside it until OldSecretUntil.
+func (c *Client) RotateWebhookSecret(ctx context.Context, id string) (*Webhook, error) {
 	v, _, err := send[Webhook](ctx, c, request{method: http.MethodPost, changes: true}, "/v1/webhooks/%s/rotate", id)
 	return v, err
 }
