@@ -463,8 +463,12 @@ func strip(v any) any {
 		}
 		return v
 	case string:
-		if v == "" || v == "0001-01-01T00:00:00Z" {
+		at, err := time.Parse(time.RFC3339, v)
+		switch {
+		case v == "" || err == nil && at.IsZero():
 			return nil
+		case err == nil:
+			return at.UTC().Format(time.RFC3339Nano)
 		}
 	case bool:
 		if !v {
