@@ -13,7 +13,7 @@ type KickFilter struct {
 	Domain    string       `json:"domain,omitempty"`
 	Group     string       `json:"group,omitempty"`    // of accounts
 	Platform  string       `json:"platform,omitempty"` // or group of platforms
-	State     SessionState `json:"state,omitempty"`    // Binding, Active or Hibernating
+	State     SessionState `json:"state,omitempty"`    // StateBinding, StateActive or StateHibernating
 	Resource  string       `json:"resource,omitempty"` // a glob: "*" for any characters, "?" for one
 	OlderThan Seconds      `json:"older_than_seconds,omitempty"`
 }

@@ -54,7 +54,7 @@ var (
 // operations call each operation of the contract by the method for it. They return what is to be like the answer's body, nil if that has none.
 var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"listSessions": func(ctx context.Context, c *client.Client) (any, error) {
-		return items(c.ListSessions(ctx, client.SessionFilter{Domain: "example.org", Account: ada, Platform: "ios", State: client.Active, Text: "a b&c", ListOptions: pages}))
+		return items(c.ListSessions(ctx, client.SessionFilter{Domain: "example.org", Account: ada, Platform: "ios", State: client.StateActive, Search: "a b&c", ListOptions: pages}))
 	},
 	"getSession":  func(ctx context.Context, c *client.Client) (any, error) { return c.GetSession(ctx, ses) },
 	"kickSession": func(ctx context.Context, c *client.Client) (any, error) { return c.KickSession(ctx, ses) },
@@ -70,7 +70,7 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 		return json.RawMessage(b.Bytes()), err
 	},
 	"listAccountSessions": func(ctx context.Context, c *client.Client) (any, error) {
-		return items(c.ListAccountSessions(ctx, ada, client.SessionFilter{State: client.Ended, ListOptions: pages}))
+		return items(c.ListAccountSessions(ctx, ada, client.SessionFilter{State: client.StateEnded, ListOptions: pages}))
 	},
 	"listDecisions": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListDecisions(ctx, ada, pages))
@@ -144,7 +144,7 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"changeDomain": func(ctx context.Context, c *client.Client) (any, error) { return c.ChangeDomain(ctx, aDomain, "") },
 	"kickMany": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.KickMany(ctx, client.BulkKickRequest{
-			Filter: client.KickFilter{Domain: "example.org", Group: "staff", Platform: "web", State: client.Active, Resource: "web-*", OlderThan: 60},
+			Filter: client.KickFilter{Domain: "example.org", Group: "staff", Platform: "web", State: client.StateActive, Resource: "web-*", OlderThan: 60},
 			Reason: "recalled", Text: map[string]string{"en": "Bye."}, Cooldown: 60, BlockDevices: true, RevokeCredentials: true,
 		})
 	},

@@ -70,7 +70,7 @@ func ExampleError() {
 // A rule is read, changed and put back without losing what somebody else has changed meanwhile.
 func ExampleClient_PutDomainRule() {
 	c, ctx := admin(), context.Background()
-	first, err := c.PutDomainRule(ctx, "example.com", client.Rule{MaxSessions: client.Set(3), OnExcess: client.Deny}, client.RuleOptions{IfNoneMatch: "*"})
+	first, err := c.PutDomainRule(ctx, "example.com", client.Rule{MaxSessions: client.Set(3), OnExcess: client.DenyNewcomer}, client.RuleOptions{IfNoneMatch: "*"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -30,10 +30,10 @@ type Outcome string
 
 // The outcomes. A newer bindgate may have others.
 const (
-	Kicked       Outcome = "kicked"        // its end was seen
-	Gone         Outcome = "gone"          // it did not live any more
-	Pending      Outcome = "pending"       // on record, no proof yet; it is done also after a restart of bindgate
-	StillPresent Outcome = "still_present" // the server was asked several times and the session lives on
+	OutcomeKicked       Outcome = "kicked"        // its end was seen
+	OutcomeGone         Outcome = "gone"          // it did not live any more
+	OutcomePending      Outcome = "pending"       // on record, no proof yet; it is done also after a restart of bindgate
+	OutcomeStillPresent Outcome = "still_present" // the server was asked several times and the session lives on
 )
 
 // KickReport is what a kick has come to.
@@ -71,7 +71,7 @@ func (r *KickReport) Done() bool {
 	if r.Credentials != nil && r.Credentials.Outcome == "pending" {
 		return false
 	}
-	return !slices.ContainsFunc(r.Results, func(k KickResult) bool { return k.Outcome == Pending })
+	return !slices.ContainsFunc(r.Results, func(k KickResult) bool { return k.Outcome == OutcomePending })
 }
 
 // Kick ends sessions of an account. The request is on record before it is answered; the answer waits up to two seconds for proof that the sessions have

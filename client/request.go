@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // maxAnswer bounds an answer's body: the largest, a lookup of 500 accounts with 50 sessions each, has about 16 MB.
@@ -89,12 +90,9 @@ func (c *Client) call(ctx context.Context, r request, into any) (http.Header, er
 func (c *Client) attempt(ctx context.Context, r request, body []byte, key string, into any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := c.build(ctx, r, body)
+	req, err := c.build(ctx, r, body, key)
 	if err != nil {
 		return nil, err
-	}
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -120,7 +118,7 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, key string
 	return resp.Header, nil
 }
 
-func (c *Client) build(ctx context.Context, r request, body []byte) (*http.Request, error) {
+func (c *Client) build(ctx context.Context, r request, body []byte, key string) (*http.Request, error) {
 	token, err := c.token(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: token: %w", err)
@@ -141,11 +139,19 @@ func (c *Client) build(ctx context.Context, r request, body []byte) (*http.Reque
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("User-Agent", c.agent)
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if r.accept != "" {
 		req.Header.Set("Accept", r.accept+", application/problem+json")
+	}
+	for name, values := range req.Header {
+		if strings.ContainsFunc(values[0], unicode.IsControl) { // such as the end of a line that a token was read with
+			return nil, fmt.Errorf("client: the header %s would have a control character", name)
+		}
 	}
 	return req, nil
 }

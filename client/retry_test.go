@@ -279,6 +279,24 @@ func TestTokenErrors(t *testing.T) {
 	}
 }
 
+// What no header may have is said at once, and not taken for a lost connection.
+func TestControlCharactersAreNotSent(t *testing.T) {
+	t.Parallel()
+	attempts := 0
+	count := func(context.Context) (string, error) { attempts++; return "read from a file\n", nil }
+	c, err := client.New("http://127.0.0.1:1", count, client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetStats(t.Context()); err == nil || !strings.Contains(err.Error(), "Authorization") || attempts != 1 {
+		t.Errorf("%v after %d attempts", err, attempts)
+	}
+	c = clientOn(t, func(*http.Request) (*http.Response, error) { return says(200, report) }, client.Config{})
+	if _, err := c.Kick(client.WithIdempotencyKey(t.Context(), "a\r\nb"), "a@x", client.KickRequest{All: true}); err == nil || !strings.Contains(err.Error(), "Idempotency-Key") {
+		t.Error(err)
+	}
+}
+
 func TestEmptyNamesAreNotAsked(t *testing.T) {
 	t.Parallel()
 	c := clientOn(t, func(r *http.Request) (*http.Response, error) {

@@ -14,10 +14,10 @@ type OnExcess string
 
 // The values of OnExcess.
 const (
-	EvictOldest OnExcess = "evict_oldest"
-	EvictIdle   OnExcess = "evict_idle" // the one idle for longest
-	Deny        OnExcess = "deny"       // the newcomer
-	Choose      OnExcess = "choose"     // whom the newcomer's user chooses of those in the way
+	EvictOldest  OnExcess = "evict_oldest"
+	EvictIdle    OnExcess = "evict_idle" // the one idle for longest
+	DenyNewcomer OnExcess = "deny"       // the newcomer
+	LetChoose    OnExcess = "choose"     // whom the newcomer's user chooses of those in the way
 )
 
 // SameResource is who goes when a login wants a resource that is taken (RFC 3920).
@@ -25,17 +25,17 @@ type SameResource string
 
 // The values of SameResource.
 const (
-	ReplaceSame SameResource = "replace"
-	DenySame    SameResource = "deny"
+	SameResourceReplace SameResource = "replace"
+	SameResourceDeny    SameResource = "deny"
 )
 
 // DenyCondition is the stanza error of a denial for a limit or a condition.
 type DenyCondition string
 
-// The values of DenyCondition. Many clients answer Conflict with a new resource at once.
+// The values of DenyCondition. Many clients answer DenyConflict with a new resource at once.
 const (
-	ResourceConstraint DenyCondition = "resource-constraint"
-	Conflict           DenyCondition = "conflict"
+	DenyResourceConstraint DenyCondition = "resource-constraint"
+	DenyConflict           DenyCondition = "conflict"
 )
 
 // Level is where a rule is set.

@@ -13,11 +13,11 @@ type SessionState string
 
 // The states. A newer bindgate may have others.
 const (
-	Binding     SessionState = "binding"     // let in, its bind not seen yet
-	Active      SessionState = "active"      //
-	Hibernating SessionState = "hibernating" // no connection, may resume (XEP-0198)
-	Evicting    SessionState = "evicting"    // has to go, its end not seen yet
-	Ended       SessionState = "ended"       //
+	StateBinding     SessionState = "binding"     // let in, its bind not seen yet
+	StateActive      SessionState = "active"      //
+	StateHibernating SessionState = "hibernating" // no connection, may resume (XEP-0198)
+	StateEvicting    SessionState = "evicting"    // has to go, its end not seen yet
+	StateEnded       SessionState = "ended"       //
 )
 
 // Identity is how surely a device is known.
@@ -25,9 +25,9 @@ type Identity string
 
 // The identities. A newer bindgate may have others.
 const (
-	Certain  Identity = "certain"  // by its user-agent id, or registered
-	Probable Identity = "probable" // by the resource that its client chose
-	Unknown  Identity = "unknown"
+	IdentityCertain  Identity = "certain"  // by its user-agent id, or registered
+	IdentityProbable Identity = "probable" // by the resource that its client chose
+	IdentityUnknown  Identity = "unknown"
 )
 
 // Session is one bind, from its admission to its end. It lives on through hibernation and resumption.
@@ -57,16 +57,16 @@ type SessionFilter struct {
 	Domain   string       // not for an account's sessions
 	Account  string       // bare JID; likewise
 	Platform string       //
-	State    SessionState // "": all that live; Ended: those of the history
-	Text     string       // in the account's JID or the resource, in capitals or not
+	State    SessionState // "": all that live; StateEnded: those of the history
+	Search   string       // what to look for in JIDs; see the parameter q in openapi.yaml
 	ListOptions
 }
 
 func (f SessionFilter) query() url.Values {
-	return query("domain", f.Domain, "account", f.Account, "platform", f.Platform, "state", string(f.State), "q", f.Text)
+	return query("domain", f.Domain, "account", f.Account, "platform", f.Platform, "state", string(f.State), "q", f.Search)
 }
 
-// ListSessions lists live sessions, or with the state Ended those of the history.
+// ListSessions lists live sessions, or with StateEnded those of the history.
 func (c *Client) ListSessions(ctx context.Context, f SessionFilter) iter.Seq2[Session, error] {
 	return list[Session](ctx, c, f.ListOptions, f.query(), "/v1/sessions")
 }
@@ -81,7 +81,7 @@ func (c *Client) GetSession(ctx context.Context, id string) (*Session, error) {
 	return get[Session](ctx, c, "/v1/sessions/%s", id)
 }
 
-// KickSession is Kick with this session alone. One that has ended is Gone.
+// KickSession is Kick with this session alone. One that has ended is OutcomeGone.
 func (c *Client) KickSession(ctx context.Context, id string) (*KickReport, error) {
 	r, _, err := send[KickReport](ctx, c, request{method: http.MethodDelete, changes: true}, "/v1/sessions/%s", id)
 	return r, err

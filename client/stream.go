@@ -28,7 +28,7 @@ type stream struct {
 func (c *Client) open(ctx context.Context, r request, silence time.Duration) (*stream, error) {
 	inner, cancel := context.WithCancelCause(ctx)
 	s := &stream{ctx: inner, cancel: cancel, silence: silence, timer: time.AfterFunc(c.timeout, func() { cancel(errSilent) })}
-	req, err := c.build(inner, r, nil)
+	req, err := c.build(inner, r, nil, "")
 	if err != nil {
 		s.end()
 		return nil, err

@@ -35,13 +35,13 @@ func TestGoClient(t *testing.T) {
 		}
 	}
 	report, err := c.Kick(t.Context(), jid, client.KickRequest{SessionIDs: []string{heart.ID}, Reason: "test"})
-	if err != nil || !report.Done() || len(report.Results) != 1 || report.Results[0].Outcome != client.Kicked {
+	if err != nil || !report.Done() || len(report.Results) != 1 || report.Results[0].Outcome != client.OutcomeKicked {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if v, err := c.Verify(t.Context(), jid, client.VerifyRequest{SessionID: heart.ID}); err != nil || v.Current || v.Reason != "ended" {
 		t.Errorf("%+v, %v", v, err)
 	}
-	if s, err := c.GetSession(t.Context(), heart.ID); err != nil || s.State != client.Ended || s.EndReason != "kick" || s.EndedAt.Before(s.StartedAt) {
+	if s, err := c.GetSession(t.Context(), heart.ID); err != nil || s.State != client.StateEnded || s.EndReason != "kick" || s.EndedAt.Before(s.StartedAt) {
 		t.Errorf("%+v, %v", s, err)
 	}
 
