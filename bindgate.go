@@ -18,7 +18,7 @@
 //	rules          the decision: a pure function of facts
 //	migrations     the record's schema
 //	client         the Go client that app backends import; it imports nothing of this repository
-//	internal       a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks, trials
+//	internal       the keys of tokens (keyring), a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks, trials
 package bindgate
 
 import _ "embed" // the contract

@@ -1,14 +1,16 @@
 // Package api is the REST interface: it reads requests strictly, says who may do what, asks the record and the gate, and tells errors so that
 // a caller knows what is wrong and what would be right. openapi.yaml describes exactly what is here; a test holds the two together.
 //
-// Only errors.go knows which HTTP status an error has; only auth.go knows tokens. Request and response types live beside their handlers.
+// Only errors.go knows which HTTP status an error has; only auth.go and token.go know tokens. Request and response types live beside their handlers.
 package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -34,15 +36,18 @@ type Gate interface {
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 }
 
-// Config is what an API is made of. Store, Gate and Secret are required.
+// Config is what an API is made of. Store, Gate and Keys are required.
 type Config struct {
 	Store    *store.Store
 	Gate     Gate
-	Secret   Secret // signs tokens and cursors; not empty, SafeSecret bytes or more
+	Keys     Keys   // of tokens; a Secret is one
 	Issuer   string // of tokens; "": not checked
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
+
+	RateLimit      float64        // requests per second and token, and without a good token per client address; 0: no limit
+	TrustedProxies []netip.Prefix // whose word about the client's address is taken
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
@@ -59,6 +64,9 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
+	proxies proxies
+	limits  limits
+	running *turns // requests with a token
 }
 
 // call is one request with what is known of it.
@@ -67,6 +75,8 @@ type call struct {
 	ctx    context.Context //nolint:containedctx // lives as long as the request
 	caller *caller         // nil on routes without a scope
 	query  map[string][]string
+
+	address netip.Addr // of the client; zero: not known
 }
 
 // route is an entry of the table of routes.
@@ -76,6 +86,10 @@ type route struct {
 	params       []string // of the query
 	handle       func(*api, *call) error
 }
+
+// stream reports whether the route's answers last as long as their clients want, rather than requestTimeout. They have no turn among the others, and need a
+// bound, a deadline for each write, and none for reading (http.ResponseController) of their own.
+func (r route) stream() bool { return r.path == "/v1/events" }
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
@@ -131,21 +145,23 @@ func routes() []route {
 	}
 }
 
-// New returns the handler of everything under /v1 and of the service's own pages.
-func New(cfg Config) (http.Handler, error) {
-	a, err := build(cfg)
+// New returns the handler of everything under /v1 and of the service's own pages. It reads the database, which has to be migrated.
+func New(ctx context.Context, cfg Config) (http.Handler, error) {
+	a, err := build(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return a.handler(), nil
 }
 
-func build(cfg Config) (*api, error) {
-	if cfg.Store == nil || cfg.Gate == nil {
-		return nil, fmt.Errorf("api: a store and a gate are needed")
+func build(ctx context.Context, cfg Config) (*api, error) {
+	if cfg.Store == nil || cfg.Gate == nil || cfg.Keys == nil {
+		return nil, fmt.Errorf("api: a store, a gate and keys are needed")
 	}
-	if err := cfg.Secret.check(); err != nil {
-		return nil, err
+	if s, ok := cfg.Keys.(Secret); ok {
+		if err := s.check(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -157,11 +173,19 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}
-	cs, err := newCursors(cfg.Secret)
+	shared, err := cfg.Store.TokenKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	cs, err := newCursors(shared)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return &api{
+		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
+		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
+		running: newTurns(maxRunning, maxQueued, maxQueue),
+	}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -217,18 +241,18 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 func (a *api) serve(r route, c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
-	defer cancel()
-	cl := &call{Context: c, ctx: ctx}
+	cl := &call{Context: c, ctx: c.Request().Context(), address: a.proxies.client(c.Request())}
+	if !r.stream() {
+		ctx, cancel := context.WithTimeout(cl.ctx, requestTimeout)
+		defer cancel()
+		cl.ctx = ctx
+	}
 	if r.scope != "" {
-		who, err := a.auth.authenticate(c.Request())
+		leave, err := a.enter(r, cl)
 		if err != nil {
 			return err
 		}
-		if !who.may(r.scope) {
-			return insufficient(r.scope)
-		}
-		cl.caller = who
+		defer leave()
 	}
 	q, err := parseQuery(c.Request().URL.RawQuery, slices.Clip(r.params))
 	if err != nil {
@@ -239,4 +263,25 @@ func (a *api) serve(r route, c echo.Context) error {
 		return fail(codeMalformed, "This request takes no body.")
 	}
 	return r.handle(a, cl)
+}
+
+// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn, which leave ends.
+func (a *api) enter(r route, c *call) (leave func(), err error) {
+	c.caller, err = a.auth.authenticate(c.ctx, c.Request())
+	if err := a.admit(c, err); err != nil {
+		return nil, err
+	}
+	if !c.caller.may(r.scope) {
+		return nil, insufficient(r.scope)
+	}
+	if r.stream() {
+		return func() {}, nil
+	}
+	if err := a.running.take(c.ctx); err != nil {
+		return nil, err
+	}
+	if req := c.Request(); req.Body != nil && req.Body != http.NoBody {
+		req.Body = &timedBody{ReadCloser: req.Body, rc: http.NewResponseController(c.Response())}
+	}
+	return a.running.end, nil
 }

@@ -120,6 +120,12 @@ func TestContractHasEveryRoute(t *testing.T) {
 			if got := scopeOf(t, name, op); got != r.Scope {
 				t.Errorf("%s: openapi.yaml says scope %q, the route %q", name, got, r.Scope)
 			}
+			if r.Scope != "" && op.Responses.Value("429") == nil {
+				t.Errorf("%s: openapi.yaml has no 429, which every route with a scope answers", name)
+			}
+			if op.RequestBody != nil && op.Responses.Value("408") == nil {
+				t.Errorf("%s: openapi.yaml has no 408, which every route with a body answers", name)
+			}
 			var params []string
 			for _, list := range []openapi3.Parameters{item.Parameters, op.Parameters} {
 				for _, p := range list {

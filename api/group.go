@@ -45,9 +45,12 @@ func (a *api) putAccountGroup(c *call) error {
 		return o.problem
 	}
 	if group == "" {
-		if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
-			return err
-		}
+		_, err = a.store.FindAccount(c.ctx, acc.key)
+	} else {
+		err = a.seesGroup(c, group)
+	}
+	if err != nil {
+		return err
 	}
 	if _, err := a.store.SetGroups(c.ctx, []store.Membership{{JID: acc.jid, Group: group}}, c.caller.subject); err != nil {
 		return err
@@ -65,6 +68,9 @@ type membersChanged struct {
 func (a *api) changeMembers(c *call) error {
 	group, err := c.group()
 	if err != nil {
+		return err
+	}
+	if err := a.seesGroup(c, group); err != nil {
 		return err
 	}
 	o, err := readObject(c.Request(), "add", "remove")

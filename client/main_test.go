@@ -72,7 +72,7 @@ func serve() (stop func(), err error) {
 	gateContext, stopGate := context.WithCancel(ctx)
 	go func() { done <- g.Run(gateContext) }()
 	closers = append(closers, func() { stopGate(); <-done })
-	h, err := api.New(api.Config{Store: st, Gate: g, Secret: api.Secret(secret)})
+	h, err := api.New(ctx, api.Config{Store: st, Gate: g, Keys: api.Secret(secret)})
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ type PlatformMatcher struct {
 	CIDR     string `json:"cidr,omitzero"`
 	Resource string `json:"resource,omitzero"`
 	Client   string `json:"client,omitzero"`
+	Identity string `json:"identity,omitzero"`
 
 	more unknown
 }

@@ -98,6 +98,7 @@ type Matcher struct {
 	CIDR              string `json:"cidr,omitzero"`
 	Resource          string `json:"resource,omitzero"` // in Rule.Exempt: with TrustClientClaims only
 	Client            string `json:"client,omitzero"`   // likewise
+	Identity          string `json:"identity,omitzero"` // likewise: category and type of its disco identity (XEP-0030), such as "client/pc"
 	TrustClientClaims bool   `json:"trust_client_claims,omitzero"`
 
 	more unknown

@@ -38,7 +38,7 @@ func TestRuleFields(t *testing.T) {
 // What a newer server has is not lost when a rule is read, changed and put back.
 func TestUnknownFieldsAreKept(t *testing.T) {
 	t.Parallel()
-	const sent = `{"enforce":true,"exempt":[{"account":"a","identity":"certain","trust_client_claims":false}],"on_excess":"evict_newest","quota":{"a":[1.0]}}`
+	const sent = `{"enforce":true,"exempt":[{"account":"a","network":"home","trust_client_claims":false}],"on_excess":"evict_newest","quota":{"a":[1.0]}}`
 	var r client.Rule
 	if err := json.Unmarshal([]byte(sent), &r); err != nil {
 		t.Fatal(err)
@@ -48,13 +48,13 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 	r.Enforce, r.Exempt[0].TrustClientClaims = client.Set(false), true
 	b, err := json.Marshal(r)
-	if want := `{"enforce":false,"exempt":[{"account":"a","identity":"certain","trust_client_claims":true}],"on_excess":"evict_newest","quota":{"a":[1.0]}}`; err != nil || string(b) != want {
+	if want := `{"enforce":false,"exempt":[{"account":"a","network":"home","trust_client_claims":true}],"on_excess":"evict_newest","quota":{"a":[1.0]}}`; err != nil || string(b) != want {
 		t.Errorf("%s, %v; want %s", b, err, want)
 	}
 
 	var p client.Platforms
-	const platforms = `{"groups":{},"matchers":[{"identity":"x","platform":"ios"}],"new":1}`
-	if err := json.Unmarshal([]byte(`{"groups":{},"matchers":[{"identity":"x","platform":"ios"}],"new":1,"warnings":["w"]}`), &p); err != nil || len(p.Warnings) != 1 {
+	const platforms = `{"groups":{},"matchers":[{"network":"x","platform":"ios"}],"new":1}`
+	if err := json.Unmarshal([]byte(`{"groups":{},"matchers":[{"network":"x","platform":"ios"}],"new":1,"warnings":["w"]}`), &p); err != nil || len(p.Warnings) != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if b, err := json.Marshal(p); err != nil || string(b) != platforms {

@@ -31,7 +31,7 @@ type Claims struct {
 	TTL      time.Duration // how long a token is valid; 0: 10 minutes
 }
 
-// HS256 mints short-lived tokens with the secret that bindgate has: the text of its secret file without the end of the line, 32 bytes at least (RFC 7518 §3.2). A token is made anew when a third of its time is left.
+// HS256 mints short-lived tokens with the secret that bindgate has: the text of a line of its secret file, 32 bytes at least (RFC 7518 §3.2). A token is made anew when a third of its time is left.
 func HS256(secret []byte, c Claims) (TokenFunc, error) {
 	ttl := c.TTL
 	switch {

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -317,5 +318,121 @@ func TestEvaluateKnowsTheBrake(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the decision is not said to be without effect")
 		}
+	}
+}
+
+// A takeover token that is wrong does not hide a grant either, and evaluate says that it is wrong.
+func TestAWrongTokenIsToldAndHidesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.rule(`{"max_sessions":1,"on_excess":"deny"}`)
+	b.login("ann", "s0", "laptop")
+	first := b.come("s1", "tablet", "tko_nonsense")
+	again := b.come("s1", "tablet", "tko_nonsense")
+	denied(t, first, rules.CodeLimit)
+	denied(t, again, rules.CodeLimit)
+	if first.Denial.Token != gate.TokenUseless || again.Denial.Token != gate.TokenUseless {
+		t.Errorf("%q, then %q", first.Denial.Token, again.Denial.Token)
+	}
+	b.grant(gate.GrantRequest{Resource: "phone"})
+	var wrong gate.TokenError
+	if _, err := b.gate.Evaluate(t.Context(), gate.Evaluation{Account: ann, Resource: "phone", Grant: "grt_nonsense"}); !errors.As(err, &wrong) || wrong != gate.TokenUnknown {
+		t.Errorf("%v", err)
+	}
+	allowed(t, b.come("s2", "phone", "tko_nonsense"))
+}
+
+// A device that is registered by its resource is known by it, whatever id its client shows.
+func TestARegisteredResourceIsTheDevice(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.rule(`{"require_grant":true}`)
+	device := b.register(gate.Registration{Account: ann, Resource: "phone", Platform: new("ios")})
+	allowed(t, b.by("some agent", "s1", "phone", ""))
+	b.replaces("s1", "phone")
+	if n := b.count(fmt.Sprintf("select count(*) from sessions where device = %d and identity = 'certain' and platform = 'ios'", device)); n != 1 {
+		t.Errorf("it is another device: %s", b.state("ann"))
+	}
+	// An id that is registered itself goes first; a session that lives already becomes the device when that is registered.
+	other := b.register(gate.Registration{Account: ann, UserAgentID: "known agent"})
+	b.rule(`{}`)
+	allowed(t, b.by("known agent", "s2", "phone", ""))
+	b.replaces("s2", "phone", "s1")
+	if n := b.count(fmt.Sprintf("select count(*) from sessions where device = %d", other)); n != 1 {
+		t.Error("the registered id does not go first")
+	}
+	allowed(t, b.by("third agent", "s3", "tablet", ""))
+	b.event(gate.EventBind, "ann", "s3", "tablet")
+	b.eventually("ann", "s2=active s3=active")
+	tablet := b.register(gate.Registration{Account: ann, Resource: "tablet"})
+	if n := b.count(fmt.Sprintf("select count(*) from sessions where sid = 's3' and device = %d", tablet)); n != 1 {
+		t.Error("the live session is not the device's")
+	}
+}
+
+// A client that loses its network now and then is in no loop with itself.
+func TestADeadClientFightsNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&prober{})
+	b.hello(theDomain, gate.ModeEnforce, "probe")
+	b.rule(`{"takeover_cooldown_seconds":0,"ghost_after_seconds":1}`)
+	b.login("ann", "s0", "phone")
+	last := "s0"
+	for i := range 4 {
+		sid := fmt.Sprint("n", i)
+		allowed(t, b.come(sid, "phone", ""))
+		b.replaces(sid, "phone", last)
+		last = sid
+	}
+	if n := b.count("select count(*) from loops"); n != 0 {
+		t.Errorf("%d loops", n)
+	}
+	if n := b.count("select count(*) from event_batches where 'takeover' = any(types)"); n > 1 {
+		t.Errorf("%d takeovers; after the first it is known to come back", n)
+	}
+}
+
+// A live session that is denied afterwards has a decision of its own, beside the one that let it in.
+func TestWhoIsDeniedAfterwardsHasADecision(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&talker{asked: make(chan string, 10), tells: map[string]gate.Software{"zzz": {Name: "Gajim"}}})
+	b.rule(`{"max_per_platform":{"desktop":1},"on_excess":"deny"}`)
+	b.login("ann", "s0", "laptop")
+	denied(t, b.come("s1", "desktop", ""), rules.CodeLimit)
+	b.login("ann", "s2", "zzz")
+	b.eventually("ann", "s0=active s2=evicting:rule")
+	if n := b.count("select count(*) from decisions where resource = 'zzz' and outcome = 'deny' and generation is not null"); n != 1 {
+		t.Errorf("%d decisions say why it goes", n)
+	}
+}
+
+// A block takes the loop with it that the blocked device won.
+func TestABlockEndsTheLoop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.rule(`{"max_sessions":1,"takeover_cooldown_seconds":0}`)
+	last := ""
+	for i, who := range []string{"a", "b", "a", "b"} {
+		sid := fmt.Sprint("s", i)
+		allowed(t, b.by("agent "+who, sid, who, ""))
+		b.event(gate.EventBind, "ann", sid, who)
+		if last != "" {
+			b.event(gate.EventUnbind, "ann", last, "")
+		}
+		b.eventually("ann", sid+"=active")
+		last = sid
+	}
+	if n := b.count("select count(*) from loops"); n != 1 {
+		t.Fatalf("%d loops", n)
+	}
+	var winner int64
+	if err := b.store.Pool().QueryRow(t.Context(), "select device from sessions").Scan(&winner); err != nil {
+		t.Fatal(err)
+	}
+	b.block(ann, winner, true)
+	if n := b.count("select count(*) from loops"); n != 0 {
+		t.Errorf("%d loops", n)
 	}
 }

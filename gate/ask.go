@@ -151,7 +151,7 @@ func (a *asking) apply(r *store.Record) func() {
 	if d.Outcome == rules.Denied && !d.Shadow {
 		answer = Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, string(d.Code), d.Condition, a.Lang, d.RetryAfter)}
 		answer.Denial.Token = c.wrong
-		answer.Denial.Hold = deny(r, s, d, a.ID, true)
+		answer.Denial.Hold = deny(r, s, d, a.ID)
 		if d.Code == rules.CodeChoose {
 			answer.Denial.Choices = g.choices(r, s, d.InTheWay)
 		}
@@ -184,13 +184,12 @@ func (a *asking) again(r *store.Record) Answer {
 		return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
 	}
 	answer := Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang, d.RetryAfter)}
-	if d.Code == string(rules.CodeChoose) {
-		// Who is in the way is not kept, and may be others by now.
-		s := a.session(r)
-		u := identify(r, s, a.Chosen)
-		c := a.gate.claimOf(r, s, a.Takeover, &rule)
+	s := a.session(r)
+	u := identify(r, s, a.Chosen)
+	c := a.gate.claimOf(r, s, a.Takeover, &rule)
+	answer.Denial.Token = c.wrong
+	if d.Code == string(rules.CodeChoose) { // who is in the way is not kept, and may be others by now
 		now, _ := a.gate.decide(r, s, u, c, rule, nil, rules.Alive)
-		answer.Denial.Token = c.wrong
 		answer.Denial.Choices = a.gate.choices(r, s, now.InTheWay)
 	}
 	return answer

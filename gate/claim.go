@@ -24,6 +24,7 @@ type claim struct {
 	bound  bool         // the grant is for the login's device or resource and came without its token
 	chosen int64        // generation; 0: none
 	wrong  string       // what is wrong with the token that was brought; "": nothing
+	let    bool         // the login was let in before: its place is judged again, not its right to come
 }
 
 // What is wrong with a token, as clients are told.
@@ -46,21 +47,21 @@ const (
 
 // claimOf looks at what a login brings: a token, or else a grant that is bound to its device or resource.
 func (g *Gate) claimOf(r *store.Record, s *store.Session, token string, rule *rules.Effective) claim {
+	var c claim
 	switch {
-	case strings.HasPrefix(token, choicePrefix):
-		if rule.OnExcess != rules.Choose {
-			return claim{wrong: TokenUseless}
-		}
-		chosen, wrong := g.readChoice(r, s, token)
-		return claim{chosen: chosen, wrong: wrong}
-	case token != "":
-		grant, wrong := grantOf(r, s, token)
-		if c := boundGrant(r, s); grant == nil && c.grant != nil {
-			return c
-		}
-		return claim{grant: grant, wrong: wrong}
+	case token == "":
+	case !strings.HasPrefix(token, choicePrefix):
+		c.grant, c.wrong = grantOf(r, s, token)
+	case rule.OnExcess == rules.Choose:
+		c.chosen, c.wrong = g.readChoice(r, s, token)
+	default:
+		c.wrong = TokenUseless
 	}
-	return boundGrant(r, s)
+	if c.grant == nil && c.chosen == 0 {
+		c.grant = boundGrant(r, s)
+		c.bound = c.grant != nil
+	}
+	return c
 }
 
 // bring looks at the token of a session that the server let in undecided, for who judges it: a grant is reserved for it, as for one that was let in.
@@ -70,12 +71,9 @@ func (g *Gate) bring(r *store.Record, s *store.Session, token string) {
 		return
 	}
 	rule := rules.Merge(r.Levels...)
-	switch c := g.claimOf(r, s, token, &rule); {
-	case c.bound: // is found again, if it is needed
-		return
-	case c.grant != nil:
+	if c := g.claimOf(r, s, token, &rule); c.grant != nil && !c.bound {
 		r.Standing.Reserve(c.grant.ID, s.Generation)
-	default:
+	} else {
 		r.Standing.Bring(store.Brought{Generation: s.Generation, Chosen: c.chosen, Wrong: c.wrong})
 	}
 	r.StandingChanged()
@@ -85,16 +83,17 @@ func (g *Gate) bring(r *store.Record, s *store.Session, token string) {
 func (g *Gate) claimToJudge(r *store.Record, s *store.Session, rule *rules.Effective) claim {
 	for i := range r.Standing.Grants {
 		if grant := &r.Standing.Grants[i]; grant.Reserved == s.Generation { // also one that let it in before: it still speaks for it
-			return claim{grant: grant}
+			return claim{grant: grant, let: s.AskID != ""}
 		}
 	}
-	switch b := r.Standing.BroughtBy(s.Generation); {
-	case b.Generation != 0:
-		return claim{chosen: b.Chosen, wrong: b.Wrong}
-	case s.AskID == "": // it was never admitted
-		return g.claimOf(r, s, "", rule)
+	if s.AskID != "" { // what let it in is used up
+		return claim{let: true}
 	}
-	return claim{} // it is judged again, and what let it in is used up
+	c := g.claimOf(r, s, "", rule)
+	if b := r.Standing.BroughtBy(s.Generation); b.Generation != 0 {
+		c.chosen, c.wrong = b.Chosen, b.Wrong
+	}
+	return c
 }
 
 // giveBack makes the grant usable again that was reserved for a session which it did not let in.
@@ -104,15 +103,15 @@ func giveBack(r *store.Record, s *store.Session) {
 	}
 }
 
-// boundGrant returns the open grant that is for a login's device or resource, which needs no token.
-func boundGrant(r *store.Record, s *store.Session) claim {
+// boundGrant returns the open grant that is for a login's device or resource, which needs no token; nil: there is none.
+func boundGrant(r *store.Record, s *store.Session) *store.Grant {
 	for i := range r.Standing.Grants {
 		grant := &r.Standing.Grants[i]
 		if (grant.Device != 0 || grant.Resource != "") && fits(grant, s) && grant.Open(r.Now) {
-			return claim{grant: grant, bound: true}
+			return grant
 		}
 	}
-	return claim{}
+	return nil
 }
 
 // fits reports whether a login may use a grant.

@@ -30,7 +30,7 @@ type DeviceChange struct {
 }
 
 // RegisterDevice registers a device and returns its id. One that is on record already is changed and registered; created is false then. Live sessions on a
-// registered resource whose device was unknown are the device's from now on.
+// registered resource that are of no other registered device are the device's from now on.
 func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int64, created bool, err error) {
 	device = store.DeviceOf("resource", reg.Resource)
 	if reg.UserAgentID != "" {
@@ -51,7 +51,7 @@ func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int
 		}
 		r.ManageDevice(d)
 		for _, s := range r.Sessions {
-			if s.Device == d.ID || s.Device == 0 && d.Resource != "" && s.Resource == d.Resource {
+			if s.Device == d.ID || !registered(r, s.Device) && d.Resource != "" && s.Resource == d.Resource {
 				s.Device, s.Identity = d.ID, d.Identity
 				r.Changed(s)
 			}
@@ -98,6 +98,7 @@ func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Durat
 					k.kick(s)
 				}
 			}
+			thaw(r)
 			if len(k.sids) > 0 {
 				k.close(c.By, "device blocked", selector)
 			}

@@ -40,6 +40,9 @@ func (g *Gate) modeOf(ctx context.Context, domain string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(links) == 1 {
+		return links[0].Mode, nil // also before its modules have said which domains they are for
+	}
 	for _, l := range links {
 		if slices.ContainsFunc(l.Domains, func(d DomainStatus) bool { return d.Domain == domain }) {
 			return l.Mode, nil
@@ -77,7 +80,7 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 			if missing = d == nil; missing {
 				return
 			}
-			u = guest{name: become(r, s, d), known: admittedBefore(d, s), device: d}
+			u = guest{name: become(r, s, d), known: admittedBefore(r, d, s), device: d}
 		}
 		if e.Platform != "" {
 			s.Platform = e.Platform

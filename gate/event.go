@@ -34,7 +34,7 @@ func (g *Gate) Event(e Event) {
 		if arrives {
 			login = tellOthers(r, r.Live(e.SID))
 		}
-		ask, judge := e.Kind == EventBind && strange(r.Live(e.SID)), unjudged(r)
+		ask, judge := e.Kind == EventBind && strange(r, r.Live(e.SID)), unjudged(r)
 		if !ask && !judge && login == nil {
 			return nil
 		}

@@ -50,6 +50,19 @@ func (j *judging) apply(r *store.Record) func() {
 		r.Discard()
 		return func() { j.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
+	conclude(r, s, u, c, d)
+	login := tellOthers(r, s)
+	if login != nil {
+		login.judged = true
+	}
+	return func() {
+		j.next()
+		j.gate.notify(login)
+	}
+}
+
+// conclude carries out what was decided about a session that lives already.
+func conclude(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision) {
 	s.DecidedAt = r.Now
 	r.Changed(s)
 	switch {
@@ -69,16 +82,8 @@ func (j *judging) apply(r *store.Record) func() {
 			u.cloned(r, s)
 		}
 		u.unlearn(r)
-		deny(r, s, d, s.AskID, false)
+		denyLive(r, s, d)
 		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
-	}
-	login := tellOthers(r, s)
-	if login != nil {
-		login.judged = true
-	}
-	return func() {
-		j.next()
-		j.gate.notify(login)
 	}
 }
 

@@ -110,7 +110,6 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (report KickReport, links []string) {
 	k := newKicking(r, id, req.Text)
 	if req.Block {
-		release(r) // who is blocked is to keep nobody out: the owner gets in at once
 		for _, d := range req.Select.Devices {
 			k.block(r.Device(d))
 		}
@@ -119,6 +118,9 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 				k.block(r.Device(s.Device))
 			}
 		}
+	}
+	if len(k.blocked) > 0 {
+		release(r) // who is blocked is to keep nobody out: the owner gets in at once
 	}
 	for _, s := range r.Sessions {
 		if selected(s, req.Select) || k.bars(s) {

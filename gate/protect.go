@@ -76,6 +76,29 @@ func comesBack(r *store.Record, was *rules.Displacement, party rules.Party, d ru
 	return partyOf(r.ByGeneration(was.Winner)) == party
 }
 
+// settleTakeover notes that an admitted session is bound: its grant is used up, and what its admission left behind stays.
+func settleTakeover(r *store.Record, s *store.Session) {
+	if r.Standing.Consume(s.Generation) {
+		r.Standing.Excuse(partyOf(s))
+		r.StandingChanged()
+	}
+	if r.Standing.Settle(s.Generation) {
+		r.StandingChanged()
+	}
+}
+
+// undoTakeover takes back what the admission of a session left behind that never came. Those who were to go for it are in place again.
+func undoTakeover(r *store.Record, never int64) {
+	open, ended := r.Standing.Undo(never)
+	for _, d := range ended {
+		closeLoop(r, d)
+	}
+	for _, d := range open {
+		openLoop(r, d)
+	}
+	r.StandingChanged()
+}
+
 type loopData struct {
 	Winner string     `json:"winner"` // session id
 	Loser  loserData  `json:"loser"`
@@ -143,11 +166,9 @@ func holdOf(repeats int, since time.Duration) time.Duration {
 }
 
 // deny notes a denied attempt and returns how long the module is to keep it from the client. Repeats of one denial are one row, and one event a minute.
-func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, held bool) time.Duration {
-	party, hold := partyOf(s), time.Duration(0)
-	if held {
-		hold = holdOf(r.Standing.Repeated(party, string(d.Code), r.Now))
-	}
+func deny(r *store.Record, s *store.Session, d rules.Decision, askID string) time.Duration {
+	party := partyOf(s)
+	hold := holdOf(r.Standing.Repeated(party, string(d.Code), r.Now))
 	r.Standing.Attempt(party, r.Now, hold)
 	kind, tell := r.Standing.Deny(party, string(d.Code), r.Now, hold)
 	r.StandingChanged()
@@ -156,11 +177,27 @@ func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, hel
 	row.RetryAfter = d.RetryAfter
 	r.Decide(row)
 	if tell {
-		r.Tell("login.denied", deniedData{
-			Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, kind.At), RetryAfter: int64(d.RetryAfter / time.Second),
-		})
+		tellDenied(r, s, d, kind.At)
 	}
 	return hold
+}
+
+// denyLive notes the denial of a session that lives and has to go for it: always with a row and an event of its own.
+func denyLive(r *store.Record, s *store.Session, d rules.Decision) {
+	if r.Standing.Of(partyOf(s)) != nil {
+		r.Standing.Attempt(partyOf(s), r.Now, 0)
+		r.StandingChanged()
+	}
+	row := decisionOf(s, d, s.AskID)
+	row.RetryAfter = d.RetryAfter
+	r.Decide(row)
+	tellDenied(r, s, d, r.Now)
+}
+
+func tellDenied(r *store.Record, s *store.Session, d rules.Decision, at time.Time) {
+	r.Tell("login.denied", deniedData{
+		Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, at), RetryAfter: int64(d.RetryAfter / time.Second),
+	})
 }
 
 // makeWait makes the party of a session that is kicked wait.

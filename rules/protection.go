@@ -29,8 +29,6 @@ type Displacement struct {
 	Resource    string // that it had last
 	Winner      int64  // generation of the session that stands for who displaced it; 0: it is back
 	WinnerParty Party
-	Was         int64 // Winner before the party was let in again, by the session AdmittedAs; 0: unknown
-	AdmittedAs  int64
 	// Own: a certain device replaced its own session. That is no takeover; it is kept to find out ids that two clients share.
 	Own         bool
 	At          time.Time
@@ -39,6 +37,10 @@ type Displacement struct {
 	Attempts    int         // that were denied
 	Turns       []time.Time // of the two against each other, the latest last
 	FrozenUntil time.Time
+
+	// Unbound is the generation of the admission that made this what it is, while that is not bound yet; 0: it is. Before is what it was before; nil: it was not.
+	Unbound int64
+	Before  *Displacement
 }
 
 // attempted is what d is after an attempt that is denied now; its client hears of that when held is over.
@@ -116,13 +118,67 @@ func (p *Protection) Replace(old, next Combatant, now time.Time) (ended *Displac
 	return ended
 }
 
+// by marks d as changed by an admission that is not bound yet.
+func (d *Displacement) by(admission int64) {
+	if d.Unbound != admission {
+		before := *d
+		before.Unbound, before.Before = 0, nil
+		d.Unbound, d.Before = admission, &before
+	}
+}
+
+// Settle notes that an admission was bound: what it changed stays. It reports whether there was anything.
+func (p *Protection) Settle(admission int64) (changed bool) {
+	for i := range p.Displaced {
+		if d := &p.Displaced[i]; d.Unbound == admission {
+			d.Unbound, d.Before, changed = 0, nil, true
+		}
+	}
+	return changed
+}
+
+// Undo takes back what an admission changed that never came, but for what those whom it concerns have tried meanwhile. It returns the displacements whose
+// loop is open as before, or open but with another winner, and those whose loop is open no more.
+func (p *Protection) Undo(admission int64) (open, ended []Displacement) {
+	p.Displaced = slices.DeleteFunc(p.Displaced, func(d Displacement) bool {
+		gone := d.Unbound == admission && d.Before == nil
+		if gone && !d.FrozenUntil.IsZero() {
+			ended = append(ended, d)
+		}
+		return gone
+	})
+	for i := range p.Displaced {
+		d := &p.Displaced[i]
+		if d.Unbound != admission {
+			continue
+		}
+		now := *d
+		*d = *now.Before
+		if now.Attempts > d.Attempts {
+			d.Attempts, d.SilentSince, d.LongestGap = now.Attempts, now.SilentSince, max(d.LongestGap, now.LongestGap)
+		}
+		switch {
+		case !d.FrozenUntil.IsZero():
+			open = append(open, *d)
+		case !now.FrozenUntil.IsZero():
+			ended = append(ended, now)
+		}
+	}
+	return open, ended
+}
+
 func (p *Protection) enter(loser, winner Combatant, now time.Time) (entered, ended *Displacement) {
 	d := Displacement{
 		Party: loser.Party, Device: loser.Device, Resource: loser.Resource, Winner: winner.Generation, WinnerParty: winner.Party,
 		At: now, SilentSince: now, Turns: append(p.turns(loser.Party, winner.Party, now), now),
 	}
 	d.Turns = d.Turns[max(0, len(d.Turns)-loopTurns):]
+	d.Unbound = winner.Generation
 	i := p.index(loser.Party)
+	if i >= 0 {
+		p.Displaced[i].by(winner.Generation)
+		d.Before = p.Displaced[i].Before
+	}
 	if i < 0 && len(p.Displaced) == maxDisplaced {
 		// A freeze is kept longest: it is what ends a fight.
 		i = max(0, slices.IndexFunc(p.Displaced, func(d Displacement) bool { return d.FrozenUntil.IsZero() }))
@@ -150,40 +206,17 @@ func (p *Protection) turns(loser, winner Party, now time.Time) []time.Time {
 // Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one. It returns the open loops whose winner this
 // is now.
 func (p *Protection) Succeed(old, next int64) (loops []Displacement) {
-	return p.pass(old, func(*Displacement) int64 { return next })
-}
-
-// Restore lets a session stand again that was to go for one which never came: for itself, and for whoever waited for it. It returns the open loops whose
-// winner this is now.
-func (p *Protection) Restore(never int64, stands Combatant) (loops []Displacement) {
-	return p.pass(never, func(d *Displacement) int64 {
-		if d.Party == stands.Party {
-			return 0
-		}
-		return stands.Generation
-	})
-}
-
-func (p *Protection) pass(old int64, next func(*Displacement) int64) (loops []Displacement) {
 	for i := range p.Displaced {
 		d := &p.Displaced[i]
 		if d.Winner != old {
 			continue
 		}
-		if d.Winner = next(d); d.Winner != 0 && !d.FrozenUntil.IsZero() {
+		d.by(next)
+		if d.Winner = next; !d.FrozenUntil.IsZero() {
 			loops = append(loops, *d)
 		}
 	}
 	return loops
-}
-
-// Unadmit takes back what Admit noted of a session that never came: its party is displaced as before.
-func (p *Protection) Unadmit(never int64) {
-	for i := range p.Displaced {
-		if d := &p.Displaced[i]; d.AdmittedAs == never && d.Winner == 0 {
-			d.Winner, d.Was, d.AdmittedAs = d.Was, 0, 0
-		}
-	}
 }
 
 // Excuse ends a kick's wait of a party.
@@ -198,9 +231,7 @@ func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
 		return nil
 	}
 	before := *d
-	if d.Winner != 0 {
-		d.Was, d.AdmittedAs = d.Winner, winner
-	}
+	d.by(winner)
 	d.Winner, d.FrozenUntil = 0, time.Time{}
 	if !before.FrozenUntil.IsZero() {
 		return &before
@@ -267,7 +298,7 @@ func (p *Protection) Prune(now time.Time, live func(generation int64) bool) {
 		if n := len(d.Turns); n > 0 {
 			last = d.Turns[n-1]
 		}
-		return d.FrozenUntil.IsZero() && !live(d.Winner) && now.Sub(last) >= loopWindow
+		return d.FrozenUntil.IsZero() && !live(d.Winner) && now.Sub(last) >= loopWindow && (d.Unbound == 0 || !live(d.Unbound))
 	})
 	p.Waits = slices.DeleteFunc(p.Waits, func(w Wait) bool { return !now.Before(w.Until) })
 }

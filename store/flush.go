@@ -66,6 +66,9 @@ func (b *batch) flush(ctx context.Context) error {
 	w.managed.queue(w.queue, insertDevices+`on conflict (account, id) do update set identity = excluded.identity, name = excluded.name, platform = excluded.platform, registered = excluded.registered,
 			blocked = excluded.blocked, cloned = excluded.cloned, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
 	w.forgotten.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[]) u(account, id) where d.account = u.account and d.id = u.id`)
+	w.unseen.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) u(account, id, at)
+		where d.account = u.account and d.id = u.id and d.first_seen_at = u.at and not d.registered and not d.blocked and not d.cloned and d.name is null
+			and not exists (select from sessions s where s.account = d.account and s.device = d.id)`)
 	w.closed.queue(w.queue, `delete from loops l using unnest($1::uuid[], $2::bigint[]) u(account, party) where l.account = u.account and l.party = u.party`)
 	w.opened.queue(w.queue, `insert into loops (account, party, winner, device, resource, opened_at, until)
 		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
@@ -153,6 +156,7 @@ type writer struct {
 	ended, added, changed, evictions columns
 	decisions, repeats               columns
 	devices, managed, forgotten      columns
+	unseen                           columns
 	revocations                      revocationColumns
 	events                           []Event
 }
@@ -167,6 +171,9 @@ func (w *writer) collect(r *Record) {
 	}
 	if r.changed || r.asked || r.restood {
 		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk, r.standing)
+	}
+	for _, s := range r.unseen {
+		w.unseen.push(r.Key, s.Device, s.StartedAt)
 	}
 	for _, l := range r.closed {
 		w.closed.push(r.Key, int64(l.Party))

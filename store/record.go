@@ -142,6 +142,7 @@ type Record struct {
 	kicks     []Kick
 	standing  []byte // as it was loaded; nil: none
 	restood   bool   // Standing changed
+	unseen    []*Session
 	opened    []Loop // a party is in one of the two at most
 	closed    []Loop
 
@@ -200,6 +201,13 @@ func (r *Record) Cloned() (out []*Device) {
 	}
 	slices.SortFunc(out, func(x, y *Device) int { return cmp.Compare(x.ID, y.ID) })
 	return out
+}
+
+// Unsee forgets the device of a session that was never bound, if nothing else is known of the device: it is as new as before. The device need not be loaded.
+func (r *Record) Unsee(s *Session) {
+	if s.Device != 0 {
+		r.unseen = append(r.unseen, s)
+	}
 }
 
 // Touch notes that the account changed.

@@ -244,7 +244,7 @@ func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
 	return list, nil
 }
 
-// TokenKey returns the key that takeover tokens are made with, the same for every process on the database.
+// TokenKey returns the key that takeover tokens are made with, and other keys are derived from; the same for every process on the database.
 func (s *Store) TokenKey(ctx context.Context) ([]byte, error) {
 	var key []byte
 	if err := s.pool.QueryRow(ctx, "select key from token_keys").Scan(&key); err != nil {

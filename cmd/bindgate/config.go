@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/bindgate/bindgate/internal/keyring"
 )
 
 // config is what the commands work with: checked, and complete.
@@ -23,9 +26,15 @@ type config struct {
 	DataDir     string
 	Listen      string
 
-	JWTSecretFile string // "" for the one in the data directory
-	JWTIssuer     string
-	JWTAudience   string
+	JWTSecretFile    string // "": the one in the data directory, unless there are public keys
+	JWTPublicKeyFile string
+	JWKSURL          string // not with a public key file
+	JWTIssuer        string
+	JWTAudience      string
+	publicKeyOrigin  string // of the public key file or the URL
+
+	RateLimit      float64        // requests per second and token; 0: no limit
+	TrustedProxies []netip.Prefix // whose word about a client's address is taken
 
 	AllowPrivateTargets bool // of webhooks
 	Links               []linkConfig
@@ -59,6 +68,12 @@ const (
 	defaultXMPPAddr = "127.0.0.1:5347"
 )
 
+// The bounds of a rate limit that is one: a request in a hundred seconds, and more than any machine does.
+const (
+	minRate = 0.01
+	maxRate = 1e9
+)
+
 // errNoDatabase is what commands that need a database say without one.
 var errNoDatabase = errors.New("no database: set --database-url (BINDGATE_DATABASE_URL) to a PostgreSQL, or --embedded (BINDGATE_EMBEDDED=true) for a private one in the data directory")
 
@@ -83,10 +98,8 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 	if err := all.address("listen", c.Listen); err != nil {
 		return config{}, err
 	}
-	for _, name := range []string{"jwt_public_key_file", "jwks_url"} {
-		if s := all[name]; s.value != "" {
-			return config{}, s.errorf("this build checks tokens with HS256 and a shared secret only: unset it and set --jwt-secret-file (BINDGATE_JWT_SECRET_FILE)")
-		}
+	if err := c.publicKeys(all); err != nil {
+		return config{}, err
 	}
 	c.JWTSecretFile, c.JWTIssuer, c.JWTAudience = all["jwt_secret_file"].value, all["jwt_issuer"].value, all["jwt_audience"].value
 	if c.AllowPrivateTargets, err = all.boolean("allow_private_targets"); err != nil {
@@ -94,11 +107,14 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 	}
 	if s := all["rate_limit"]; s.value != "" {
 		n, err := strconv.ParseFloat(s.value, 64)
-		switch {
-		case err != nil || !(n >= 0 && n <= 1e9):
-			return config{}, s.errorf("%q is not a number of requests per second: 0 (no limit) or more", s.value)
-		case n > 0:
-			return config{}, s.errorf("this build does not limit requests: unset it, or set 0")
+		if err != nil || !(n == 0 || n >= minRate && n <= maxRate) {
+			return config{}, s.errorf("%q is not a number of requests per second: 0 (no limit), or %v to %v", s.value, minRate, maxRate)
+		}
+		c.RateLimit = n
+	}
+	if s := all["trusted_proxies"]; s.value != "" {
+		if c.TrustedProxies, err = parseNetworks(s.value); err != nil {
+			return config{}, s.errorf("%w", err)
 		}
 	}
 	if err := c.links(all, links); err != nil {
@@ -127,6 +143,39 @@ func (c *config) database(all settings) error {
 		return s.errorf("not a PostgreSQL address: it looks like postgres://user:password@host:5432/database, with what is not a letter or digit in the password percent-encoded")
 	}
 	return nil
+}
+
+// publicKeys takes the file or the URL, whichever was set nearer.
+func (c *config) publicKeys(all settings) error {
+	f, u := all["jwt_public_key_file"], all["jwks_url"]
+	switch {
+	case f.value != "" && u.value != "" && f.level == u.level:
+		return fmt.Errorf("%s and %s exclude each other: keep one", f.origin, u.origin)
+	case f.value != "" && (u.value == "" || f.level > u.level):
+		c.JWTPublicKeyFile, c.publicKeyOrigin = f.value, f.origin
+	case u.value != "":
+		if err := keyring.CheckURL(u.value); err != nil {
+			return u.errorf("%w", err)
+		}
+		c.JWKSURL, c.publicKeyOrigin = u.value, u.origin
+	}
+	return nil
+}
+
+// parseNetworks reads networks and addresses that are separated by commas or spaces.
+func parseNetworks(s string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
+			word = fmt.Sprintf("%s/%d", a.Unmap(), a.Unmap().BitLen())
+		}
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a network nor an address: it looks like 10.0.0.0/8 or 2001:db8::1", word)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }
 
 // links takes the link of the flags and those of the file.

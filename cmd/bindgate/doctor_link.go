@@ -49,7 +49,7 @@ func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL
 // askRunning reports GET /v1/links of the bindgate on --listen.
 func (r *report) askRunning(ctx context.Context, cfg *config, key secret) {
 	if key == "" {
-		r.warn("link", "the running bindgate was not asked: its token secret is not known here")
+		r.warn("link", "the running bindgate was not asked: no token for it can be made with these settings")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
