@@ -28,10 +28,11 @@ type Gate interface {
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
 	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
-	ForgetDevice(ctx context.Context, account string, device int64) error
+	ForgetDevice(ctx context.Context, account string, device int64, by store.Actor) error
 	Grant(ctx context.Context, r gate.GrantRequest) (gate.Granted, error)
 	Protection(ctx context.Context, account string) (gate.Protection, error)
-	Release(ctx context.Context, account string) error
+	Release(ctx context.Context, account string, by store.Actor) error
+	Erase(ctx context.Context, account string, by store.Actor, wait time.Duration) (gate.Erasure, error)
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 }
@@ -66,7 +67,8 @@ type api struct {
 	metrics *metrics
 	proxies proxies
 	limits  limits
-	running *turns // requests with a token
+	running *turns        // requests with a token
+	exports chan struct{} // bounds how many are made at once
 }
 
 // call is one request with what is known of it.
@@ -74,6 +76,7 @@ type call struct {
 	echo.Context
 	ctx    context.Context //nolint:containedctx // lives as long as the request
 	caller *caller         // nil on routes without a scope
+	claim  *store.Claim    // of the request's Idempotency-Key; nil: it has none
 	query  map[string][]string
 
 	address netip.Addr // of the client; zero: not known
@@ -89,7 +92,7 @@ type route struct {
 
 // stream reports whether the route's answers last as long as their clients want, rather than requestTimeout. They have no turn among the others, and need a
 // bound, a deadline for each write, and none for reading (http.ResponseController) of their own.
-func (r route) stream() bool { return r.path == "/v1/events" }
+func (r route) stream() bool { return r.path == "/v1/events" || r.path == pathExport }
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
@@ -98,7 +101,9 @@ func routes() []route {
 		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
 		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
 		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
-		{get, "/v1/accounts/:jid", ScopeSessionsRead, nil, (*api).getAccount},
+		{get, pathAccount, ScopeSessionsRead, nil, (*api).getAccount},
+		{del, pathAccount, ScopeAdmin, nil, (*api).eraseAccount},
+		{get, pathExport, ScopeAdmin, nil, (*api).exportAccount},
 		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
 		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
 		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
@@ -138,6 +143,7 @@ func routes() []route {
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
+		{get, "/v1/audit", ScopeAdmin, append(slices.Clone(auditParams), pages...), (*api).listAudit},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},
@@ -185,6 +191,7 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
 		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
 		running: newTurns(maxRunning, maxQueued, maxQueue),
+		exports: make(chan struct{}, exportsAtOnce),
 	}, nil
 }
 
@@ -261,6 +268,9 @@ func (a *api) serve(r route, c echo.Context) error {
 	cl.query = q
 	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
 		return fail(codeMalformed, "This request takes no body.")
+	}
+	if r.method != http.MethodGet && len(c.Request().Header.Values(headerIdempotencyKey)) > 0 {
+		return a.once(r, cl)
 	}
 	return r.handle(a, cl)
 }

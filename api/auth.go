@@ -24,6 +24,7 @@ type Keys interface {
 
 // caller is who a token speaks for.
 type caller struct {
+	issuer  string
 	subject string
 	scopes  []string
 	domains []string // nil: all
@@ -96,7 +97,7 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	case len(c.Subject) > maxSubject:
 		return nil, badToken(fmt.Sprintf("The token's subject is longer than %d bytes.", maxSubject))
 	}
-	who := &caller{subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
+	who := &caller{issuer: c.Issuer, subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
 	if c.domains != nil {
 		who.domains = append([]string{}, *c.domains...)
 	}
@@ -137,8 +138,12 @@ func tokenProblem(err error) string {
 }
 
 func insufficient(scope string) *failure {
+	needed := scope
+	if scope != ScopeAdmin {
+		needed += " (or admin)"
+	}
 	return &failure{
-		code: codeInsufficientScope, detail: "The token needs the scope " + scope + " (or admin) for this.",
+		code: codeInsufficientScope, detail: "The token needs the scope " + needed + " for this.",
 		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scope),
 	}
 }

@@ -32,7 +32,7 @@ func (a *api) grant(c *call) error {
 	if err != nil {
 		return err
 	}
-	r := gate.GrantRequest{Account: acc.jid, By: c.caller.subject, TTL: defaultGrantTTL * time.Second}
+	r := gate.GrantRequest{Account: acc.jid, By: c.actor(), TTL: defaultGrantTTL * time.Second}
 	if o.has("device_id") {
 		r.Device = o.id("/device_id", "device", o.fields["device_id"], acc.key, store.ParseDeviceID)
 	}

@@ -17,7 +17,7 @@ const ann = "ann@" + theDomain
 // grant lets one login of ann take over and returns the token.
 func (b *bench) grant(r gate.GrantRequest) string {
 	b.t.Helper()
-	r.Account, r.TTL, r.By = ann, time.Minute, "test"
+	r.Account, r.TTL, r.By = ann, time.Minute, store.Actor{Subject: "test"}
 	g, err := b.gate.Grant(b.t.Context(), r)
 	if err != nil {
 		b.t.Fatal(err)
@@ -249,7 +249,7 @@ func TestReleaseForgivesClones(t *testing.T) {
 	if _, err := b.store.Pool().Exec(t.Context(), "update devices set cloned = true where user_agent_id = 'shown-by-two'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.gate.Release(t.Context(), ann); err != nil {
+	if err := b.gate.Release(t.Context(), ann, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.count("select count(*) from devices where cloned"); n != 0 {
@@ -270,7 +270,7 @@ func TestABlockReleasesTheOthers(t *testing.T) {
 	b.event(gate.EventUnbind, "ann", "s1", "own")
 	b.eventually("ann", "s2=active")
 	denied(t, b.come("s3", "own", ""), rules.CodeCooldown)
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, Select: gate.KickSelect{All: true}, Block: true, Cooldown: time.Minute, By: "test"}, 0); err != nil {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, Select: gate.KickSelect{All: true}, Block: true, Cooldown: time.Minute, By: store.Actor{Subject: "test"}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if a := b.come("s4", "own", ""); a.Outcome != gate.Allow {

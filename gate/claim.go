@@ -187,7 +187,7 @@ type GrantRequest struct {
 	Device   int64  // the only one that may use it; 0: any
 	Resource string // the only one that may be bound with it; "": any
 	TTL      time.Duration
-	By       string // who asks
+	By       store.Actor
 }
 
 // Granted is a new grant. Its token is told this once.
@@ -202,18 +202,22 @@ var ErrTooManyGrants = errors.New("gate: too many open grants")
 
 // Grant gives a grant. It is on record when it returns; a login uses it up when it is bound. A device that the account does not have is store.ErrNotFound.
 func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
-	var secret [24]byte
-	_, _ = rand.Read(secret[:]) // never fails
-	token := grantPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
+	token, err := g.grantToken(ctx, req)
+	if err != nil {
+		return Granted{}, fmt.Errorf("grant: %w", err)
+	}
+	if was, ok, err := store.Made[grantOutcome](req.By); ok || err != nil {
+		return Granted{ID: was.ID, Token: token, ExpiresAt: was.ExpiresAt}, err
+	}
 	hash := sha256.Sum256([]byte(token))
-	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By}
+	grant := store.Grant{ID: kickNumber(), Hash: hash[:], Device: req.Device, Resource: req.Resource, By: req.By.String()}
 	full, missing := false, false
 	key := store.KeyOf(req.Account)
 	want := store.Want{Key: key, JID: req.Account, Create: req.Device == 0}
 	if req.Device != 0 {
 		want.Devices = []int64{req.Device}
 	}
-	err := g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
+	err = g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
 		if missing = req.Device != 0 && (r == nil || r.Device(req.Device) == nil); missing {
 			return nil
 		}
@@ -221,6 +225,11 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 		if full = !r.Standing.AddGrant(grant, r.Now); !full {
 			r.StandingChanged()
 			r.Touch()
+			out := grantOutcome{ID: store.GrantID(key, grant.ID), ExpiresAt: grant.Expires.UTC(), Resource: req.Resource}
+			if req.Device != 0 {
+				out.DeviceID = store.DeviceID(key, req.Device)
+			}
+			r.Audit(req.By, store.Entry{Action: store.GrantCreate, Target: out.ID, Outcome: out})
 		}
 		return nil
 	}})
@@ -233,4 +242,30 @@ func (g *Gate) Grant(ctx context.Context, req GrantRequest) (Granted, error) {
 		return Granted{}, ErrTooManyGrants
 	}
 	return Granted{ID: store.GrantID(key, grant.ID), Token: token, ExpiresAt: grant.Expires}, nil
+}
+
+// grantOutcome is what a request for a grant came to, without its token.
+type grantOutcome struct {
+	ID        string    `json:"grant_id"`
+	ExpiresAt time.Time `json:"expires_at"`
+	DeviceID  string    `json:"device_id,omitempty"`
+	Resource  string    `json:"resource,omitempty"`
+}
+
+// grantToken makes a token that nobody can guess; every attempt of one request makes the same. What a caller chooses to tell its attempts apart may be known
+// to others, so the record's own key goes into it.
+func (g *Gate) grantToken(ctx context.Context, req GrantRequest) (string, error) {
+	secret := make([]byte, 24)
+	if c := req.By.Claim; c != nil {
+		if err := g.loadTokenKey(ctx); err != nil {
+			return "", err
+		}
+		mac := hmac.New(sha256.New, g.tokenKey)
+		mac.Write([]byte("grant\x00" + req.Account + "\x00"))
+		mac.Write(c.Seed)
+		copy(secret, mac.Sum(nil))
+	} else {
+		_, _ = rand.Read(secret) // never fails
+	}
+	return grantPrefix + base64.RawURLEncoding.EncodeToString(secret), nil
 }

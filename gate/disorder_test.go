@@ -178,7 +178,7 @@ func TestKickWaitsForTheLink(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.login("ann", "s1", "phone")
-	r, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 10*time.Millisecond)
+	r, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 10*time.Millisecond)
 	if err != nil || len(r.Results) != 1 || r.Results[0].Outcome != gate.OutcomePending {
 		t.Fatalf("%+v, %v", r, err)
 	}

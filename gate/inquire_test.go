@@ -122,7 +122,7 @@ func TestAClientIsAskedForWhatHingesOnIt(t *testing.T) {
 	b.owns(l)
 	if _, err := b.store.PutPlatforms(t.Context(), rules.Platforms{
 		Matchers: rules.Matchers{{Platform: "bot", Identity: "client/bot"}, {Platform: "desktop", Resource: "pc-*"}}, Groups: map[string][]string{},
-	}, "", func(*store.KeptRule) error { return nil }); err != nil {
+	}, store.Actor{}, func(*store.KeptRule) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.login("ann", "s1", "pc-1")

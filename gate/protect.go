@@ -256,11 +256,15 @@ func (g *Gate) Protection(ctx context.Context, account string) (Protection, erro
 
 // Release lets everybody of an account take over at once: who was displaced, who was made to wait, who is shut out by a loop, and ids that were found out
 // to be shown by several clients. An unknown account is store.ErrNotFound.
-func (g *Gate) Release(ctx context.Context, account string) error {
+func (g *Gate) Release(ctx context.Context, account string, by store.Actor) error {
+	if _, ok, err := store.Made[struct{}](by); ok || err != nil {
+		return err
+	}
 	found := false
 	err := g.await(ctx, &op{want: store.Want{Key: store.KeyOf(account), JID: account, Known: true}, apply: func(r *store.Record) func() {
 		if found = r != nil; found {
 			release(r)
+			r.Audit(by, store.Entry{Action: store.ProtectionRelease})
 		}
 		return nil
 	}})

@@ -48,6 +48,13 @@ func (g *Gate) sweep(ctx context.Context) error {
 			return nil
 		}})
 	}
+	erasing, err := g.store.Erasing(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, jid := range erasing {
+		g.endAgain(jid)
+	}
 	for _, l := range g.owned() {
 		waiting, err := g.store.Unjudged(ctx, l, sweepBatch)
 		if err != nil {

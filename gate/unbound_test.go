@@ -6,6 +6,7 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
 )
 
 // These tests are about logins that were let in and never bound: they leave nothing behind.
@@ -89,7 +90,7 @@ func TestWhoNeverCameWaitsAsBefore(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.login("ann", "s0", "phone")
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, Select: gate.KickSelect{All: true}, Cooldown: time.Hour, By: "test"}, 0); err != nil {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, Select: gate.KickSelect{All: true}, Cooldown: time.Hour, By: store.Actor{Subject: "test"}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.event(gate.EventUnbind, "ann", "s0", "phone")

@@ -170,7 +170,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing from accounts where key = any($1) order by key"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing, coalesce(erasure, 0) from accounts where key = any($1) order by key"
 	switch mode {
 	case SkipBusy:
 		lock += " for update skip locked"
@@ -212,7 +212,7 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing, &r.Erasure); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
@@ -430,7 +430,7 @@ func (b *batch) loadEnded(ctx context.Context) error {
 	var keys []pgtype.UUID
 	var sids []string
 	for i, w := range b.wants {
-		if r := b.records[i]; r != nil && !r.created {
+		if r := b.records[i]; r != nil {
 			for _, sid := range w.SIDs {
 				if r.Live(sid) == nil {
 					keys, sids = append(keys, pgtype.UUID{Bytes: w.Key, Valid: true}), append(sids, sid)
@@ -442,8 +442,9 @@ func (b *batch) loadEnded(ctx context.Context) error {
 		return nil
 	}
 	rows, err := b.conn.Query(ctx, `select h.account, h.sid, h.end_reason from unnest($1::uuid[], $2::text[]) w(account, sid)
-		cross join lateral (select * from session_history h where h.account = w.account and h.ended_at > now() - interval '1 day' and h.sid = w.sid
-			order by h.ended_at desc limit 1) h`, keys, sids)
+			cross join lateral (select * from session_history h where h.account = w.account and h.ended_at > now() - interval '1 day' and h.sid = w.sid
+				order by h.ended_at desc limit 1) h
+		union all select e.account, e.sid, 'erased' from unnest($1::uuid[], $2::text[]) w(account, sid) join erased_sessions e on e.account = w.account and e.sid = w.sid`, keys, sids)
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,7 @@ type Record struct {
 	Sessions  []*Session
 	Levels    []rules.LevelRule // strongest first
 	Platforms rules.Platforms   // for reading only
+	Erasure   int64             // that is to happen as soon as no session lives; 0: none
 	LinkMode  string            // that the link of the batch's fence has to be in; Enforcing without one
 	Answered  *Decision         // the decision that Want.AskID already got, or nil
 	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
@@ -149,6 +150,9 @@ type Record struct {
 	revocations []Revocation
 	settled     []settled
 	disowned    []disowned
+
+	audit []audited
+	made  []made
 }
 
 type ended struct {

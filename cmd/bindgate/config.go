@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/bindgate/bindgate/internal/keyring"
+	"github.com/bindgate/bindgate/store"
 )
 
 // config is what the commands work with: checked, and complete.
@@ -37,6 +39,7 @@ type config struct {
 	TrustedProxies []netip.Prefix // whose word about a client's address is taken
 
 	AllowPrivateTargets bool // of webhooks
+	Keep                store.Retention
 	Links               []linkConfig
 
 	ephemeral bool // the embedded database goes when this process ends: demo --once
@@ -117,10 +120,28 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 			return config{}, s.errorf("%w", err)
 		}
 	}
+	if err := c.keep(all); err != nil {
+		return config{}, err
+	}
 	if err := c.links(all, links); err != nil {
 		return config{}, err
 	}
 	return c, nil
+}
+
+// keep reads how long things are kept; what is not set is left to the gate.
+func (c *config) keep(all settings) (err error) {
+	for _, k := range []struct {
+		name string
+		kept *time.Duration
+	}{
+		{"keep_sessions", &c.Keep.Sessions}, {"keep_decisions", &c.Keep.Decisions}, {"keep_events", &c.Keep.Events}, {"keep_audit", &c.Keep.Audit}, {"keep_addresses", &c.Keep.Addresses},
+	} {
+		if *k.kept, err = all.days(k.name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *config) database(all settings) error {
@@ -263,6 +284,20 @@ func (s settings) or(name, otherwise string) string {
 		return v
 	}
 	return otherwise
+}
+
+// days reads how long something is kept; 0 if it is not set.
+func (s settings) days(name string) (time.Duration, error) {
+	v := s[name]
+	if v.value == "" {
+		return 0, nil
+	}
+	const longest = 36500 // a time before it is one that PostgreSQL and everyone's clocks know
+	n, err := strconv.Atoi(v.value)
+	if err != nil || n < 1 || n > longest {
+		return 0, v.errorf("%q is not a number of days from 1 to %d", v.value, longest)
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
 }
 
 func (s settings) origin(name string) string {

@@ -106,7 +106,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	// Before anyone writes: rows that are in no month's partition are let go one by one. The gate tries again what fails here.
 	if now, err := st.Now(ctx); err != nil {
 		return cfg.databaseError(err)
-	} else if err := st.KeepPartitions(ctx, now, 0); err != nil {
+	} else if err := st.KeepPartitions(ctx, now, store.Retention{}); err != nil {
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
@@ -115,7 +115,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered})
+	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered, Keep: cfg.Keep})
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
