@@ -1,11 +1,13 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/client"
@@ -141,6 +143,25 @@ func ExampleClient_Evaluate() {
 	fmt.Println(d.Outcome, d.Code)
 	// Output:
 	// allow ok
+}
+
+// What is kept about a person, for whoever asks for it.
+func ExampleClient_ExportAccount() {
+	c, ctx := admin(), context.Background()
+	if _, err := c.PutAccountGroup(ctx, "dave@example.org", "staff"); err != nil {
+		log.Fatal(err)
+	}
+	var export bytes.Buffer
+	if err := c.ExportAccount(ctx, "dave@example.org", &export); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Contains(export.String(), `"staff"`))
+
+	if _, err := c.EraseAccount(ctx, "dave@example.org"); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// true
 }
 
 // A program that follows all events remembers how far it has come, and goes on there.

@@ -30,9 +30,6 @@ func (l *loser) RoundTrip(r *http.Request) (*http.Response, error) {
 // A change whose answer was lost is made once by a real bindgate, also one that cannot be made twice, and its caller gets the answer.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	if doc, err := contract(); err != nil || doc.Components.Parameters["idempotencyKey"] == nil {
-		t.Skip("not built yet")
-	}
 	if baseURL == "" {
 		t.Skip("skipped: there is no PostgreSQL")
 	}
