@@ -8,7 +8,7 @@ from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 # The code and the detail of the refusal, and why openapi.yaml cannot say it.
 REFUSALS = [
     ("invalid_jid", r".", "stringprep (RFC 3454) is tables of characters, and rules on their order"),
-    ("invalid_field", r"^(The resource|Nothing is left of the resource) ", "a resource is prepared by stringprep too"),
+    ("invalid_field", r"^(The|Nothing is left of the) (domain|resource) ", "a domain alone and a resource are prepared by stringprep too"),
     ("invalid_field", r"^Must be a range of addresses", "which texts with colons are addresses of IPv6"),
     ("invalid_field", r"^This is not a cursor of this list\.", "cursors are sealed, so that they cannot be made up"),
     ("invalid_field", r"^Line \d+, column \d+: ", "a condition is a program in CEL"),
