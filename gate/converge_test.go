@@ -216,7 +216,7 @@ func (h *house) apply(scope store.RuleScope, fields string) int64 {
 
 func (h *house) job(id int64) store.Job {
 	h.t.Helper()
-	j, err := h.store.FindJob(h.t.Context(), id)
+	j, err := h.store.FindJob(h.t.Context(), id, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
