@@ -78,6 +78,12 @@ func (h *houseful) has(sid string) bool {
 	return ok
 }
 
+func (h *houseful) connected() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.gate != nil
+}
+
 func (h *houseful) snapshots() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
