@@ -4,23 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
 )
 
 const maxLookup = 500 // accounts
-
-// lookup is who of many is logged in, on the wire: an item for each account, in the order in which they were asked for.
-type lookup struct {
-	Items []lookedUp `json:"items"`
-}
-
-// lookedUp is one account. Online: it has a session that is bound and may stay.
-type lookedUp struct {
-	Account  string    `json:"account"`
-	Online   bool      `json:"online"`
-	Sessions []session `json:"sessions"`
-}
 
 // lookupSessions answers for accounts that are not on record, or that the caller's token does not cover, as for those without a session.
 func (a *api) lookupSessions(c *call) error {
@@ -44,16 +35,19 @@ func (a *api) lookupSessions(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := lookup{Items: make([]lookedUp, len(asked))}
+	body := append(make([]byte, 0, 1024*len(asked)), `{"items":[`...)
 	for i, acc := range asked {
-		item := lookedUp{Account: acc.jid, Sessions: make([]session, len(live[acc.key]))}
-		for n, s := range live[acc.key] {
-			item.Sessions[n] = showSession(s)
-			item.Online = item.Online || s.State == string(rules.Active) || s.State == string(rules.Hibernating)
+		if i > 0 {
+			body = append(body, ',')
 		}
-		v.Items[i] = item
+		online := slices.ContainsFunc(live[acc.key], func(s store.ListedSession) bool {
+			return s.State == string(rules.Active) || s.State == string(rules.Hibernating)
+		})
+		body = appendString(append(body, `{"account":`...), acc.jid)
+		body = strconv.AppendBool(append(body, `,"online":`...), online)
+		body = append(appendSessions(append(body, `,"sessions":`...), live[acc.key]), '}')
 	}
-	return c.respond(http.StatusOK, v)
+	return c.respondWith(http.StatusOK, append(body, "]}"...))
 }
 
 // accounts reads a list of 1 … limit accounts.

@@ -55,7 +55,14 @@ func newPageQuery(f SessionFilter) *pageQuery {
 	begun := after != SessionPosition{Domain: after.Domain}
 	switch {
 	case f.Account != nil:
-		byAccount("select key, jid, domain from accounts where key = "+q.arg(uuidOf(*f.Account)), "a.key")
+		q.columns = fmt.Sprintf("%s from %s s join accounts a on a.key = s.account", columns, table)
+		q.order = order
+		q.fits = append(q.fits, "s.account = "+q.arg(uuidOf(*f.Account)))
+		if inside && past {
+			q.fits = append(q.fits, fmt.Sprintf("(s.ended_at, s.generation) < (%s, %s)", q.arg(after.EndedAt), q.arg(after.Generation)))
+		} else if inside {
+			q.fits = append(q.fits, "s.sid > "+q.arg(after.SID))
+		}
 	case f.Query != "":
 		looked := fmt.Sprintf(`select key, jid, domain from accounts where jid collate "C" >= %s and jid collate "C" < %[1]s || chr(1114111)`, q.arg(f.Query)+"::text")
 		if begun {
