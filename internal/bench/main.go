@@ -41,15 +41,17 @@ var rows = []struct {
 	{"sessions", sessionsOf},
 	{"kicks", kicksAccepted},
 	{"lookup", lookup},
+	{"lists", lists},
 }
 
 func main() {
 	only := flag.String("only", "", "comma-separated rows; empty: all")
 	out := flag.String("json", "bench.json", "where the JSON goes; empty: nowhere")
 	profile := flag.String("cpuprofile", "", "where a profile of this process goes, which has bindgate in it; empty: nowhere")
+	verbose := flag.Bool("v", false, "tell what the rows are made of while they are measured")
 	flag.Parse()
 	debug.SetGCPercent(400) // as bindgate serve does
-	err := profiled(*profile, func() error { return run(*only, *out) })
+	err := profiled(*profile, func() error { return run(*only, *out, *verbose) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -72,10 +74,14 @@ func profiled(path string, what func() error) error {
 	return what()
 }
 
-func run(only, out string) error {
+func run(only, out string, verbose bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelInfo
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	wanted := strings.Split(only, ",")
 	var done []row
 	for _, r := range rows {

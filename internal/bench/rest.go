@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -266,4 +268,21 @@ func (r *row) compareTurns(ctx context.Context, bound float64, ourName, theirNam
 	r.Holds = r.Ratio >= bound
 	r.Detail = map[string]float64{ourName: median(a), theirName: median(b)}
 	return nil
+}
+
+// answered sends a request and reads the answer.
+func answered(req *http.Request, into any) error {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, resp.Status, body)
+	}
+	return json.Unmarshal(body, into)
 }
