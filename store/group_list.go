@@ -8,10 +8,10 @@ import (
 )
 
 // countedHere is how many rows are counted for a list: beyond it the census tells.
-const countedHere = 1000
+const countedHere = 100
 
 // ListGroups returns the groups behind a name, by their names: all that have an account or a rule. With domains not nil it counts their accounts only, and
-// leaves out groups without any. Up to a thousand members of a domain are counted, more are those of the last census, if that has seen more.
+// leaves out groups without any. Up to a hundred members of a domain are counted, more are those of the last census, if that has seen more.
 func (s *Store) ListGroups(ctx context.Context, domains []string, after string, limit int) ([]Group, error) {
 	// From name to name by the index, however many members there are between.
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`with recursive
@@ -42,7 +42,7 @@ func (s *Store) ListGroups(ctx context.Context, domains []string, after string, 
 	return list, nil
 }
 
-// ListDomains returns the domains behind a name, by their names: all that have an account, a rule or a language; with domains not nil, of those. Up to a thousand
+// ListDomains returns the domains behind a name, by their names: all that have an account, a rule or a language; with domains not nil, of those. Up to a hundred
 // accounts are counted, more are those of the last census, if that has seen more.
 func (s *Store) ListDomains(ctx context.Context, domains []string, after string, limit int) ([]Domain, error) {
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`with recursive

@@ -76,17 +76,6 @@ func newPageQuery(f SessionFilter) *pageQuery {
 		}
 		byAccount(looked+" order by key", "a.key")
 	default:
-		looked := "select * from " + table + " s where true"
-		switch f.State {
-		case StateEvicting: // one that rides in an answer has no time at which it is asked for; its account has a session that is binding
-			looked = `select s.* from (select account, sid from sessions where evict_next is not null
-				union select o.account, o.sid from (select distinct account from sessions where state = 'binding') b join sessions o on o.account = b.account and o.evict_code is not null) e
-				join sessions s on s.account = e.account and s.sid = e.sid where true`
-		case stateBinding:
-			looked = "select s.* from (select account, sid from sessions where state = 'binding' offset 0) b join sessions s on s.account = b.account and s.sid = b.sid where true"
-		case stateHibernating:
-			looked += " and s.state = 'hibernating'"
-		}
 		key := "s.account, s.sid"
 		q.ends = "s.account, '', s.sid, null::timestamptz, s.generation"
 		q.order = key
@@ -94,11 +83,24 @@ func newPageQuery(f SessionFilter) *pageQuery {
 			q.ends = "s.account, '', s.sid, s.ended_at, s.generation"
 			q.order = "s.account desc, " + pastOrder
 		}
+		behind := "true"
 		switch {
 		case begun && past:
-			looked += fmt.Sprintf(" and (s.account, s.ended_at, s.generation) < (%s, %s, %s)", q.arg(uuidOf(after.Key)), q.arg(after.EndedAt), q.arg(after.Generation))
+			behind = fmt.Sprintf("(s.account, s.ended_at, s.generation) < (%s, %s, %s)", q.arg(uuidOf(after.Key)), q.arg(after.EndedAt), q.arg(after.Generation))
 		case begun:
-			looked += fmt.Sprintf(" and (%s) > (%s, %s)", key, q.arg(uuidOf(after.Key)), q.arg(after.SID))
+			behind = fmt.Sprintf("(%s) > (%s, %s)", key, q.arg(uuidOf(after.Key)), q.arg(after.SID))
+		}
+		looked := "select * from " + table + " s where " + behind
+		switch f.State {
+		case StateEvicting: // one that rides in an answer has no time at which it is asked for; its account has a session that is binding
+			looked = fmt.Sprintf(`select * from (
+				(select * from sessions s where evict_next is not null and %s order by %s limit %d)
+				union all select o.* from (select distinct account from sessions where state = 'binding' offset 0) b
+					join sessions o on o.account = b.account and o.evict_code is not null and o.evict_next is null) s where %[1]s`, behind, q.order, pageLooks)
+		case stateBinding: // never many; sought by themselves, lest all sessions be gone through in their order
+			looked = "select * from (select * from sessions where state = 'binding' offset 0) s where " + behind
+		case stateHibernating:
+			looked += " and s.state = 'hibernating'"
 		}
 		q.looked, q.lookArgs = looked+" order by "+q.order, len(q.args)
 		q.columns = fmt.Sprintf("%s from (%s limit %d) s join accounts a on a.key = s.account", columns, q.looked, pageLooks)

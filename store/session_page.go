@@ -41,7 +41,7 @@ type SessionPage struct {
 }
 
 const (
-	pageLooks   = 5000 // accounts or sessions that are looked at for one page
+	pageLooks   = 2000 // accounts or sessions that are looked at for one page
 	pageDomains = 16   // domains, likewise
 )
 

@@ -19,8 +19,11 @@ import (
 const (
 	listFew   = 10_000
 	listMany  = 1_000_000
-	listPages = 120 // of each list, for its p99
+	listPages = 100 // of each list and round, for its p99
 )
+
+// listSettings are of a PostgreSQL that is sized for so many: its own would have the pages of the tables come and go.
+var listSettings = map[string]string{"shared_buffers": "1GB"}
 
 // listed are the pages that are compared: each list, with filters that find much, little and nothing.
 var listed = map[string]string{
@@ -64,12 +67,12 @@ func lists(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "lists", Bound: "≤ 3", Unit: "× p99 of few", Detail: map[string]float64{},
 		How: fmt.Sprintf("p99 of %d pages of each of %d lists with %d live sessions, and as many that have ended, ÷ the same with %d; the worst list", listPages, len(listed), listMany, listFew),
 	}
-	few, err := newService(ctx, log)
+	few, err := newService(ctx, log, listSettings)
 	if err != nil {
 		return r, err
 	}
 	defer few.stop()
-	many, err := newService(ctx, log)
+	many, err := newService(ctx, log, listSettings)
 	if err != nil {
 		return r, err
 	}
@@ -80,33 +83,40 @@ func lists(ctx context.Context, log *slog.Logger) (row, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(listed)) {
-		a, err := few.pages(ctx, listed[name], nil)
-		if err != nil {
-			return r, err
-		}
-		b, err := many.pages(ctx, listed[name], nil)
-		if err != nil {
-			return r, err
-		}
-		// They take turns, so that both have the same machine.
-		for range listPages/10 - 1 {
-			if a, err = few.pages(ctx, listed[name], a); err != nil {
+		var ratios, a, b, medianA, medianB []float64
+		for n := range rounds + 1 {
+			x, y, err := turns(ctx, few, many, listed[name])
+			if err != nil {
 				return r, err
 			}
-			if b, err = many.pages(ctx, listed[name], b); err != nil {
-				return r, err
+			if n > 0 { // the first is to warm up
+				ratios, a, b = append(ratios, percentile(y, 99)/percentile(x, 99)), append(a, percentile(x, 99)), append(b, percentile(y, 99))
+				medianA, medianB = append(medianA, median(x)), append(medianB, median(y))
 			}
 		}
-		ratio := percentile(b, 99) / percentile(a, 99)
-		log.Info("list", "name", name, "ratio", ratio, "p99_ms", percentile(b, 99), "p99_ms_of_few", percentile(a, 99), "p50_ms", percentile(b, 50), "p50_ms_of_few", percentile(a, 50))
+		ratio := median(ratios)
+		log.Info("list", "name", name, "ratio", ratio, "p99_ms", median(b), "p99_ms_of_few", median(a), "p50_ms", median(medianB), "p50_ms_of_few", median(medianA))
 		if ratio > r.Ratio {
 			r.Ratio = ratio
 			r.How = r.How[:strings.LastIndex(r.How, ";")] + "; the worst list: " + name
-			r.Detail = map[string]float64{"p99 ms": percentile(b, 99), "p99 ms of few": percentile(a, 99), "p50 ms": percentile(b, 50), "p50 ms of few": percentile(a, 50)}
+			r.Detail = map[string]float64{"p99 ms": median(b), "p99 ms of few": median(a), "p50 ms": median(medianB), "p50 ms of few": median(medianA)}
 		}
 	}
 	r.Holds = r.Ratio <= 3
 	return r, nil
+}
+
+// turns has both answer pages of a list, ten at a time, so that both have the same machine.
+func turns(ctx context.Context, few, many *service, path string) (a, b []float64, err error) {
+	for range listPages / 10 {
+		if a, err = few.pages(ctx, path, a); err != nil {
+			return nil, nil, err
+		}
+		if b, err = many.pages(ctx, path, b); err != nil {
+			return nil, nil, err
+		}
+	}
+	return a, b, nil
 }
 
 // pages asks for a page, and for those behind it, ten in all, and adds how long each took, in milliseconds. At the end of the list it begins again.
@@ -161,8 +171,8 @@ func (s *service) populate(ctx context.Context, n int) error {
 		`insert into decisions (account, at, ask_id, resource, platform, generation, outcome, code, evicted, rule_level, explanation, condition, shadow)
 			select key, now() - g * interval '1 hour', '', 'client-' || g, 'web', g, 'allow', 'ok', '{}', '', '{}', '', false from a, generate_series(1, 2) g order by 1`,
 		`insert into rules (scope, subject, fields, version, updated_at, updated_by) select 'account', jid, '{"max_sessions":2}', nextval('rule_version'), now(), '' from a where i % 20 = 0`,
-		`insert into loops (account, party, winner, resource, opened_at, until) select key, 1, 3, 'client-1', now(), now() + interval '1 day' from a where i % 1000 = 0`,
-		`insert into jobs (kind, filter, kick, requested_at, requested_by, state, total, finished_at, marked) select 'kick', '{}', '{}', now(), '', 'done', 0, now(), 0 from generate_series(1, $N / 1000)`,
+		`insert into loops (account, party, winner, resource, opened_at, until) select key, 1, 3, 'client-1', now(), now() + interval '1 day' from a where i % 40 = 0 limit 100`,
+		`insert into jobs (kind, filter, kick, requested_at, requested_by, state, total, finished_at, marked) select 'kick', '{}', '{}', now(), '', 'done', 0, now(), 0 from generate_series(1, 200)`,
 		`analyze`,
 		`vacuum`,
 	} {

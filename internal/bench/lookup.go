@@ -24,7 +24,7 @@ func lookup(ctx context.Context, log *slog.Logger) (row, error) {
 		Name: "lookup", Bound: "≥ 0.4", Unit: "× pgbench",
 		How: fmt.Sprintf("POST /v1/sessions/lookup of %d of %d accounts with one session each ÷ its statement by pgbench -M prepared, %d connections each", lookupSize, lookupAccounts, lookupConnections),
 	}
-	s, err := newService(ctx, log)
+	s, err := newService(ctx, log, nil)
 	if err != nil {
 		return r, err
 	}

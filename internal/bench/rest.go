@@ -29,7 +29,7 @@ const (
 	restDomain   = "localhost" // the ejabberd's too
 	restAccounts = 200         // with real sessions on the ejabberd
 	restEach     = 3           // sessions
-	restSpell    = 2 * time.Second
+	restSpell    = 4 * time.Second
 	kickAccounts = 200_000 // with one session each, to be kicked
 )
 
@@ -41,8 +41,8 @@ type service struct {
 	stop    func()
 }
 
-func newService(ctx context.Context, log *slog.Logger) (*service, error) {
-	c, stop, err := rig.Cluster(ctx, nil)
+func newService(ctx context.Context, log *slog.Logger, settings map[string]string) (*service, error) {
+	c, stop, err := rig.Cluster(ctx, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func newRivals(ctx context.Context, log *slog.Logger) (*rivals, error) {
 		server.Stop()
 		return nil, err
 	}
-	s, err := newService(ctx, log)
+	s, err := newService(ctx, log, nil)
 	if err == nil {
 		if err = s.people(ctx, "user", restAccounts, restEach); err != nil {
 			s.stop()
