@@ -59,7 +59,7 @@ func (a *api) kickMany(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	id, err := a.gate.KickMany(c.ctx, k, domains, c.caller.subject)
+	id, err := a.gate.KickMany(c.ctx, k, domains, c.actor())
 	if err != nil {
 		return err
 	}

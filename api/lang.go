@@ -22,7 +22,7 @@ func (a *api) changeDomain(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.SetDomainLang(c.ctx, scope.Subject, lang); err != nil {
+	if err := a.store.SetDomainLang(c.ctx, scope.Subject, lang, c.actor()); err != nil {
 		return err
 	}
 	return c.respond(http.StatusOK, domainLang{scope.Subject, orNull(lang)})
@@ -38,7 +38,7 @@ func (a *api) changeAccount(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.SetAccountLang(c.ctx, acc.key, lang); err != nil {
+	if err := a.store.SetAccountLang(c.ctx, acc.jid, lang, c.actor()); err != nil {
 		return err
 	}
 	return a.respondAccount(c, acc)

@@ -60,7 +60,7 @@ func applyBulkKick(r *store.Record, p store.JobPart, selector []byte) int {
 
 // KickMany accepts the kick of all sessions that a filter finds: those that live when it is put on record. They are kicked bit by bit, at a bounded rate for each link, by the
 // links' owners; while a link is down they wait for it. domains limit it to their accounts; nil: not.
-func (g *Gate) KickMany(ctx context.Context, k store.BulkKick, domains []string, by string) (job int64, err error) {
+func (g *Gate) KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error) {
 	if k.Filter.Platform != "" {
 		platforms, err := g.store.FindPlatforms(ctx)
 		if err != nil {

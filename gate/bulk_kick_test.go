@@ -11,7 +11,7 @@ import (
 
 func (h *house) kickMany(g *gate.Gate, k store.BulkKick) int64 {
 	h.t.Helper()
-	job, err := g.KickMany(h.t.Context(), k, nil, "tester")
+	job, err := g.KickMany(h.t.Context(), k, nil, store.Actor{Subject: "tester"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestKickManyWaitsForTheLinkAndIsCancelled(t *testing.T) {
 	down := launch(t, h.url, nil)
 	job := h.kickMany(down.gate, store.BulkKick{})
 	h.until("a thousand wait", func() bool { return h.job(job).Pending >= 999 })
-	if err := h.store.CancelJob(t.Context(), job); err != nil {
+	if err := h.store.CancelJob(t.Context(), job, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	again := h.kickMany(down.gate, store.BulkKick{Filter: store.KickFilter{State: string(rules.Active), OlderThan: 3600}})
@@ -139,7 +139,7 @@ func TestKickDoesNotWaitForALinkThatIsDown(t *testing.T) {
 	h := newHouse(t, 1, 1)
 	down := launch(t, h.url, nil)
 	began := time.Now()
-	report, err := down.gate.Kick(t.Context(), gate.KickRequest{Account: "u1@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, time.Minute)
+	report, err := down.gate.Kick(t.Context(), gate.KickRequest{Account: "u1@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, time.Minute)
 	if err != nil || len(report.Results) != 1 || report.Results[0].Outcome != gate.OutcomePending {
 		t.Errorf("%+v, %v", report, err)
 	}

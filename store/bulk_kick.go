@@ -74,7 +74,10 @@ func (k *BulkKick) args(args pgx.NamedArgs, asked time.Time) {
 }
 
 // AcceptKick puts a kick on record; whatever becomes of this process, it is done. domains limit it to their accounts; nil: not.
-func (s *Store) AcceptKick(ctx context.Context, k BulkKick, domains []string, by string) (id int64, err error) {
+func (s *Store) AcceptKick(ctx context.Context, k BulkKick, domains []string, by Actor) (id int64, err error) {
+	if was, ok, err := Made[int64](by); ok || err != nil {
+		return was, err
+	}
 	filter, err := json.Marshal(k.Filter)
 	if err != nil {
 		return 0, fmt.Errorf("accept kick: %w", err)
@@ -83,8 +86,13 @@ func (s *Store) AcceptKick(ctx context.Context, k BulkKick, domains []string, by
 	if err != nil {
 		return 0, fmt.Errorf("accept kick: %w", err)
 	}
-	err = s.pool.QueryRow(ctx, "insert into jobs (kind, filter, kick, domains, requested_at, requested_by) values ($1, $2, $3, $4, clock_timestamp(), $5) returning id",
-		JobKick, string(filter), string(kick), domains, by).Scan(&id)
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, "insert into jobs (kind, filter, kick, domains, requested_at, requested_by) values ($1, $2, $3, $4, clock_timestamp(), $5) returning id",
+			JobKick, string(filter), string(kick), domains, by.String()).Scan(&id); err != nil {
+			return err
+		}
+		return audit(ctx, tx, by, id, Entry{Action: SessionKick, Target: JobID(id), Domain: onlyOne(domains), New: map[string]any{"filter": k.Filter, "kick": k, "domains": domains}})
+	})
 	if err != nil {
 		return 0, fmt.Errorf("accept kick: %w", err)
 	}

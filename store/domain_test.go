@@ -12,7 +12,7 @@ import (
 func TestLanguagesOfARecord(t *testing.T) {
 	t.Parallel()
 	st := store.FromPool(pgtest.New(t))
-	if err := st.SetDomainLang(t.Context(), "example.org", "ja"); err != nil {
+	if err := st.SetDomainLang(t.Context(), "example.org", "ja", store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	langs := func(jid string) (out []string) {
@@ -32,11 +32,11 @@ func TestLanguagesOfARecord(t *testing.T) {
 	wants("ada@example.org", "en", "", "ja") // is made
 	wants("ada@example.org", "en", "", "ja")
 	wants("bob@example.com", "en", "", "")
-	if err := st.SetAccountLang(t.Context(), store.KeyOf("ada@example.org"), "zh"); err != nil {
+	if err := st.SetAccountLang(t.Context(), "ada@example.org", "zh", store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	wants("ada@example.org", "en", "zh", "ja")
-	if err := st.SetDomainLang(t.Context(), "example.org", ""); err != nil {
+	if err := st.SetDomainLang(t.Context(), "example.org", "", store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	wants("ada@example.org", "en", "zh", "")

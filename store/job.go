@@ -61,13 +61,13 @@ func (s RuleScope) domains() []string {
 }
 
 // acceptJob puts a job on record that applies a rule; whatever becomes of this process, it is done.
-func acceptJob(ctx context.Context, tx pgx.Tx, scope RuleScope, by string) (id int64, err error) {
+func acceptJob(ctx context.Context, tx pgx.Tx, scope RuleScope, by Actor) (id int64, err error) {
 	filter, err := json.Marshal(jobFilter(scope))
 	if err != nil {
 		return 0, err
 	}
 	err = tx.QueryRow(ctx, "insert into jobs (kind, filter, domains, requested_at, requested_by) values ($1, $2, $3, clock_timestamp(), $4) returning id",
-		JobApplyRule, string(filter), scope.domains(), by).Scan(&id)
+		JobApplyRule, string(filter), scope.domains(), by.String()).Scan(&id)
 	return id, err
 }
 
@@ -143,11 +143,46 @@ func (s *Store) ListJobs(ctx context.Context, domains []string, state string, be
 	return list, nil
 }
 
+// onlyOne returns the domain that a job is limited to, for the audit; "" if there are none or several.
+func onlyOne(domains []string) string {
+	if len(domains) == 1 {
+		return domains[0]
+	}
+	return ""
+}
+
 // CancelJob ends a job that runs: no session is evicted for it any more, but for those of accounts that are being dealt with. Those that are evicted
 // already go. A job that does not run is left as it is.
-func (s *Store) CancelJob(ctx context.Context, id int64) error {
-	if _, err := s.pool.Exec(ctx, `with ended as (update jobs set state = 'cancelled', finished_at = clock_timestamp() where id = $1 and state = 'running' returning id)
-		update job_parts set walked = true from ended where job = ended.id`, id); err != nil {
+func (s *Store) CancelJob(ctx context.Context, id int64, by Actor) error {
+	if _, ok, err := Made[struct{}](by); ok || err != nil {
+		return err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var kind string
+		var filter, kick []byte
+		var domains []string
+		err := tx.QueryRow(ctx, `update jobs set state = 'cancelled', finished_at = clock_timestamp() where id = $1 and state = 'running' returning kind, filter, kick, domains`, id).
+			Scan(&kind, &filter, &kick, &domains)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `update job_parts set walked = true where job = $1`, id); err != nil {
+			return err
+		}
+		e := Entry{Action: JobCancel, Target: JobID(id), Domain: onlyOne(domains)}
+		scope, _, err := jobOf(kind, filter, kick)
+		if err != nil {
+			return err
+		}
+		if scope.Level == rules.LevelAccount {
+			e.Account = scope.Subject
+		}
+		return audit(ctx, tx, by, nil, e)
+	})
+	if err != nil {
 		return fmt.Errorf("cancel job: %w", err)
 	}
 	return nil

@@ -95,8 +95,8 @@ func newPageQuery(f SessionFilter) *pageQuery {
 		case StateEvicting: // one that rides in an answer has no time at which it is asked for; its account has a session that is binding
 			looked = fmt.Sprintf(`select * from (
 				(select * from sessions s where evict_next is not null and %s order by %s limit %d)
-				union all select o.* from (select distinct account from sessions where state = 'binding' offset 0) b
-					join sessions o on o.account = b.account and o.evict_code is not null and o.evict_next is null) s where %[1]s`, behind, q.order, pageLooks)
+				union all (select o.* from (select distinct account from sessions where state = 'binding' offset 0) b
+					cross join lateral (select * from sessions o where o.account = b.account and o.evict_code is not null and o.evict_next is null offset 0) o offset 0)) s where %[1]s`, behind, q.order, pageLooks)
 		case stateBinding: // never many; sought by themselves, lest all sessions be gone through in their order
 			looked = "select * from (select * from sessions where state = 'binding' offset 0) s where " + behind
 		case stateHibernating:

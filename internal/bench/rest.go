@@ -64,7 +64,7 @@ func (s *service) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	g := gate.New(st, gate.Config{Logger: log})
-	h, err := api.New(api.Config{Store: st, Gate: g, Secret: secret, Logger: log})
+	h, err := api.New(ctx, api.Config{Store: st, Gate: g, Keys: secret, Logger: log})
 	if err != nil {
 		return err
 	}
