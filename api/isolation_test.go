@@ -161,7 +161,9 @@ func twoDomains(t *testing.T) (s *service, theirs things, ghosts []things) {
 	theirs["{device}"], theirs["{grant}"] = device.ID, grant.Token
 	job := s.do("PUT", "/v1/domains/theirs.example/rule?apply=now", `{"max_sessions":4}`).ok(200, nil).header.Get("Location")
 	theirs["{kick}"] = strings.TrimPrefix(job, "/v1/kicks/")
-	eventually(t, "all is counted", func() bool { return s.count(`select count(*) from census where figures -> 'domains' ? 'theirs.example'`) == 1 })
+	eventually(t, "all is counted", func() bool {
+		return s.count(`select count(*) from census where figures -> 'domains' ? 'theirs.example'`) == 1
+	})
 	s.exec(`update census set counted_at = '2099-01-01'`) // and is not counted again
 	for _, jid := range []string{"nobody@theirs.example", "bob@nowhere.example"} {
 		key := store.KeyOf(jid)
