@@ -58,6 +58,8 @@ const (
 	GrantCreate       Action = "grant.create"
 	ProtectionRelease Action = "protection.release"
 	LinkMode          Action = "link.mode"
+	DomainChange      Action = "domain.change"
+	AccountChange     Action = "account.change"
 	AccountErase      Action = "account.erase"  // was asked for
 	AccountErased     Action = "account.erased" // nothing is left
 )
@@ -66,7 +68,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		RulePut, RuleDelete, RuleExpire, PlatformsPut, GroupMembers, SessionKick, JobCancel, DeviceRegister, DeviceChange, DeviceBlock, DeviceUnblock, DeviceForget, GrantCreate, ProtectionRelease,
-		LinkMode, AccountErase, AccountErased,
+		LinkMode, DomainChange, AccountChange, AccountErase, AccountErased,
 	}
 }
 
