@@ -32,6 +32,7 @@ type Gate interface {
 	Release(ctx context.Context, account string) error
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
+	Events() *gate.Feed
 }
 
 // Config is what an API is made of. Store, Gate and Secret are required.
@@ -43,6 +44,8 @@ type Config struct {
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
+
+	PrivateTargets bool // webhooks may go to private addresses, and without TLS
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
@@ -59,6 +62,9 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
+	streams chan struct{} // bounds the event streams
+
+	privateTargets bool
 }
 
 // call is one request with what is known of it.
@@ -76,6 +82,9 @@ type route struct {
 	params       []string // of the query
 	handle       func(*api, *call) error
 }
+
+// stream reports whether the route's answers last as long as their clients want, rather than requestTimeout.
+func (r route) stream() bool { return r.path == "/v1/events" }
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
@@ -120,6 +129,16 @@ func routes() []route {
 		{post, "/v1/rules/preview", ScopeRulesRead, nil, (*api).previewRule},
 		{get, "/v1/kicks/:id", ScopeSessionsRead, nil, (*api).getJob},
 		{del, "/v1/kicks/:id", ScopeSessionsKick, nil, (*api).cancelJob},
+		{get, "/v1/events", ScopeSessionsRead, []string{"type", "account", "last_event_id"}, (*api).streamEvents},
+		{get, "/v1/webhooks", ScopeWebhooksWrite, pages, (*api).listWebhooks},
+		{post, "/v1/webhooks", ScopeWebhooksWrite, nil, (*api).createWebhook},
+		{get, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).getWebhook},
+		{patch, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).changeWebhook},
+		{del, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).deleteWebhook},
+		{post, "/v1/webhooks/:id/rotate", ScopeWebhooksWrite, nil, (*api).rotateWebhook},
+		{post, "/v1/webhooks/:id/test", ScopeWebhooksWrite, nil, (*api).testWebhook},
+		{get, "/v1/webhooks/:id/deliveries", ScopeWebhooksWrite, append([]string{"state"}, pages...), (*api).listDeliveries},
+		{post, "/v1/webhooks/:id/deliveries/:delivery/redeliver", ScopeWebhooksWrite, nil, (*api).redeliver},
 		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
@@ -161,7 +180,7 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m}, nil
+	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -171,11 +190,17 @@ func (a *api) handler() http.Handler {
 		// The router takes RawPath if there is one and Path else; only the escaped path tells %2F from a slash and %252F from %2F.
 		r.URL.RawPath = r.URL.EscapedPath()
 		if r.Method == http.MethodHead {
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
 			r.Method = http.MethodGet // net/http leaves the body out
 		}
 		e.ServeHTTP(w, r)
 	})
 }
+
+// headKey marks the context of a request that asks for the headers alone.
+type headKey struct{}
+
+func (c *call) head() bool { return c.ctx.Value(headKey{}) != nil }
 
 func (a *api) router() *echo.Echo {
 	e := echo.New()
@@ -217,9 +242,12 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 func (a *api) serve(r route, c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
-	defer cancel()
-	cl := &call{Context: c, ctx: ctx}
+	cl := &call{Context: c, ctx: c.Request().Context()}
+	if !r.stream() {
+		ctx, cancel := context.WithTimeout(cl.ctx, requestTimeout)
+		defer cancel()
+		cl.ctx = ctx
+	}
 	if r.scope != "" {
 		who, err := a.auth.authenticate(c.Request())
 		if err != nil {

@@ -118,6 +118,7 @@ type caller struct {
 	subject string
 	scopes  []string
 	domains []string // nil: all
+	expires time.Time
 }
 
 func (c *caller) may(scope string) bool {
@@ -196,7 +197,7 @@ func (a *authenticator) authenticate(r *http.Request) (*caller, error) {
 	if len(c.Subject) > 255 || strings.ContainsRune(c.Subject, 0) {
 		return nil, badToken("The token's subject is longer than 255 bytes or holds a NUL.")
 	}
-	who := &caller{subject: c.Subject, scopes: strings.Fields(c.Scope)}
+	who := &caller{subject: c.Subject, scopes: strings.Fields(c.Scope), expires: c.ExpiresAt.Time}
 	if c.Domains != nil {
 		who.domains = append([]string{}, *c.Domains...)
 	}

@@ -143,7 +143,7 @@ func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, hel
 	r.Decide(row)
 	if tell {
 		r.Tell("login.denied", deniedData{
-			Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, kind.At), RetryAfter: int64(d.RetryAfter / time.Second),
+			Resource: s.Resource, DeviceID: dataOf(r, s).DeviceID, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, kind.At), RetryAfter: int64(d.RetryAfter / time.Second),
 		})
 	}
 	return hold
