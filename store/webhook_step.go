@@ -99,9 +99,9 @@ func (s *Store) StepWebhook(ctx context.Context, l WebhookLease, step WebhookSte
 }
 
 const stepWebhook = `with held as (
-			update webhooks set position = greatest(position, $4),
-				failing_since = case $5 when 1 then coalesce(failing_since, clock_timestamp()) when 2 then null else failing_since end,
-				enabled = enabled and $6 = '', disabled_reason = case when enabled and $6 <> '' then $6 else disabled_reason end
+			update webhooks set position = greatest(position, $4::bigint),
+				failing_since = case $5::integer when 1 then coalesce(failing_since, clock_timestamp()) when 2 then null else failing_since end,
+				enabled = enabled and $6::text = '', disabled_reason = case when enabled and $6::text <> '' then $6::text else disabled_reason end
 			where id = $1 and owner = $2 and fence = $3 and lease_until > clock_timestamp() returning id),
 		taken as (insert into webhook_deliveries (webhook, id, state, attempts, created_at, attempted_at)
 			select held.id, t.id, 'pending', t.begun::integer, clock_timestamp(), case when t.begun then clock_timestamp() end

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ import (
 	"github.com/bindgate/bindgate/store"
 )
 
-const patience = 60 * time.Second
+const patience = 20 * time.Second
 
 var secret = store.WebhookSecret("0123456789abcdef0123456789abcdef")
 
@@ -64,7 +65,7 @@ func background(t *testing.T, run func(context.Context) error) (stop func()) {
 
 func (w *world) deliver(change ...func(*webhook.Config)) (stop func()) {
 	w.t.Helper()
-	cfg := webhook.Config{Store: w.store, Events: w.gate.Events(), Targets: target.Policy{Private: true}, Version: "test", Lease: time.Second}
+	cfg := webhook.Config{Store: w.store, Events: w.gate.Events(), Targets: target.Policy{Private: true}, Version: "test", Lease: time.Second, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -135,7 +136,7 @@ type event struct {
 	Data    struct{ N int }
 }
 
-// receiver is a target. answer decides what it says to an event; those it said yes to are kept, by account.
+// receiver is a target. answer decides what it says to an event, 0 if it has said it itself; those it said yes to are kept, by account.
 type receiver struct {
 	*httptest.Server
 	t      *testing.T
@@ -174,7 +175,7 @@ func receive(t *testing.T, answer func(http.ResponseWriter, event) int) *receive
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.calls, r.callsAt = append(r.calls, e), append(r.callsAt, time.Now())
-		if status/100 == 2 && !r.seen[e.ID] {
+		if (status == 0 || status/100 == 2) && !r.seen[e.ID] {
 			r.seen[e.ID] = true
 			account := ""
 			if e.Account != nil {
@@ -182,7 +183,9 @@ func receive(t *testing.T, answer func(http.ResponseWriter, event) int) *receive
 			}
 			r.got[account] = append(r.got[account], e.Data.N)
 		}
-		rw.WriteHeader(status)
+		if status != 0 {
+			rw.WriteHeader(status)
+		}
 	}))
 	t.Cleanup(r.Close)
 	return r
@@ -532,10 +535,7 @@ func TestByHand(t *testing.T) {
 	w := newWorld(t)
 	var status atomic.Int32
 	status.Store(200)
-	r := receive(t, func(rw http.ResponseWriter, e event) int {
-		_, _ = io.WriteString(rw, "")
-		return int(status.Load())
-	})
+	r := receive(t, func(http.ResponseWriter, event) int { return int(status.Load()) })
 	id := w.hook(r.URL)
 	w.deliver()
 	w.tell(account(0), 0, 1)
@@ -621,7 +621,7 @@ func TestBounds(t *testing.T) {
 	r := receive(t, func(rw http.ResponseWriter, e event) int {
 		rw.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(rw, strings.Repeat("é\x00\xff", 10_000))
-		return http.StatusOK
+		return 0
 	})
 	inner := r.Config.Handler
 	r.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
