@@ -136,6 +136,7 @@ type stream struct {
 func (s *stream) run(ctx context.Context, feed *gate.Feed) error {
 	heartbeat := time.NewTimer(streamHeartbeat)
 	defer heartbeat.Stop()
+	defer func() { _ = s.rc.SetWriteDeadline(time.Now().Add(streamWrite)) }() // for the end of the answer
 	// The id alone makes no event, and lets a client that is cut before the first one go on without a gap.
 	fmt.Fprintf(&s.buf, "retry: %d\nid: %d\n\n", streamRetry.Milliseconds(), s.after)
 	told := s.after // the last id that the client has been given
@@ -154,7 +155,7 @@ func (s *stream) run(ctx context.Context, feed *gate.Feed) error {
 				told = e.Position
 			}
 		}
-		if err := s.flush(ctx); err != nil {
+		if err := s.flush(); err != nil {
 			return nil //nolint:nilerr // the client is gone or too slow: nobody is left to tell
 		}
 		if len(events) > 0 {
@@ -178,15 +179,11 @@ func (s *stream) run(ctx context.Context, feed *gate.Feed) error {
 }
 
 // flush sends what is in the buffer.
-func (s *stream) flush(ctx context.Context) error {
+func (s *stream) flush() error {
 	if s.buf.Len() == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(streamWrite)
-	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
-		deadline = end
-	}
-	if err := s.rc.SetWriteDeadline(deadline); err != nil {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
 		return err
 	}
 	if _, err := s.call.Response().Write(s.buf.Bytes()); err != nil {
