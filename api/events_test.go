@@ -374,7 +374,9 @@ func TestSlowStream(t *testing.T) {
 	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 	fmt.Fprintf(conn, "GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nLast-Event-ID: 0\r\n\r\n", s.token)
 	streams := func(n int) func() bool {
-		return func() bool { return strings.Contains(string(s.get("/metrics").body), fmt.Sprintf("\nbindgate_event_streams %d\n", n)) }
+		return func() bool {
+			return strings.Contains(string(s.get("/metrics").body), fmt.Sprintf("\nbindgate_event_streams %d\n", n))
+		}
 	}
 	s.wait("the slow stream is open", streams(1))
 	quick := s.open("", "0")
