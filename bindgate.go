@@ -18,7 +18,7 @@
 //	store          the record in PostgreSQL; whoever changes an account holds its row lock
 //	rules          the decision: a pure function of facts
 //	migrations     the record's schema
-//	internal       a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks, trials
+//	internal       the keys of tokens (keyring), a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks, trials
 package bindgate
 
 import _ "embed" // the contract

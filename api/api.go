@@ -1,14 +1,16 @@
 // Package api is the REST interface: it reads requests strictly, says who may do what, asks the record and the gate, and tells errors so that
 // a caller knows what is wrong and what would be right. openapi.yaml describes exactly what is here; a test holds the two together.
 //
-// Only errors.go knows which HTTP status an error has; only auth.go knows tokens. Request and response types live beside their handlers.
+// Only errors.go knows which HTTP status an error has; only auth.go and token.go know tokens. Request and response types live beside their handlers.
 package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,26 +28,29 @@ type Gate interface {
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
 	ChangeDevice(ctx context.Context, c gate.DeviceChange, wait time.Duration) (gate.KickReport, error)
-	ForgetDevice(ctx context.Context, account string, device int64) error
+	ForgetDevice(ctx context.Context, account string, device int64, by store.Actor) error
 	Grant(ctx context.Context, r gate.GrantRequest) (gate.Granted, error)
 	Protection(ctx context.Context, account string) (gate.Protection, error)
-	Release(ctx context.Context, account string) error
+	Release(ctx context.Context, account string, by store.Actor) error
+	Erase(ctx context.Context, account string, by store.Actor, wait time.Duration) (gate.Erasure, error)
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
 	Events() *gate.Feed
 }
 
-// Config is what an API is made of. Store, Gate and Secret are required.
+// Config is what an API is made of. Store, Gate and Keys are required.
 type Config struct {
 	Store    *store.Store
 	Gate     Gate
-	Secret   Secret // signs tokens and cursors; not empty, SafeSecret bytes or more
+	Keys     Keys   // of tokens; a Secret is one
 	Issuer   string // of tokens; "": not checked
 	Audience string // of tokens; "": not checked
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
 
-	PrivateTargets bool // webhooks may go to private addresses, and without TLS
+	PrivateTargets bool           // webhooks may go to private addresses, and without TLS
+	RateLimit      float64        // requests per second and token, and without a good token per client address; 0: no limit
+	TrustedProxies []netip.Prefix // whose word about the client's address is taken
 }
 
 // Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
@@ -65,6 +70,10 @@ type api struct {
 	streams chan struct{} // bounds the event streams
 
 	privateTargets bool
+	proxies        proxies
+	limits         limits
+	running        *turns        // requests with a token
+	exports        chan struct{} // bounds how many are made at once
 }
 
 // call is one request with what is known of it.
@@ -72,7 +81,10 @@ type call struct {
 	echo.Context
 	ctx    context.Context //nolint:containedctx // lives as long as the request
 	caller *caller         // nil on routes without a scope
+	claim  *store.Claim    // of the request's Idempotency-Key; nil: it has none
 	query  map[string][]string
+
+	address netip.Addr // of the client; zero: not known
 }
 
 // route is an entry of the table of routes.
@@ -83,8 +95,9 @@ type route struct {
 	handle       func(*api, *call) error
 }
 
-// stream reports whether the route's answers last as long as their clients want, rather than requestTimeout.
-func (r route) stream() bool { return r.path == "/v1/events" }
+// stream reports whether the route's answers last as long as their clients want, rather than requestTimeout. They have no turn among the others, and need a
+// bound, a deadline for each write, and none for reading (http.ResponseController) of their own.
+func (r route) stream() bool { return r.path == "/v1/events" || r.path == pathExport }
 
 func routes() []route {
 	pages := []string{"cursor", "limit"}
@@ -93,7 +106,9 @@ func routes() []route {
 		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
 		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
 		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
-		{get, "/v1/accounts/:jid", ScopeSessionsRead, nil, (*api).getAccount},
+		{get, pathAccount, ScopeSessionsRead, nil, (*api).getAccount},
+		{del, pathAccount, ScopeAdmin, nil, (*api).eraseAccount},
+		{get, pathExport, ScopeAdmin, nil, (*api).exportAccount},
 		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
 		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
 		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
@@ -143,6 +158,7 @@ func routes() []route {
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
+		{get, "/v1/audit", ScopeAdmin, append(slices.Clone(auditParams), pages...), (*api).listAudit},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},
@@ -150,21 +166,23 @@ func routes() []route {
 	}
 }
 
-// New returns the handler of everything under /v1 and of the service's own pages.
-func New(cfg Config) (http.Handler, error) {
-	a, err := build(cfg)
+// New returns the handler of everything under /v1 and of the service's own pages. It reads the database, which has to be migrated.
+func New(ctx context.Context, cfg Config) (http.Handler, error) {
+	a, err := build(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return a.handler(), nil
 }
 
-func build(cfg Config) (*api, error) {
-	if cfg.Store == nil || cfg.Gate == nil {
-		return nil, fmt.Errorf("api: a store and a gate are needed")
+func build(ctx context.Context, cfg Config) (*api, error) {
+	if cfg.Store == nil || cfg.Gate == nil || cfg.Keys == nil {
+		return nil, fmt.Errorf("api: a store, a gate and keys are needed")
 	}
-	if err := cfg.Secret.check(); err != nil {
-		return nil, err
+	if s, ok := cfg.Keys.(Secret); ok {
+		if err := s.check(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -176,11 +194,20 @@ func build(cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}
-	cs, err := newCursors(cfg.Secret)
+	shared, err := cfg.Store.TokenKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &api{store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Secret, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets}, nil
+	cs, err := newCursors(shared)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return &api{
+		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
+		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
+		running: newTurns(maxRunning, maxQueued, maxQueue),
+		exports: make(chan struct{}, exportsAtOnce), streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets,
+	}, nil
 }
 
 func (a *api) handler() http.Handler {
@@ -242,21 +269,18 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 func (a *api) serve(r route, c echo.Context) error {
-	cl := &call{Context: c, ctx: c.Request().Context()}
+	cl := &call{Context: c, ctx: c.Request().Context(), address: a.proxies.client(c.Request())}
 	if !r.stream() {
 		ctx, cancel := context.WithTimeout(cl.ctx, requestTimeout)
 		defer cancel()
 		cl.ctx = ctx
 	}
 	if r.scope != "" {
-		who, err := a.auth.authenticate(c.Request())
+		leave, err := a.enter(r, cl)
 		if err != nil {
 			return err
 		}
-		if !who.may(r.scope) {
-			return insufficient(r.scope)
-		}
-		cl.caller = who
+		defer leave()
 	}
 	q, err := parseQuery(c.Request().URL.RawQuery, slices.Clip(r.params))
 	if err != nil {
@@ -266,5 +290,29 @@ func (a *api) serve(r route, c echo.Context) error {
 	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
 		return fail(codeMalformed, "This request takes no body.")
 	}
+	if r.method != http.MethodGet && len(c.Request().Header.Values(headerIdempotencyKey)) > 0 {
+		return a.once(r, cl)
+	}
 	return r.handle(a, cl)
+}
+
+// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn, which leave ends.
+func (a *api) enter(r route, c *call) (leave func(), err error) {
+	c.caller, err = a.auth.authenticate(c.ctx, c.Request())
+	if err := a.admit(c, err); err != nil {
+		return nil, err
+	}
+	if !c.caller.may(r.scope) {
+		return nil, insufficient(r.scope)
+	}
+	if r.stream() {
+		return func() {}, nil
+	}
+	if err := a.running.take(c.ctx); err != nil {
+		return nil, err
+	}
+	if req := c.Request(); req.Body != nil && req.Body != http.NoBody {
+		req.Body = &timedBody{ReadCloser: req.Body, rc: http.NewResponseController(c.Response())}
+	}
+	return a.running.end, nil
 }

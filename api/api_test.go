@@ -66,11 +66,11 @@ func newService(t *testing.T, change ...func(*api.Config)) *service {
 			t.Errorf("gate: %v", err)
 		}
 	})
-	cfg := api.Config{Store: st, Gate: g, Secret: secret, Logger: logger}
+	cfg := api.Config{Store: st, Gate: g, Keys: secret, Logger: logger}
 	for _, f := range change {
 		f(&cfg)
 	}
-	h, err := api.New(cfg)
+	h, err := api.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,8 @@ func TestTokensAreChecked(t *testing.T) {
 		"domains is a number":    {s, hs(jwt.MapClaims{"domains": 7}), "cannot be read"},
 		"a domain is none":       {s, hs(jwt.MapClaims{"domains": []string{"a b"}}), "cannot be read"},
 		"scope is an array":      {s, hs(jwt.MapClaims{"scope": []string{"admin"}}), "cannot be read"},
-		"subject with NUL":       {s, hs(jwt.MapClaims{"sub": "a\x00"}), "subject"},
+		"subject with NUL":       {s, hs(jwt.MapClaims{"sub": "a\x00"}), "U+0000"},
+		"a long subject":         {s, hs(jwt.MapClaims{"sub": strings.Repeat("a", 256)}), "subject"},
 		"issuer and audience":    {strict, hs(both), ""},
 		"no issuer":              {strict, hs(jwt.MapClaims{"aud": "bindgate"}), "iss"},
 		"another issuer":         {strict, hs(jwt.MapClaims{"iss": "https://evil.example", "aud": "bindgate"}), "issuer"},
@@ -161,8 +162,8 @@ func TestMintRefuses(t *testing.T) {
 func TestSecretIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "secret", secret, "config", api.Config{Secret: secret})
-	fmt.Fprintf(&b, "%v %s %+v %#v %q", secret, secret, api.Config{Secret: secret}, secret, secret)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "secret", secret, "config", api.Config{Keys: secret})
+	fmt.Fprintf(&b, "%v %s %+v %#v %q", secret, secret, api.Config{Keys: secret}, secret, secret)
 	if out := b.String(); strings.Contains(out, string(secret)) || strings.Contains(out, base64.StdEncoding.EncodeToString(secret)) {
 		t.Errorf("%s", out)
 	}

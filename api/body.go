@@ -8,9 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -33,26 +35,31 @@ func readBody(r *http.Request) ([]byte, error) {
 	switch {
 	case len(body) > maxBody:
 		return nil, fail(codeTooLarge, fmt.Sprintf("The body is longer than %d bytes.", maxBody))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fail(codeTimeout, fmt.Sprintf("The body did not arrive within %d seconds.", bodyTimeout/time.Second))
 	case err != nil:
 		return nil, fail(codeMalformed, "The body ended before it was complete.")
-	case !utf8.Valid(body):
-		return nil, fail(codeMalformed, "The body is not valid UTF-8.")
 	case len(bytes.TrimSpace(body)) == 0:
 		return nil, fail(codeMalformed, "The body is empty; a JSON object was expected.")
 	}
-	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
+	return body, strictly(body)
+}
+
+// strictly refuses what is not one JSON value, in UTF-8, of bounded depth, with no key twice.
+func strictly(text []byte) error {
+	if !utf8.Valid(text) {
+		return fail(codeMalformed, "The body is not valid UTF-8.")
+	}
+	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return nil, fail(codeMalformed, fmt.Sprintf("The body is not one JSON value: %s, at byte %d.", syntax.Error(), syntax.Offset))
+			return fail(codeMalformed, fmt.Sprintf("The body is not one JSON value: %s, at byte %d.", syntax.Error(), syntax.Offset))
 		}
-		return nil, fail(codeMalformed, "The body is not one JSON value.")
+		return fail(codeMalformed, "The body is not one JSON value.")
 	}
-	s := scanner{dec: json.NewDecoder(bytes.NewReader(body)), body: body}
+	s := scanner{dec: json.NewDecoder(bytes.NewReader(text)), body: text}
 	s.dec.UseNumber()
-	if err := s.value("", 0); err != nil {
-		return nil, err
-	}
-	return body, nil
+	return s.value("", 0)
 }
 
 // scanner walks valid JSON for what encoding/json lets pass.
@@ -74,7 +81,7 @@ func (s *scanner) value(at string, depth int) error {
 		return nil
 	}
 	if depth >= maxDepth {
-		return failField(codeMalformed, at, fmt.Sprintf("The body is nested deeper than %d levels.", maxDepth))
+		return failField(codeMalformed, at, fmt.Sprintf("This is nested deeper than %d levels.", maxDepth))
 	}
 	seen := map[string]bool{}
 	for i := 0; s.dec.More(); i++ {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bindgate/bindgate"
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/store"
 )
 
 var contract = sync.OnceValues(func() (*openapi3.T, error) {
@@ -120,6 +121,12 @@ func TestContractHasEveryRoute(t *testing.T) {
 			if got := scopeOf(t, name, op); got != r.Scope {
 				t.Errorf("%s: openapi.yaml says scope %q, the route %q", name, got, r.Scope)
 			}
+			if r.Scope != "" && op.Responses.Value("429") == nil {
+				t.Errorf("%s: openapi.yaml has no 429, which every route with a scope answers", name)
+			}
+			if op.RequestBody != nil && op.Responses.Value("408") == nil {
+				t.Errorf("%s: openapi.yaml has no 408, which every route with a body answers", name)
+			}
 			var params []string
 			for _, list := range []openapi3.Parameters{item.Parameters, op.Parameters} {
 				for _, p := range list {
@@ -158,5 +165,35 @@ func TestContractIsServed(t *testing.T) {
 	r := s.get("/openapi.yaml", func(r *http.Request) { r.Header.Del("Authorization") })
 	if r.status != http.StatusOK || !bytes.Equal(r.body, bindgate.OpenAPI) {
 		t.Errorf("%d, %d bytes", r.status, len(r.body))
+	}
+}
+
+// Every route that changes something takes an Idempotency-Key, and can answer that it conflicts.
+func TestContractHasIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	doc := loadContract(t)
+	for _, r := range api.Routes() {
+		item := doc.Paths.Value(r.Path)
+		if item == nil || item.GetOperation(r.Method) == nil {
+			continue // said elsewhere
+		}
+		op := item.GetOperation(r.Method)
+		takes := op.Parameters.GetByInAndName(openapi3.ParameterInHeader, "Idempotency-Key") != nil
+		if conflicts := op.Responses.Value("409") != nil; takes != r.Changes || conflicts != r.Changes {
+			t.Errorf("%s %s: changes something is %t, and openapi.yaml says Idempotency-Key %t, 409 %t", r.Method, r.Path, r.Changes, takes, conflicts)
+		}
+	}
+	schema := doc.Components.Schemas["AuditAction"].Value
+	var actions []string
+	for _, a := range schema.Enum {
+		actions = append(actions, a.(string))
+	}
+	for _, a := range store.Actions() {
+		if !slices.Contains(actions, string(a)) {
+			t.Errorf("openapi.yaml does not know the action %s", a)
+		}
+	}
+	if len(actions) != len(store.Actions()) {
+		t.Errorf("openapi.yaml has %d actions, the store %d", len(actions), len(store.Actions()))
 	}
 }

@@ -12,13 +12,14 @@ import (
 )
 
 // cursors makes and reads the cursors of lists: a place, and a MAC over the place and the list it is of (path and filters), so that a
-// cursor cannot be made up nor used on another list. A list may grow and shrink between its pages.
+// cursor cannot be made up nor used on another list. A list may grow and shrink between its pages. The key is made of the database's, so that all processes
+// on it agree, whatever becomes of the keys of tokens.
 type cursors struct{ key []byte }
 
 const macSize = 16
 
-func newCursors(secret Secret) (*cursors, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, "bindgate cursors 1", sha256.Size)
+func newCursors(shared []byte) (*cursors, error) {
+	key, err := hkdf.Key(sha256.New, shared, nil, "bindgate cursors 1", sha256.Size)
 	return &cursors{key: key}, err
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // testWait is how long a test's answer is waited for; a target may take longer.
-const testWait = 5 * time.Second
+const testWait = 3 * time.Second
 
 // delivery is one on the wire: an event that was sent to a webhook, or is to be. Attempt is null before the first one has ended.
 type delivery struct {
@@ -108,7 +108,7 @@ func (a *api) testWebhook(c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	id, err := a.store.TestWebhook(c.ctx, w.ID)
+	id, err := a.store.TestWebhook(c.ctx, w.ID, c.actor())
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a *api) redeliver(c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	if err := a.store.Redeliver(c.ctx, w.ID, id); err != nil {
+	if err := a.store.Redeliver(c.ctx, w.ID, id, c.actor()); err != nil {
 		return err
 	}
 	d, err := a.store.FindDelivery(c.ctx, w.ID, id)

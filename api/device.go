@@ -96,7 +96,7 @@ func (a *api) registerDevice(c *call) error {
 	if err != nil {
 		return err
 	}
-	r := gate.Registration{Account: acc.jid}
+	r := gate.Registration{Account: acc.jid, By: c.actor()}
 	if o.exactlyOne([]string{"resource", "user_agent_id"}) {
 		r.Resource, r.UserAgentID = o.resource("resource"), o.userAgentID("user_agent_id")
 	}
@@ -135,7 +135,7 @@ func (a *api) changeDevice(c *call) error {
 	if len(o.fields) == 0 {
 		o.wrong("", "One of name, platform and blocked is needed; none is there.")
 	}
-	change := gate.DeviceChange{Account: acc.jid, Device: id, By: c.caller.subject, Name: o.label("name", maxDeviceName), Platform: o.label("platform", maxPlatform), Blocked: o.boolean("blocked")}
+	change := gate.DeviceChange{Account: acc.jid, Device: id, By: c.actor(), Name: o.label("name", maxDeviceName), Platform: o.label("platform", maxPlatform), Blocked: o.boolean("blocked")}
 	if o.problem != nil {
 		return o.problem
 	}
@@ -157,7 +157,7 @@ func (a *api) forgetDevice(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.gate.ForgetDevice(c.ctx, acc.jid, id); err != nil {
+	if err := a.gate.ForgetDevice(c.ctx, acc.jid, id, c.actor()); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

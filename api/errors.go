@@ -27,12 +27,17 @@ const (
 	codeRevisionMismatch   code = "revision_mismatch"
 	codeLimitReached       code = "limit_reached"
 	codeEventsGone         code = "events_gone"
+	codeKeyConflict        code = "idempotency_conflict"
+	codeKeyInProgress      code = "idempotency_in_progress"
+	codeTooManyGrants      code = "too_many_grants"
 	codePreconditionFailed code = "precondition_failed"
+	codeTimeout            code = "request_timeout"
 	codeTooLarge           code = "body_too_large"
 	codeMediaType          code = "unsupported_media_type"
 	codeInvalidField       code = "invalid_field"
 	codeUnknownField       code = "unknown_field"
 	codeInvalidJID         code = "invalid_jid"
+	codeRateLimited        code = "rate_limited"
 	codeInternal           code = "internal"
 	codeUnavailable        code = "unavailable"
 )
@@ -50,12 +55,17 @@ var statuses = map[code]struct {
 	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
 	codeLimitReached:       {http.StatusConflict, "There are as many as there may be"},
 	codeEventsGone:         {http.StatusGone, "The events are not kept any more"},
+	codeKeyConflict:        {http.StatusConflict, "The key was used for something else"},
+	codeKeyInProgress:      {http.StatusConflict, "The request is being carried out"},
+	codeTooManyGrants:      {http.StatusConflict, "The account has too many open grants"},
 	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
+	codeTimeout:            {http.StatusRequestTimeout, "The request took too long to arrive"},
 	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},
 	codeMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON"},
 	codeInvalidField:       {http.StatusUnprocessableEntity, "A value is not valid"},
 	codeUnknownField:       {http.StatusUnprocessableEntity, "There is no such field"},
 	codeInvalidJID:         {http.StatusUnprocessableEntity, "A JID is not valid"},
+	codeRateLimited:        {http.StatusTooManyRequests, "There were too many requests"},
 	codeInternal:           {http.StatusInternalServerError, "Something went wrong here"},
 	codeUnavailable:        {http.StatusServiceUnavailable, "Not available now"},
 }
@@ -115,6 +125,12 @@ func explain(err error) *failure {
 		return fail(codeLimitReached, fmt.Sprintf("There are %d webhooks already, which is the most there may be. Delete one that is not needed.", store.MaxWebhooks))
 	case errors.Is(err, gate.ErrEventsGone):
 		return fail(codeEventsGone, "Events that follow this one are not kept any more.")
+	case errors.Is(err, store.ErrKeyReused):
+		return failField(codeKeyConflict, headerIdempotencyKey, "This key was used within the last day for a request with another method, path, query or body. Take a new key for a new request.")
+	case errors.Is(err, store.ErrKeyInUse), errors.Is(err, store.ErrClaimLost):
+		return failField(codeKeyInProgress, headerIdempotencyKey, "A request with this key is being carried out. Send it again in a moment for its answer.")
+	case errors.Is(err, errBusy): // which is counted, and logged by nobody: there are many of them
+		return fail(codeUnavailable, "The service is doing as much as it can. Try again in a moment.")
 	case errors.Is(err, store.ErrBusy), errors.Is(err, gate.ErrOverloaded), errors.Is(err, gate.ErrStopped):
 		return &failure{code: codeUnavailable, detail: "The service is too busy for this now. Try again in a moment.", cause: err}
 	case store.Unreachable(err), errors.Is(err, context.DeadlineExceeded):
@@ -162,8 +178,12 @@ func (a *api) handleError(err error, c echo.Context) {
 	if f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
 	}
-	if f.code == codeUnavailable {
+	switch f.code {
+	case codeUnavailable, codeKeyInProgress:
 		h.Set("Retry-After", "1")
+	case codeTimeout: // what is left of the body may still come
+		h.Set("Connection", "close")
+	default:
 	}
 	body, _ := encode(problem{ // strings and a number always encode
 		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: f.detail, Field: f.field, RequestID: id,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/store"
 )
 
 // Bounds of event streams.
@@ -34,7 +35,7 @@ type eventFilter struct {
 }
 
 func (f eventFilter) passes(e gate.Told) bool {
-	return (f.types == nil || slices.Contains(f.types, e.Type)) && (f.domains == nil || e.Domain != "" && slices.Contains(f.domains, e.Domain)) &&
+	return e.Type != store.EventErased && (f.types == nil || slices.Contains(f.types, e.Type)) && (f.domains == nil || e.Domain != "" && slices.Contains(f.domains, e.Domain)) &&
 		(f.account == "" || f.account == e.Account)
 }
 

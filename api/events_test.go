@@ -332,7 +332,7 @@ func TestStreamEnds(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
-	h, err := api.New(api.Config{Store: store.FromPool(pool), Gate: g, Secret: secret})
+	h, err := api.New(t.Context(), api.Config{Store: store.FromPool(pool), Gate: g, Keys: secret})
 	if err != nil {
 		t.Fatal(err)
 	}

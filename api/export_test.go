@@ -12,6 +12,7 @@ import (
 type Route struct {
 	Method, Path, Scope string
 	Params              []string
+	Changes             bool // something, when it is carried out
 }
 
 var param = regexp.MustCompile(`:(\w+)`)
@@ -29,7 +30,7 @@ func Routes() []Route {
 			continue
 		}
 		known := table[r.Method+r.Path]
-		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scope, known.params})
+		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scope, known.params, known.method != "" && known.changes()})
 	}
 	return out
 }

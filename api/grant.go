@@ -32,7 +32,7 @@ func (a *api) grant(c *call) error {
 	if err != nil {
 		return err
 	}
-	r := gate.GrantRequest{Account: acc.jid, By: c.caller.subject, TTL: defaultGrantTTL * time.Second}
+	r := gate.GrantRequest{Account: acc.jid, By: c.actor(), TTL: defaultGrantTTL * time.Second}
 	if o.has("device_id") {
 		r.Device = o.id("/device_id", "device", o.fields["device_id"], acc.key, store.ParseDeviceID)
 	}
@@ -46,10 +46,12 @@ func (a *api) grant(c *call) error {
 		return o.problem
 	}
 	g, err := a.gate.Grant(c.ctx, r)
-	if errors.Is(err, gate.ErrTooManyGrants) {
-		return failField(codeInvalidField, "", "This account has 32 grants that nobody has used yet. Wait until they expire.")
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, gate.ErrTooManyGrants):
+		return fail(codeTooManyGrants, "This account has 32 grants that nobody has used yet. Use one, or wait until one expires.")
+	case errors.Is(err, store.ErrNotFound):
+		return failField(codeInvalidField, "/device_id", "This account has no such device.")
+	case err != nil:
 		return err
 	}
 	return c.respond(http.StatusCreated, grantView{ID: g.ID, Token: g.Token, ExpiresAt: utc(g.ExpiresAt)})

@@ -31,7 +31,7 @@ func TestGrants(t *testing.T) {
 	for range 31 {
 		s.do("POST", adasGrants, `{}`).ok(201, nil)
 	}
-	s.do("POST", adasGrants, `{}`).fails(422, "invalid_field", "")
+	s.do("POST", adasGrants, `{}`).fails(409, "too_many_grants", "-")
 	s.exec(`update accounts set standing = null`)
 	s.do("POST", adasGrants, `{}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsKick}, Domains: []string{"example.com"}}))).fails(404, "not_found", "-")
 	s.do("POST", adasGrants, `{}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead}}))).fails(403, "insufficient_scope", "-")
@@ -47,6 +47,7 @@ func TestBadGrants(t *testing.T) {
 		{`{"ttl_seconds":"60"}`, "invalid_field", "/ttl_seconds"},
 		{`{"device_id":"dev_x"}`, "invalid_field", "/device_id"},
 		{`{"device_id":"` + store.DeviceID(store.KeyOf("bob@example.org"), 7) + `"}`, "invalid_field", "/device_id"},
+		{`{"device_id":"` + store.DeviceID(store.KeyOf("ada@example.org"), 7) + `"}`, "invalid_field", "/device_id"}, // nobody's yet
 		{`{"resource":""}`, "invalid_field", "/resource"},
 		{`{"resource":7}`, "invalid_field", "/resource"},
 		{`{"token":"grt_x"}`, "unknown_field", "/token"},

@@ -45,11 +45,14 @@ func (a *api) putAccountGroup(c *call) error {
 		return o.problem
 	}
 	if group == "" {
-		if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
-			return err
-		}
+		_, err = a.store.FindAccount(c.ctx, acc.key)
+	} else {
+		err = a.seesGroup(c, group)
 	}
-	if _, err := a.store.SetGroups(c.ctx, []store.Membership{{JID: acc.jid, Group: group}}, c.caller.subject); err != nil {
+	if err != nil {
+		return err
+	}
+	if _, err := a.store.SetGroups(c.ctx, []store.Membership{{JID: acc.jid, Group: group}}, c.actor()); err != nil {
 		return err
 	}
 	return c.respond(http.StatusOK, membership{acc.jid, orNull(group)})
@@ -65,6 +68,9 @@ type membersChanged struct {
 func (a *api) changeMembers(c *call) error {
 	group, err := c.group()
 	if err != nil {
+		return err
+	}
+	if err := a.seesGroup(c, group); err != nil {
 		return err
 	}
 	o, err := readObject(c.Request(), "add", "remove")
@@ -92,19 +98,11 @@ func (a *api) changeMembers(c *call) error {
 	if len(changes) > maxMembers {
 		return failField(codeInvalidField, "", fmt.Sprintf("At most %d accounts can be given at once; these are %d.", maxMembers, len(changes)))
 	}
-	changed, err := a.store.SetGroups(c.ctx, changes, c.caller.subject)
+	n, err := a.store.SetGroups(c.ctx, changes, c.actor())
 	if err != nil {
 		return err
 	}
-	v := membersChanged{Group: group}
-	for _, m := range changed {
-		if m.Group == "" {
-			v.Removed++
-		} else {
-			v.Added++
-		}
-	}
-	return c.respond(http.StatusOK, v)
+	return c.respond(http.StatusOK, membersChanged{group, n.Added, n.Removed})
 }
 
 // members reads a list of accounts, none of which was seen before.

@@ -45,7 +45,7 @@ func (a *api) cancelJob(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.CancelJob(c.ctx, j.ID); err != nil {
+	if err := a.store.CancelJob(c.ctx, j.ID, c.actor()); err != nil {
 		return err
 	}
 	if j, err = a.store.FindJob(c.ctx, j.ID); err != nil {

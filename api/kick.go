@@ -52,7 +52,7 @@ func (a *api) kick(c *call) error {
 	if err != nil {
 		return err
 	}
-	r := gate.KickRequest{Account: acc.jid, By: c.caller.subject, Select: kickSelect(o, acc.key)}
+	r := gate.KickRequest{Account: acc.jid, By: c.actor(), Select: kickSelect(o, acc.key)}
 	r.Reason = o.words("reason", maxReason)
 	r.Text = o.languages("text")
 	if n := o.within("cooldown_seconds", 0, maxKickCooldown); n != nil {

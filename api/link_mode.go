@@ -49,7 +49,7 @@ func (a *api) putLinkMode(c *call) error {
 	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) { // no link is called so
 		return noLink()
 	}
-	l, applied, err := a.gate.SetMode(c.ctx, gate.ModeRequest{Link: id, Mode: mode, By: c.caller.subject}, modeWait)
+	l, applied, err := a.gate.SetMode(c.ctx, gate.ModeRequest{Link: id, Mode: mode, By: c.actor()}, modeWait)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return noLink()

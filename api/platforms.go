@@ -36,7 +36,7 @@ func (a *api) putPlatforms(c *call) error {
 	if err != nil {
 		return err
 	}
-	kept, err := a.store.PutPlatforms(c.ctx, p, c.caller.subject, c.precondition())
+	kept, err := a.store.PutPlatforms(c.ctx, p, c.actor(), c.precondition())
 	if err != nil {
 		return err
 	}

@@ -106,14 +106,8 @@ func (a *api) previewScope(c *call, o *object) (store.RuleScope, error) {
 		if !rules.GroupName(subject) {
 			return scope, failField(codeInvalidField, "/subject", groupNames)
 		}
-		if c.caller.domains != nil {
-			seen, err := a.store.HasMember(c.ctx, subject, c.caller.domains)
-			switch {
-			case err != nil:
-				return scope, err
-			case !seen:
-				return scope, notFound()
-			}
+		if err := a.seesGroup(c, subject); err != nil {
+			return scope, err
 		}
 		scope.Subject = subject
 	case rules.LevelDefault:

@@ -85,7 +85,7 @@ func (a *api) releaseProtection(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.gate.Release(c.ctx, acc.jid); err != nil {
+	if err := a.gate.Release(c.ctx, acc.jid, c.actor()); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

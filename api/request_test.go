@@ -325,7 +325,7 @@ func TestServerHasLimits(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := api.New(api.Config{Secret: secret}); err == nil {
+	if _, err := api.New(t.Context(), api.Config{Keys: secret}); err == nil {
 		t.Error("without a store")
 	}
 }

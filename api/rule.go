@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -161,7 +160,7 @@ func readAccountRule(r *http.Request) (rules.Rule, time.Time, error) {
 
 // ruleChange is the change that the request asks for: who, on what condition, and from when on it holds.
 func (c *call) ruleChange(scope store.RuleScope) (store.RuleChange, error) {
-	change := store.RuleChange{RuleScope: scope, By: c.caller.subject, Check: c.precondition()}
+	change := store.RuleChange{RuleScope: scope, By: c.actor(), Check: c.precondition()}
 	switch v := url.Values(c.query).Get("apply"); v {
 	case "", "next_login":
 		return change, nil
@@ -183,33 +182,3 @@ func (c *call) setJob(job int64) {
 func (c *call) setETag(version int64) { c.Response().Header().Set("ETag", etag(version)) }
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
-
-// precondition checks If-Match and If-None-Match (RFC 9110 §13.1), which may be absent, against the rule as it is under its lock.
-func (c *call) precondition() store.RuleCheck {
-	match, none := c.Request().Header.Values("If-Match"), c.Request().Header.Values("If-None-Match")
-	return func(current *store.KeptRule) error {
-		switch {
-		case len(match) > 0 && current == nil && c.Request().Method == http.MethodDelete:
-			return nil // there is nothing to delete, which says more
-		case len(match) > 0 && current == nil:
-			return failField(codePreconditionFailed, "If-Match", "There is no such rule now, so no If-Match fits.")
-		case len(match) > 0 && !listed(match, current.Version):
-			return failField(codePreconditionFailed, "If-Match", fmt.Sprintf("The ETag is %s now. Read it again and decide anew.", etag(current.Version)))
-		case len(none) > 0 && current != nil && listed(none, current.Version):
-			return failField(codePreconditionFailed, "If-None-Match", fmt.Sprintf("There is such a rule already; its ETag is %s.", etag(current.Version)))
-		}
-		return nil
-	}
-}
-
-// listed reports whether a list of entity tags holds the version's, or is *. Weak tags fit nothing.
-func listed(values []string, version int64) bool {
-	for _, v := range values {
-		for tag := range strings.SplitSeq(v, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == etag(version) {
-				return true
-			}
-		}
-	}
-	return false
-}

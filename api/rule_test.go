@@ -168,6 +168,10 @@ func TestRulePreconditions(t *testing.T) {
 		s.do("DELETE", adasRule, "", header("If-Match", bad)).fails(412, "precondition_failed", "If-Match")
 		s.do("PUT", "/v1/rules/default", `{"max_sessions":9}`, header("If-Match", bad)).fails(412, "precondition_failed", "If-Match")
 	}
+	for _, bad := range []string{"W/" + etag, `"x" , , ` + etag, etag + `,`, strings.Trim(etag, `"`), etag + ` "x"`} {
+		s.do("PUT", adasRule, `{}`, header("If-None-Match", bad)).fails(412, "precondition_failed", "If-None-Match")
+	}
+	s.do("PUT", adasRule, `{}`, header("If-Match", `*, `+etag)).fails(412, "precondition_failed", "If-Match")
 	if now := s.get(adasRule).ok(200, nil).header.Get("ETag"); now != etag || s.revision("ada@example.org") != 1 {
 		t.Errorf("something was written: %s", now)
 	}
@@ -177,6 +181,9 @@ func TestRulePreconditions(t *testing.T) {
 			break
 		}
 	}
+	etag = s.do("PUT", adasRule, `{}`, header("If-Match", `W/"x", "a,b"`), header("If-Match", etag)).ok(200, nil).header.Get("ETag") // two lines, and a comma within a tag
+	s.do("PUT", adasRule, `{}`, header("If-None-Match", `"x"`)).ok(200, nil)
+	etag = s.get(adasRule).ok(200, nil).header.Get("ETag")
 	s.do("DELETE", adasRule, "", header("If-Match", etag)).ok(204, nil)
 	s.do("DELETE", adasRule, "", header("If-Match", etag)).fails(404, "not_found", "-")
 }

@@ -153,5 +153,5 @@ func (a *api) kickSession(c *call) error {
 	if err != nil {
 		return err
 	}
-	return a.respondKick(c, s.Key, gate.KickRequest{Account: s.JID, By: c.caller.subject, Select: gate.KickSelect{Sessions: []int64{s.Generation}}})
+	return a.respondKick(c, s.Key, gate.KickRequest{Account: s.JID, By: c.actor(), Select: gate.KickSelect{Sessions: []int64{s.Generation}}})
 }

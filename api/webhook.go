@@ -1,9 +1,12 @@
 package api
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -46,11 +49,15 @@ func showWebhook(w store.Webhook) webhook {
 	}
 }
 
-// newSecret makes a secret, and the text that a receiver is given.
-func newSecret() (secret store.WebhookSecret, shown string) {
-	secret = make([]byte, secretSize)
-	_, _ = rand.Read(secret) // never fails
-	return secret, "whsec_" + base64.StdEncoding.EncodeToString(secret)
+// newSecret makes a secret, and the text that a receiver is given: the same for every attempt of a request with an Idempotency-Key.
+func (c *call) newSecret() (secret store.WebhookSecret, shown string, err error) {
+	if c.claim != nil {
+		secret, err = hkdf.Key(sha256.New, c.claim.Seed, nil, "bindgate webhook secret 1", secretSize)
+	} else {
+		secret = make([]byte, secretSize)
+		_, _ = rand.Read(secret) // never fails
+	}
+	return secret, "whsec_" + base64.StdEncoding.EncodeToString(secret), err
 }
 
 func (a *api) listWebhooks(c *call) error {
@@ -70,7 +77,7 @@ func (a *api) createWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	w := store.Webhook{Enabled: true, CreatedBy: c.caller.subject, Domains: c.caller.domains}
+	w := store.Webhook{Enabled: true, Domains: c.caller.domains}
 	if !o.has("url") {
 		o.wrong("/url", "This is needed: where the events are sent to.")
 	} else {
@@ -89,8 +96,11 @@ func (a *api) createWebhook(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	secret, shown := newSecret()
-	if w, err = a.store.CreateWebhook(c.ctx, w, secret); err != nil {
+	secret, shown, err := c.newSecret()
+	if err != nil {
+		return err
+	}
+	if w, err = a.store.CreateWebhook(c.ctx, w, secret, c.actor()); err != nil {
 		return err
 	}
 	v := showWebhook(w)
@@ -206,18 +216,21 @@ func (a *api) changeWebhook(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	if w, err = a.store.ChangeWebhook(c.ctx, w.ID, change); err != nil {
+	if w, err = a.store.ChangeWebhook(c.ctx, w.ID, change, c.actor()); err != nil {
 		return err
 	}
 	return c.respond(http.StatusOK, showWebhook(w))
 }
 
 func (a *api) deleteWebhook(c *call) error {
-	w, err := a.webhook(c)
+	id, err := store.ParseWebhookID(c.pathParam("id"))
 	if err != nil {
 		return err
 	}
-	if err := a.store.DeleteWebhook(c.ctx, w.ID); err != nil {
+	if _, err := a.webhook(c); err != nil && !errors.Is(err, store.ErrNotFound) { // an earlier attempt of the same request may have deleted it
+		return err
+	}
+	if err := a.store.DeleteWebhook(c.ctx, id, c.actor()); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -232,8 +245,11 @@ func (a *api) rotateWebhook(c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	secret, shown := newSecret()
-	if w, err = a.store.RotateWebhook(c.ctx, w.ID, secret, secretBeside); err != nil {
+	secret, shown, err := c.newSecret()
+	if err != nil {
+		return err
+	}
+	if w, err = a.store.RotateWebhook(c.ctx, w.ID, secret, secretBeside, c.actor()); err != nil {
 		return err
 	}
 	v := showWebhook(w)

@@ -16,11 +16,18 @@ import (
 const bindGrace = 5 * time.Second
 
 const (
-	probeSessions = 50          // as many as one probe may name
-	leastProbe    = time.Second // who had less time to answer is not known to be silent
+	probeSessions = 50 // as many as one probe may name
+	// Who had less time to answer a probe is not known to be silent: a fifth of the ask's deadline, within these bounds.
+	leastProbe, enoughProbe = 300 * time.Millisecond, time.Second
+	// probeReserve is what is left of the deadline for the decision behind a probe, at most; a fifth of what is left otherwise.
+	probeReserve = 250 * time.Millisecond
 )
 
-// maxProbes is how often one login may ask the server to probe before what did not answer counts as alive.
+// LeastTimeout is how long a server has to wait for answers at least, for its sessions to be probed: under it there is no time for leastProbe. Dead sessions
+// count as alive then, but for who may be their own client.
+const LeastTimeout = 500 * time.Millisecond
+
+// maxProbes is how often one login may ask the server to probe before it is decided without knowing.
 const maxProbes = 2
 
 // Ask queues a server's question. It never blocks; answer is called exactly once.
@@ -112,6 +119,9 @@ func (a *asking) apply(r *store.Record) func() {
 	if r.Answered != nil {
 		answer := a.again(r)
 		r.Discard()
+		if answer.Outcome == Deny && r.Answered.Code == string(rules.CodeChoose) && !a.named {
+			return a.askNamed
+		}
 		return func() { a.reply(answer) }
 	}
 	old := r.Live(a.SID)
@@ -124,13 +134,10 @@ func (a *asking) apply(r *store.Record) func() {
 		end(r, old, "abandoned")
 	}
 	rule := rules.Merge(r.Levels...)
-	s := &store.Session{
-		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
-		Lang: a.Lang, Chosen: a.Chosen, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
-	}
+	s := a.session(r)
 	u := identify(r, s, a.Chosen)
 	c := g.claimOf(r, s, a.Takeover, &rule)
-	d := g.decide(r, s, u, c, rule, a.verdicts, a.probes >= maxProbes)
+	d, c := g.decide(r, s, u, c, rule, a.verdicts, unprobed(a.probes >= maxProbes))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
@@ -138,16 +145,13 @@ func (a *asking) apply(r *store.Record) func() {
 	}
 	if d.Code == rules.CodeChoose && !a.named {
 		r.Discard()
-		return func() {
-			a.named = true
-			g.ask(a)
-		}
+		return a.askNamed
 	}
 	answer := Answer{AskID: a.ID, Outcome: Allow}
 	if d.Outcome == rules.Denied && !d.Shadow {
 		answer = Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, string(d.Code), d.Condition, a.Lang, d.RetryAfter)}
 		answer.Denial.Token = c.wrong
-		answer.Denial.Hold = deny(r, s, d, a.ID, true)
+		answer.Denial.Hold = deny(r, s, d, a.ID)
 		if d.Code == rules.CodeChoose {
 			answer.Denial.Choices = g.choices(r, s, d.InTheWay)
 		}
@@ -180,25 +184,39 @@ func (a *asking) again(r *store.Record) Answer {
 		return Answer{AskID: a.ID, Outcome: Allow, Kicks: kicks(r, rule, a.SID, a.Resource)}
 	}
 	answer := Answer{AskID: a.ID, Outcome: Deny, Denial: denial(r, rule, d.Code, d.Condition, a.Lang, d.RetryAfter)}
-	if d.Code == string(rules.CodeChoose) {
-		s := &store.Session{SID: a.SID, Resource: a.Resource, ClientID: a.ClientID, Chosen: a.Chosen}
-		identify(r, s, a.Chosen)
-		var live []int64
-		for _, o := range r.Sessions {
-			if o.Eviction == nil {
-				live = append(live, o.Generation)
-			}
-		}
-		answer.Denial.Choices = a.gate.choices(r, s, live)
+	s := a.session(r)
+	u := identify(r, s, a.Chosen)
+	c := a.gate.claimOf(r, s, a.Takeover, &rule)
+	answer.Denial.Token = c.wrong
+	if d.Code == string(rules.CodeChoose) { // who is in the way is not kept, and may be others by now
+		now, _ := a.gate.decide(r, s, u, c, rule, nil, rules.Alive)
+		answer.Denial.Choices = a.gate.choices(r, s, now.InTheWay)
 	}
 	return answer
+}
+
+// askNamed asks again, with the names of all live sessions' devices.
+func (a *asking) askNamed() {
+	a.named = true
+	a.gate.ask(a)
+}
+
+// session is what the ask wants to become.
+func (a *asking) session(r *store.Record) *store.Session {
+	return &store.Session{
+		SID: a.SID, Link: a.Link, Resource: a.Resource, State: rules.Binding, IP: a.IP, Secure: a.Secure, Transport: a.Transport, ClientID: a.ClientID, Client: a.Client,
+		Lang: a.Lang, Chosen: a.Chosen, AskID: a.ID, DecidedAt: r.Now, BindDeadline: r.Now.Add(a.Deadline - time.Since(a.Received) + bindGrace), StartedAt: r.Now, LastSeenAt: r.Now,
+	}
 }
 
 // probe asks the server whether the sessions' clients still answer, and then asks again. Nothing is held meanwhile.
 func (a *asking) probe(them []probed, wait time.Duration) {
 	g := a.gate
-	if left := a.Deadline - time.Since(a.Received) - 250*time.Millisecond; wait > left {
-		wait = max(left, 0)
+	wait = min(wait, probeTime(a.Deadline, time.Since(a.Received)))
+	if wait == 0 {
+		a.probes = maxProbes
+		g.ask(a)
+		return
 	}
 	if !g.bg.run(func() {
 		a.verdicts = g.probe(a.Source, a.User, them, wait, a.verdicts)
@@ -209,6 +227,24 @@ func (a *asking) probe(them []probed, wait time.Duration) {
 	}
 }
 
+// probeTime is how long an ask's sessions may take to answer when some of its deadline is gone; 0: there is no time to ask them.
+func probeTime(deadline, gone time.Duration) time.Duration {
+	left := deadline - gone
+	wait := left - min(left/5, probeReserve)
+	if wait < min(max(deadline/5, leastProbe), enoughProbe) {
+		return 0
+	}
+	return wait
+}
+
+// unprobed is the verdict on sessions that were not probed.
+func unprobed(final bool) rules.Verdict {
+	if final {
+		return rules.Unasked
+	}
+	return rules.Unprobed
+}
+
 // probe returns the verdicts of the sessions together with those of earlier rounds. What could not be asked has none.
 func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration, before map[probed]rules.Verdict) map[probed]rules.Verdict {
 	out := map[probed]rules.Verdict{}
@@ -217,7 +253,7 @@ func (g *Gate) probe(src Source, user string, them []probed, wait time.Duration,
 	}
 	g.stats.Probes.Add(1)
 	conn := g.connOf(src.Link)
-	if conn == nil || wait < leastProbe || !g.able(src, "probe") {
+	if conn == nil || !g.able(src, "probe") {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait+time.Second)

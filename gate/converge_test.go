@@ -207,7 +207,7 @@ func (h *house) apply(scope store.RuleScope, fields string) int64 {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	_, _, job, err := h.store.PutRule(h.t.Context(), store.RuleChange{RuleScope: scope, By: "tester", ApplyNow: true, Check: func(*store.KeptRule) error { return nil }}, rule, time.Time{})
+	_, _, job, err := h.store.PutRule(h.t.Context(), store.RuleChange{RuleScope: scope, By: store.Actor{Subject: "tester"}, ApplyNow: true, Check: func(*store.KeptRule) error { return nil }}, rule, time.Time{})
 	if err != nil || job == 0 {
 		h.t.Fatalf("job %d, %v", job, err)
 	}
@@ -323,7 +323,7 @@ func TestApplyNowWaitsForTheLinkAndIsCancelled(t *testing.T) {
 	if j := h.job(one); j.State != store.JobRunning || j.Done != 1 || j.Pending != 1 {
 		t.Errorf("while the link is down: %+v", j)
 	}
-	if err := h.store.CancelJob(t.Context(), job); err != nil {
+	if err := h.store.CancelJob(t.Context(), job, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	if j := h.job(job); j.State != store.JobCancelled || j.Pending > 1025 || j.Kicked != 0 || j.Done >= accounts {
@@ -379,7 +379,7 @@ func TestApplyNowUnderTheBrake(t *testing.T) {
 	h.gate = down.gate
 	job := h.apply(everybody, `{"max_sessions":1}`)
 	h.until("all are marked", func() bool { j := h.job(job); return j.Pending == 50 && j.Done == 50 })
-	if _, err := h.gate.Kick(t.Context(), gate.KickRequest{Account: "u1@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 0); err != nil {
+	if _, err := h.gate.Kick(t.Context(), gate.KickRequest{Account: "u1@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if j := h.job(job); j.Pending != 49 || j.Kicked != 0 {

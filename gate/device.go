@@ -13,6 +13,7 @@ import (
 // Registration makes a device known for certain, also before its first login: a bind with its user-agent id, or with its resource, is it.
 type Registration struct {
 	Account     string // bare JID, as the server has it; it need not be on record
+	By          store.Actor
 	Resource    string // exactly one of Resource and UserAgentID is set
 	UserAgentID string
 	Name        *string // nil: as it is
@@ -23,18 +24,21 @@ type Registration struct {
 type DeviceChange struct {
 	Account  string // bare JID, as the server has it
 	Device   int64
-	By       string  // who asks, for the audit
+	By       store.Actor
 	Name     *string // nil: as it is; "": none
 	Platform *string // nil: as it is; "": found by the matchers
 	Blocked  *bool   // nil: as it is
 }
 
 // RegisterDevice registers a device and returns its id. One that is on record already is changed and registered; created is false then. Live sessions on a
-// registered resource whose device was unknown are the device's from now on.
+// registered resource that are of no other registered device are the device's from now on.
 func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int64, created bool, err error) {
 	device = store.DeviceOf("resource", reg.Resource)
 	if reg.UserAgentID != "" {
 		device = store.DeviceOf("user_agent_id", reg.UserAgentID)
+	}
+	if was, ok, err := store.Made[registrationOutcome](reg.By); ok || err != nil {
+		return device, was.Created, err
 	}
 	want := store.Want{Key: store.KeyOf(reg.Account), JID: reg.Account, Create: true, Devices: []int64{device}}
 	err = g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
@@ -50,8 +54,13 @@ func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int
 			return nil
 		}
 		r.ManageDevice(d)
+		e := store.Entry{Action: store.DeviceRegister, Target: store.DeviceID(r.Key, d.ID), New: auditDevice(d), Outcome: registrationOutcome{created}}
+		if !created {
+			e.Old = auditDevice(&before)
+		}
+		r.Audit(reg.By, e)
 		for _, s := range r.Sessions {
-			if s.Device == d.ID || s.Device == 0 && d.Resource != "" && s.Resource == d.Resource {
+			if s.Device == d.ID || !registered(r, s.Device) && d.Resource != "" && s.Resource == d.Resource {
 				s.Device, s.Identity = d.ID, d.Identity
 				r.Changed(s)
 			}
@@ -67,6 +76,11 @@ func (g *Gate) RegisterDevice(ctx context.Context, reg Registration) (device int
 // ChangeDevice names, blocks or unblocks a device; ErrNotFound of the store if there is none. A block ends the device's live sessions in the same transaction, which
 // is a kick: ChangeDevice waits for proof until wait is over, and the report says what became of them. A platform holds from the device's next login on.
 func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Duration) (KickReport, error) {
+	if was, ok, err := store.Made[kickOutcome](c.By); err != nil {
+		return KickReport{}, err
+	} else if ok {
+		return g.proveKick(ctx, store.KeyOf(c.Account), was.report(), nil, wait)
+	}
 	var report KickReport
 	var links []string
 	found := false
@@ -98,10 +112,14 @@ func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Durat
 					k.kick(s)
 				}
 			}
+			thaw(r)
 			if len(k.sids) > 0 {
 				k.close(c.By, "device blocked", selector)
 			}
 			report, links = k.report, k.links
+		}
+		if after := *d; len(links) > 0 || operatorsWord(after) != operatorsWord(before) {
+			r.Audit(c.By, store.Entry{Action: changeOf(before, after), Target: store.DeviceID(r.Key, d.ID), Old: auditDevice(&before), New: auditDevice(d), Outcome: outcomeOf(r.Key, report)})
 		}
 		return nil
 	}})
@@ -111,22 +129,22 @@ func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Durat
 	case !found:
 		return KickReport{}, store.ErrNotFound
 	}
-	for _, l := range links {
-		g.wake(l)
-	}
-	err = g.prove(ctx, store.KeyOf(c.Account), &report, wait)
-	return report, err
+	return g.proveKick(ctx, store.KeyOf(c.Account), report, links, wait)
 }
 
 // ForgetDevice deletes what is known of a device, its registration and its block too; ErrNotFound of the store if there is none. Its live sessions stay; its
 // next login is that of a device never met.
-func (g *Gate) ForgetDevice(ctx context.Context, account string, device int64) error {
+func (g *Gate) ForgetDevice(ctx context.Context, account string, device int64, by store.Actor) error {
+	if _, ok, err := store.Made[struct{}](by); ok || err != nil {
+		return err
+	}
 	found := false
 	want := store.Want{Key: store.KeyOf(account), JID: account, Devices: []int64{device}}
 	err := g.await(ctx, &op{want: want, apply: func(r *store.Record) func() {
 		d := deviceOf(r, device)
 		if found = d != nil; found {
 			r.ForgetDevice(d)
+			r.Audit(by, store.Entry{Action: store.DeviceForget, Target: store.DeviceID(r.Key, d.ID), Old: auditDevice(d)})
 		}
 		return nil
 	}})

@@ -19,7 +19,7 @@ func (b *bench) register(r gate.Registration) int64 {
 
 func (b *bench) block(account string, device int64, on bool) gate.KickReport {
 	b.t.Helper()
-	report, err := b.gate.ChangeDevice(b.t.Context(), gate.DeviceChange{Account: account, Device: device, By: "test", Blocked: &on}, 0)
+	report, err := b.gate.ChangeDevice(b.t.Context(), gate.DeviceChange{Account: account, Device: device, By: store.Actor{Subject: "test"}, Blocked: &on}, 0)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestBlockedUserAgent(t *testing.T) {
 	if a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "any", ID: "q2", More: true, Peer: gate.Peer{ClientID: "other"}}); a.Outcome != gate.Allow {
 		t.Errorf("another one: %+v", a)
 	}
-	if err := b.gate.ForgetDevice(t.Context(), "ann@example.org", device); err != nil {
+	if err := b.gate.ForgetDevice(t.Context(), "ann@example.org", device, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	if a := b.send(gate.Ask{User: "ann", SID: "s3", Resource: "more", ID: "q3", More: true, Peer: gate.Peer{ClientID: "id"}}); a.Outcome != gate.Allow {

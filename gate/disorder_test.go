@@ -71,6 +71,8 @@ func TestAskHealsTheRecord(t *testing.T) {
 func TestAbandonedBindWithdrawsItsEvictions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	b.owns(listing{})
+	b.hello(theDomain, gate.ModeEnforce, "snapshot")
 	b.rule(`{"max_sessions": 1}`)
 	b.login("ann", "s1", "phone")
 	if a := b.ask("ann", "s2", "tablet", gate.Listed{SID: "s1", Resource: "phone", State: "active"}); len(a.Kicks) != 1 {
@@ -176,7 +178,7 @@ func TestKickWaitsForTheLink(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.login("ann", "s1", "phone")
-	r, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 10*time.Millisecond)
+	r, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 10*time.Millisecond)
 	if err != nil || len(r.Results) != 1 || r.Results[0].Outcome != gate.OutcomePending {
 		t.Fatalf("%+v, %v", r, err)
 	}

@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -32,6 +34,23 @@ type TokenError string
 
 func (e TokenError) Error() string { return "the token does not count: " + string(e) }
 
+// modeOf returns the mode of the link that serves a domain now; ModeEnforce if none does.
+func (g *Gate) modeOf(ctx context.Context, domain string) (string, error) {
+	links, err := g.Links(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(links) == 1 {
+		return links[0].Mode, nil // also before its modules have said which domains they are for
+	}
+	for _, l := range links {
+		if slices.ContainsFunc(l.Domains, func(d DomainStatus) bool { return d.Domain == domain }) {
+			return l.Mode, nil
+		}
+	}
+	return ModeEnforce, nil
+}
+
 // Evaluate decides about a login that does not come, without any effect. Sessions that a real login would have probed count as alive. An unknown device is
 // store.ErrNotFound, a grant that does not count a TokenError.
 func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
@@ -45,7 +64,13 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 	if e.Device != 0 {
 		want.Devices = append(want.Devices, e.Device)
 	}
-	err := g.store.Look(ctx, want, func(r *store.Record) {
+	_, domain, _ := strings.Cut(e.Account, "@")
+	mode, err := g.modeOf(ctx, domain)
+	if err != nil {
+		return out, fmt.Errorf("evaluate: %w", err)
+	}
+	err = g.store.Look(ctx, want, func(r *store.Record) {
+		r.LinkMode = mode
 		s := &store.Session{Resource: e.Resource, Chosen: e.Resource != "", IP: e.IP, Secure: true, StartedAt: r.Now, LastSeenAt: r.Now}
 		u := guest{}
 		if e.Device == 0 {
@@ -55,7 +80,7 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 			if missing = d == nil; missing {
 				return
 			}
-			u = guest{name: become(r, s, d), known: admittedBefore(d, s), device: d}
+			u = guest{name: become(r, s, d), known: admittedBefore(r, d, s), device: d}
 		}
 		if e.Platform != "" {
 			s.Platform = e.Platform
@@ -65,11 +90,14 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 		if wrong = c.wrong; wrong != "" {
 			return
 		}
-		d := g.decide(r, s, u, c, rule, nil, false)
+		d, _ := g.decide(r, s, u, c, rule, nil, rules.Unprobed)
 		if d.Outcome == rules.Need {
 			n := len(d.Probe)
-			d = g.decide(r, s, u, c, rule, nil, true)
+			d, _ = g.decide(r, s, u, c, rule, nil, rules.Alive)
 			d.Explanation = append(d.Explanation, fmt.Sprintf("A real login would first have asked %d of the sessions for a sign of life; here they count as alive.", n))
+		}
+		if rule.Condition != nil {
+			d.Explanation = append(d.Explanation, "For the condition, the login counts as encrypted.")
 		}
 		out = Evaluated{Decision: d, Now: r.Now, Device: s.Device, Platform: s.Platform}
 	})

@@ -27,11 +27,14 @@ func (g *Gate) Event(e Event) {
 		}
 		arrives := arrives(r, e)
 		apply(r, e)
+		if e.Kind == EventBind {
+			g.bring(r, r.Live(e.SID), e.Takeover)
+		}
 		var login *newLogin
 		if arrives {
 			login = tellOthers(r, r.Live(e.SID))
 		}
-		ask, judge := e.Kind == EventBind && strange(r.Live(e.SID)), unjudged(r)
+		ask, judge := e.Kind == EventBind && strange(r, r.Live(e.SID)), unjudged(r)
 		if !ask && !judge && login == nil {
 			return nil
 		}

@@ -9,7 +9,7 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
-// told of, sweeper, sequencer, follower of the event log, tender of jobs and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
+// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
 // which Own waits.
 package gate
 
@@ -32,13 +32,13 @@ import (
 // Config of a Gate. The zero value is good for production.
 type Config struct {
 	Logger    *slog.Logger
-	Name      string        // of this process, for operators
-	Workers   int           // transactions at once; 0: 2
-	Batch     int           // accounts a transaction at most; 0: 256
-	Queue     int           // operations that may wait; 0: 65,536. Asks beyond it are answered Undecided at once
-	Reconcile time.Duration // between periodic checks of the record; 0: a minute
-	Keep      time.Duration // how long history is kept; 0: 90 days
-	LeaseTTL  time.Duration // of a link; 0: 3 s
+	Name      string          // of this process, for operators
+	Workers   int             // transactions at once; 0: 2
+	Batch     int             // accounts a transaction at most; 0: 256
+	Queue     int             // operations that may wait; 0: 65,536. Asks beyond it are answered Undecided at once
+	Reconcile time.Duration   // between periodic checks of the record; 0: a minute
+	Keep      store.Retention // what is not set: sessions, decisions and devices 90 days, events and addresses 30, the audit a year
+	LeaseTTL  time.Duration   // of a link; 0: 3 s
 	// Answered is told of each answer to an ask and how long it took, from its arrival on. nil: nobody is. It must not block.
 	Answered func(outcome Outcome, took time.Duration)
 }
@@ -94,9 +94,7 @@ func New(st *store.Store, cfg Config) *Gate {
 	if cfg.Reconcile == 0 {
 		cfg.Reconcile = time.Minute
 	}
-	if cfg.Keep == 0 {
-		cfg.Keep = 90 * 24 * time.Hour
-	}
+	cfg.Keep = keeping(cfg.Keep)
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 3 * time.Second
 	}
@@ -126,6 +124,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
 	group.Go(func() error { return g.feed.follow(ctx, trouble{log: g.log, what: "following the event log"}) })
 	group.Go(func() error { return g.every(ctx, 500*time.Millisecond, "tending jobs", g.tendJobs) })
+	group.Go(func() error { return g.every(ctx, 250*time.Millisecond, "erasing", g.eraseLeft) })
 	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
 	for _, o := range g.queue.close() {
@@ -302,7 +301,12 @@ func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy [
 		wants[i] = o.want
 	}
 	after := make([]func(), len(ops))
-	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) { after[i] = ops[i].apply(r) })
+	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) {
+		if r != nil && r.Spoiled {
+			g.log.Error("what an account's takeovers left behind cannot be read and is forgotten: cooldowns, grants and repeated denials begin anew", "account", r.JID)
+		}
+		after[i] = ops[i].apply(r)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("transaction of %d: %w", len(ops), err)
 	}
@@ -363,5 +367,5 @@ func (g *Gate) keepHistory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return g.store.Forget(ctx, now.Add(-g.cfg.Keep), now.Add(-forgetProbable))
+	return g.store.Forget(ctx, now, g.cfg.Keep)
 }

@@ -100,9 +100,7 @@ func bound(r *store.Record, s *store.Session, carried bool) {
 	s.State, s.BindDeadline, s.LastSeenAt = rules.Active, time.Time{}, r.Now
 	r.Changed(s)
 	r.Touch()
-	if r.Standing.Consume(s.Generation) {
-		r.StandingChanged()
-	}
+	settleTakeover(r, s)
 	next := r.Now
 	if carried {
 		next = next.Add(time.Second)
@@ -126,7 +124,11 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
+	if s.DecidedAt.IsZero() {
+		giveBack(r, s)
+	}
 	if s.State == rules.Binding {
+		r.Unsee(s)
 		withdraw(r, s.Generation)
 		thaw(r)
 		return
@@ -150,22 +152,20 @@ func end(r *store.Record, s *store.Session, reason string) {
 // withdraw takes back the evictions that rode in the answer to a bind which never came. Those who stay may by now be too many together with who came
 // after, so the newest of them is judged again.
 func withdraw(r *store.Record, winner int64) {
-	if r.Standing.Free(winner) || len(r.Standing.Displaced) > 0 {
-		r.Standing.Unadmit(winner)
+	if r.Standing.Free(winner) {
 		r.StandingChanged()
 	}
 	taken := false
 	for _, s := range r.Sessions {
 		if e := s.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == winner {
 			r.Withdraw(s)
-			r.Standing.Restore(winner, combatant(s))
 			taken = true
 		}
 	}
+	undoTakeover(r, winner)
 	if !taken {
 		return
 	}
-	r.StandingChanged()
 	var newest *store.Session
 	live := 0
 	for _, s := range r.Sessions {

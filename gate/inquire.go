@@ -17,8 +17,15 @@ const (
 )
 
 // strange reports whether a session's client is to be asked what it is; nil is not.
-func strange(s *store.Session) bool {
-	return s != nil && s.State == rules.Active && s.Eviction == nil && s.Platform == rules.UnknownPlatform
+func strange(r *store.Record, s *store.Session) bool {
+	switch {
+	case s == nil || s.State != rules.Active || s.Eviction != nil:
+		return false
+	case s.Platform == rules.UnknownPlatform:
+		return true
+	}
+	rule := rules.Merge(r.Levels...)
+	return s.Client == "" && (rule.MindsClient() || !registered(r, s.Device) && r.Platforms.Matchers.Hinges(subjectOf(r, s)))
 }
 
 // inquire asks a client what it is, remembers the answer on the session and its device, and if that tells the platform, has the account judged
@@ -70,10 +77,19 @@ func (g *Gate) learn(src Source, jid, sid, client string) {
 			d.Client = client
 			r.SaveDevice(d)
 		}
-		if platform == s.Platform {
+		rule := rules.Merge(r.Levels...)
+		if platform == s.Platform && !rule.MindsClient() {
 			return nil
 		}
 		s.Platform = platform
+		if u := recognize(r, s); rule.Condition != nil { // it was judged by a client that nobody knew
+			if d := g.hear(r, s, u, claim{}, rule, nil, rules.Alive); d.Code == rules.CodeCondition {
+				conclude(r, s, u, claim{}, d)
+				if !d.Shadow {
+					return func() { g.wake(src.Link) }
+				}
+			}
+		}
 		// Who came after it was judged by what it seemed to be.
 		for _, o := range r.Sessions {
 			if o.Generation >= s.Generation {

@@ -2,10 +2,13 @@ package gate_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
 )
 
 // talker is a server whose clients tell what they are, by resource.
@@ -109,4 +112,44 @@ func TestInquiriesAreBounded(t *testing.T) {
 	if stats.InquiriesLeftOut.Load() < 300-256 {
 		t.Errorf("asked %d, left out %d", stats.Inquiries.Load(), stats.InquiriesLeftOut.Load())
 	}
+}
+
+// A client is asked also if its platform is known, where something else hinges on what it tells; and that counts.
+func TestAClientIsAskedForWhatHingesOnIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	l := &talker{asked: make(chan string, 10), tells: map[string]gate.Software{"pc-1": {Name: "Foo", Type: "bot"}, "pc-2": {Name: "Bar"}, "pc-3": {Name: "Foo"}}}
+	b.owns(l)
+	if _, err := b.store.PutPlatforms(t.Context(), rules.Platforms{
+		Matchers: rules.Matchers{{Platform: "bot", Identity: "client/bot"}, {Platform: "desktop", Resource: "pc-*"}}, Groups: map[string][]string{},
+	}, store.Actor{}, func(*store.KeptRule) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	b.login("ann", "s1", "pc-1")
+	b.becomes(`select count(*) from sessions where sid = 's1' and platform = 'bot'`)
+	b.login("ann", "s2", "pc-2")
+	b.becomes(`select count(*) from sessions where sid = 's2' and client = 'Bar' and platform = 'desktop'`)
+	b.rule(`{"condition":"session.client != 'Foo'"}`)
+	b.login("ann", "s3", "pc-3")
+	b.eventually("ann", "s1=active s2=active s3=evicting:rule")
+	if n := b.count("select count(*) from decisions where resource = 'pc-3' and code = 'condition'"); n != 1 {
+		t.Errorf("%d decisions", n)
+	}
+}
+
+// What a rule asks of newcomers is not asked again of who is in, because somebody else never came.
+func TestWhoIsInIsNotANewcomer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.login("ann", "s1", "old")
+	b.login("ann", "s2", "new")
+	b.rule(`{"max_sessions":2,"condition":"session.resource == 'third'","require_grant":true}`)
+	token := b.grant(gate.GrantRequest{})
+	if a := b.come("n", "third", token); a.Outcome != gate.Allow || len(a.Kicks) != 1 {
+		t.Fatalf("%+v", a)
+	}
+	judged := b.count("select count(*) from decisions")
+	b.event(gate.EventGone, "ann", "n", "third")
+	b.becomes(fmt.Sprintf("select (count(*) > %d)::int from decisions", judged))
+	b.eventually("ann", "s1=active s2=active")
 }

@@ -37,23 +37,32 @@ func (j *judging) apply(r *store.Record) func() {
 	}
 	s := r.Sessions[i]
 	if s.Eviction != nil { // it goes anyway
+		giveBack(r, s)
 		s.DecidedAt = r.Now
 		r.Changed(s)
 		return j.next
 	}
-	u, rule, c := recognize(r, s), rules.Merge(r.Levels...), claim{}
-	if s.AskID == "" { // it was never admitted; else it is judged again, and what let it in is used up
-		c = j.gate.claimOf(r, s, "", &rule)
-	}
-	if i := slices.IndexFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation }); i >= 0 {
-		c = claim{grant: &r.Standing.Grants[i]} // that let it in still speaks for it
-	}
-	d := j.gate.decide(r, s, u, c, rule, j.verdicts, j.probes >= maxProbes || r.LinkMode == ModeOff)
+	u, rule := recognize(r, s), rules.Merge(r.Levels...)
+	c := j.gate.claimToJudge(r, s, &rule)
+	d, c := j.gate.decide(r, s, u, c, rule, j.verdicts, unprobed(j.probes >= maxProbes || r.LinkMode == ModeOff))
 	if d.Outcome == rules.Need {
 		them := allProbed(r, d.Probe)
 		r.Discard()
 		return func() { j.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
+	conclude(r, s, u, c, d)
+	login := tellOthers(r, s)
+	if login != nil {
+		login.judged = true
+	}
+	return func() {
+		j.next()
+		j.gate.notify(login)
+	}
+}
+
+// conclude carries out what was decided about a session that lives already.
+func conclude(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision) {
 	s.DecidedAt = r.Now
 	r.Changed(s)
 	switch {
@@ -61,8 +70,10 @@ func (j *judging) apply(r *store.Record) func() {
 		admit(r, s, u, c, d, r.Now)
 		keep(r, s, d, s.AskID)
 	case d.Shadow:
+		giveBack(r, s)
 		keep(r, s, d, s.AskID)
 	default:
+		giveBack(r, s)
 		code := "rule"
 		if d.Code == rules.CodeBlocked {
 			code = "blocked"
@@ -71,16 +82,8 @@ func (j *judging) apply(r *store.Record) func() {
 			u.cloned(r, s)
 		}
 		u.unlearn(r)
-		deny(r, s, d, s.AskID, false)
+		denyLive(r, s, d)
 		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
-	}
-	login := tellOthers(r, s)
-	if login != nil {
-		login.judged = true
-	}
-	return func() {
-		j.next()
-		j.gate.notify(login)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // KickRequest asks for the end of sessions of one account.
 type KickRequest struct {
 	Account    string // bare JID, as the server has it
-	By         string // who asks, for the audit
+	By         store.Actor
 	Select     KickSelect
 	Reason     string            // for the audit
 	Text       map[string]string // language → what the clients are told; nil: the rule's words
@@ -63,6 +63,11 @@ const (
 // Kick marks the selected sessions as having to go in one durable transaction, then waits for proof until wait is over. What has no proof by then
 // is pending: it is done as soon as the server can be asked, also after a crash or a restart. An unknown account is store.ErrNotFound.
 func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (KickReport, error) {
+	if was, ok, err := store.Made[kickOutcome](req.By); err != nil {
+		return KickReport{}, err
+	} else if ok {
+		return g.proveKick(ctx, store.KeyOf(req.Account), was.report(), nil, wait)
+	}
 	var report KickReport
 	var links []string
 	found := true
@@ -92,18 +97,27 @@ func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (K
 	case stale:
 		return report, store.ErrVersion
 	}
+	g.stats.Kicks.Add(1)
+	return g.proveKick(ctx, store.KeyOf(req.Account), report, links, wait)
+}
+
+// proveKick has a kick that is on record carried out, and waits for proof until wait is over.
+func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickReport, links []string, wait time.Duration) (KickReport, error) {
 	for _, l := range links {
 		g.wake(l)
 	}
-	g.stats.Kicks.Add(1)
 	deadline := time.Now().Add(wait)
 	if report.Credentials.Outcome == OutcomePending {
 		g.revokeNow()
-		if report.Credentials, err = g.proveRevocation(ctx, store.KeyOf(req.Account), id, wait); err != nil {
+		_, id, err := store.ParseKickID(report.KickID)
+		if err != nil {
+			return report, err
+		}
+		if report.Credentials, err = g.proveRevocation(ctx, account, id, wait); err != nil {
 			return report, err
 		}
 	}
-	err = g.prove(ctx, store.KeyOf(req.Account), &report, time.Until(deadline))
+	err := g.prove(ctx, account, &report, time.Until(deadline))
 	return report, err
 }
 
@@ -118,6 +132,9 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 				k.block(r.Device(s.Device))
 			}
 		}
+	}
+	if len(k.blocked) > 0 {
+		release(r) // who is blocked is to keep nobody out: the owner gets in at once
 	}
 	for _, s := range r.Sessions {
 		if selected(s, req.Select) || k.bars(s) {
@@ -142,6 +159,7 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 	}
 	thaw(r)
 	k.close(req.By, req.Reason, selector)
+	r.Audit(req.By, store.Entry{Action: store.SessionKick, Target: k.report.KickID, New: auditedKick{req.Reason, req.Block, req.Revoke, int64(req.Cooldown / time.Second)}, Outcome: outcomeOf(r.Key, k.report)})
 	return k.report, k.links
 }
 
@@ -194,10 +212,10 @@ func (k *kicking) kick(s *store.Session) {
 }
 
 // close keeps the request and tells of it.
-func (k *kicking) close(by, reason string, selector []byte) {
+func (k *kicking) close(by store.Actor, reason string, selector []byte) {
 	k.r.Touch()
-	k.r.SaveKick(store.Kick{ID: k.id, RequestedBy: by, Selector: selector, Reason: reason, SIDs: k.sids})
-	k.r.Tell("kick.requested", kickData{KickID: k.report.KickID, By: by, Reason: reason, Sessions: orEmpty(k.ids)})
+	k.r.SaveKick(store.Kick{ID: k.id, RequestedBy: by.String(), Selector: selector, Reason: reason, SIDs: k.sids})
+	k.r.Tell("kick.requested", kickData{KickID: k.report.KickID, By: by.String(), Reason: reason, Sessions: orEmpty(k.ids)})
 	k.report.Generation, k.report.Revision = k.r.Generation, k.r.Revision
 }
 

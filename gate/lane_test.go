@@ -93,7 +93,7 @@ func TestHotAccountLeavesRoom(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 0); err != nil {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "ann@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0); err != nil {
 		t.Errorf("a kick of the hot account: %v", err)
 	}
 }

@@ -34,6 +34,8 @@ type link struct {
 type source struct {
 	Hello
 	helloAt    time.Time
+	helloOn    int // the connection that it came over
+	comparedOn int // the connection over which the record was last brought in line with it
 	lastSeq    int64
 	dirtySince time.Time // something was missed; zero: nothing
 	snapshotAt time.Time
@@ -188,13 +190,21 @@ func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
 
 // Hello notes a module and has the record compared with its sessions.
 func (g *Gate) Hello(h Hello) {
+	hasty := ""
+	if h.Timeout > 0 && h.Timeout < LeastTimeout {
+		hasty = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
+			h.Timeout.Seconds(), LeastTimeout.Seconds())
+	}
 	g.withLink(h.Link, func(l *link) {
 		s := l.sources[h.Source]
 		if s == nil {
 			s = &source{}
 			l.sources[h.Source] = s
 		}
-		s.Hello, s.helloAt, s.lastSeq, s.problem = h, time.Now(), h.Seq, ""
+		if hasty != "" && s.problem != hasty {
+			g.log.Warn("a module does not wait long enough", "link", h.Link, "domain", h.Domain, "problem", hasty)
+		}
+		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, hasty
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
@@ -296,6 +306,22 @@ func (g *Gate) owned() (names []string) {
 		}
 	}
 	return names
+}
+
+// settled returns the domains of a link that this process owns whose record tells what their server has: they were compared since the link is up, or could not be in all
+// that time.
+func (g *Gate) settled(name string) (domains []string) {
+	g.withLink(name, func(l *link) {
+		if l.conn == nil || l.fence.Link == "" {
+			return
+		}
+		for src, s := range l.sources {
+			if s.helloOn == l.connection && (s.comparedOn == l.connection || time.Since(s.helloAt) >= settleWithin) {
+				domains = append(domains, src.Domain)
+			}
+		}
+	})
+	return domains
 }
 
 func (g *Gate) sourcesOf(name string) (out []Source) {

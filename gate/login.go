@@ -40,12 +40,14 @@ func identify(r *store.Record, s *store.Session, chosen bool) guest {
 		s.Platform = platform(r, s)
 		return guest{}
 	}
-	return guest{name: become(r, s, d), known: admittedBefore(d, s), device: d, forgotten: forgotten}
+	return guest{name: become(r, s, d), known: admittedBefore(r, d, s), device: d, forgotten: forgotten}
 }
 
-// admittedBefore reports whether a session's device was admitted before the session came, or is registered.
-func admittedBefore(d *store.Device, s *store.Session) bool {
-	return d.Registered || !d.FirstSeenAt.IsZero() && d.FirstSeenAt.Before(s.StartedAt)
+// admittedBefore reports whether a session's device was admitted before the session came, by a login that was bound, or is registered.
+func admittedBefore(r *store.Record, d *store.Device, s *store.Session) bool {
+	return d.Registered || !d.FirstSeenAt.IsZero() && d.FirstSeenAt.Before(s.StartedAt) && !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool {
+		return o.State == rules.Binding && o.Device == d.ID && o.StartedAt.Equal(d.FirstSeenAt)
+	})
 }
 
 // remember writes down the device of a session that was admitted.
@@ -75,15 +77,17 @@ func (u guest) unlearn(r *store.Record) {
 
 // deviceBehind returns the device that a login is of, nil if that is not known. forgotten: its row is of one that was not seen for too long.
 func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Device, forgotten bool) {
-	byResource := store.DeviceOf("resource", s.Resource)
+	byAgent, byResource := store.DeviceOf("user_agent_id", s.ClientID), store.DeviceOf("resource", s.Resource)
 	switch {
-	case s.ClientID != "":
-		if d := r.Device(store.DeviceOf("user_agent_id", s.ClientID)); d != nil {
-			return d, false
-		}
-		return &store.Device{ID: store.DeviceOf("user_agent_id", s.ClientID), Identity: rules.Certain, UserAgentID: s.ClientID}, false
+	case s.ClientID != "" && registered(r, byAgent):
+		return r.Device(byAgent), false
 	case ownsResource(r.Device(byResource)):
 		return r.Device(byResource), false
+	case s.ClientID != "":
+		if d := r.Device(byAgent); d != nil {
+			return d, false
+		}
+		return &store.Device{ID: byAgent, Identity: rules.Certain, UserAgentID: s.ClientID}, false
 	case chosen && free(r, s.Resource):
 		old := r.Device(byResource)
 		if old != nil && r.Now.Sub(old.LastSeenAt) <= forgetProbable {
@@ -97,15 +101,15 @@ func deviceBehind(r *store.Record, s *store.Session, chosen bool) (d *store.Devi
 // recognize makes a session that was added without a look at the devices that of its device, or of the one that owns its resource. One that was admitted
 // already, and is judged again, is known by that.
 func recognize(r *store.Record, s *store.Session) guest {
-	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation })
+	let := s.AskID != "" || slices.ContainsFunc(r.Standing.Grants, func(g store.Grant) bool { return g.Reserved == s.Generation && g.Used })
 	d := r.Device(s.Device)
-	if owner := r.Device(store.DeviceOf("resource", s.Resource)); s.Device == 0 && ownsResource(owner) {
+	if owner := r.Device(store.DeviceOf("resource", s.Resource)); !registered(r, s.Device) && ownsResource(owner) {
 		d = owner
 	}
 	if d == nil {
 		return guest{known: let}
 	}
-	return guest{name: become(r, s, d), known: let || admittedBefore(d, s), device: d}
+	return guest{name: become(r, s, d), known: let || admittedBefore(r, d, s), device: d}
 }
 
 // ownsResource reports whether every bind of a device's resource is the device: it was registered by it, or nobody may have it.
@@ -125,9 +129,12 @@ func become(r *store.Record, s *store.Session, d *store.Device) (name string) {
 
 // platform is what the operator's matchers say of a session.
 func platform(r *store.Record, s *store.Session) string {
-	return r.Platforms.Matchers.Platform(rules.Subject{
-		Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client,
-	})
+	return r.Platforms.Matchers.Platform(subjectOf(r, s))
+}
+
+// subjectOf is what the matchers of platforms see of a session.
+func subjectOf(r *store.Record, s *store.Session) rules.Subject {
+	return rules.Subject{Account: r.JID, Group: r.Group, DeviceID: deviceID(r, s.Device), IP: s.IP, Resource: s.Resource, Client: s.Client}
 }
 
 // deviceID is a device's public id; "" if it is not known.
@@ -166,10 +173,24 @@ func free(r *store.Record, resource string) bool {
 	return !slices.ContainsFunc(r.Sessions, func(o *store.Session) bool { return o.Resource == resource })
 }
 
-// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. With final, what was not
-// probed counts as alive, so that the answer is never Need.
-func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, final bool) rules.Decision {
+// decide asks the rules about a session as the newcomer among the live ones that were admitted before it. unprobed is what an active session gets of which
+// nothing was found out; with any but rules.Unprobed the answer is never Need. used is the claim that the decision rests on: a grant that came by itself is left
+// alone by a login that gets in without it.
+func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, unprobed rules.Verdict) (d rules.Decision, used claim) {
+	if c.bound {
+		without := claim{chosen: c.chosen, wrong: c.wrong}
+		if d = g.hear(r, s, u, without, rule, verdicts, unprobed); d.Outcome != rules.Denied && !d.Cloned {
+			return d, without
+		}
+	}
+	return g.hear(r, s, u, c, rule, verdicts, unprobed), c
+}
+
+func (g *Gate) hear(r *store.Record, s *store.Session, u guest, c claim, rule rules.Effective, verdicts map[probed]rules.Verdict, unprobed rules.Verdict) rules.Decision {
 	party := partyOf(s)
+	if c.let {
+		rule.Condition = nil
+	}
 	f := rules.Facts{
 		Account: r.JID, Group: r.Group, Rule: rule, Braked: braked(r), Groups: r.Platforms.Groups, Displaced: r.Standing.Of(party), WaitUntil: r.Standing.WaitOf(party),
 		Newcomer: rules.Newcomer{
@@ -177,6 +198,9 @@ func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule 
 			IP: s.IP, Secure: s.Secure, Client: s.Client, Blocked: blocked(r, s), Known: u.known, Cloned: u.device != nil && u.device.Cloned,
 			Grant: c.grant != nil, Chosen: c.chosen, Token: c.wrong,
 		},
+	}
+	if c.let {
+		f.WaitUntil = time.Time{}
 	}
 	if rule.Condition != nil {
 		f.Condition = g.conditions.Get(*rule.Condition)
@@ -186,8 +210,8 @@ func (g *Gate) decide(r *store.Record, s *store.Session, u guest, c claim, rule 
 			continue
 		}
 		x := factOf(r, o, &rule)
-		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && final {
-			x.Verdict = rules.Alive
+		if x.Verdict = verdicts[probedOf(o)]; x.Verdict == rules.Unprobed && x.State == rules.Active {
+			x.Verdict = unprobed
 		}
 		f.Sessions = append(f.Sessions, x)
 	}
@@ -199,6 +223,9 @@ func factOf(r *store.Record, s *store.Session, rule *rules.Effective) rules.Sess
 	x := rules.Session{
 		Generation: s.Generation, Party: partyOf(s), Resource: s.Resource, Device: s.Device, Registered: registered(r, s.Device), Identity: s.Identity, Platform: s.Platform,
 		IP: s.IP, Client: s.Client, State: s.State, StartedAt: s.StartedAt, LastSeenAt: s.LastSeenAt, PausedAt: s.PausedAt,
+	}
+	if d := r.Device(s.Device); d != nil {
+		x.DeviceName = d.Name
 	}
 	if len(rule.Exempt) > 0 {
 		x.DeviceID = deviceID(r, s.Device)
@@ -215,13 +242,12 @@ func admit(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision
 	u.remember(r, s)
 	if c.grant != nil {
 		r.Standing.Reserve(c.grant.ID, s.Generation)
-		r.Standing.Excuse(partyOf(s))
-		if s.State != rules.Binding {
-			r.Standing.Consume(s.Generation)
-		}
 		r.StandingChanged()
 	}
 	contend(r, s, d)
+	if s.State != rules.Binding {
+		settleTakeover(r, s)
+	}
 	evict(r, s, u.name, d, next)
 }
 
@@ -244,7 +270,8 @@ func (u guest) cloned(r *store.Record, s *store.Session) {
 func evict(r *store.Record, winner *store.Session, name string, d rules.Decision, next time.Time) {
 	for _, n := range d.Evict {
 		s := r.ByGeneration(n)
-		own := winner.Identity == rules.Certain && winner.Device != 0 && s.Device == winner.Device || d.Code == rules.CodeOwnReconnect && !slices.Contains(d.Displaced, n)
+		own := winner.Identity == rules.Certain && winner.Device != 0 && s.Device == winner.Device ||
+			d.Code == rules.CodeOwnReconnect && partyOf(s) == partyOf(winner) && !slices.Contains(d.Displaced, n)
 		if s.State == rules.Binding { // those it was to replace have to go for the new winner now
 			for _, o := range r.Sessions {
 				if e := o.Eviction; e != nil && e.NextAt.IsZero() && e.Winner == s.Generation {

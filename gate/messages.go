@@ -140,6 +140,7 @@ type Event struct {
 	SID      string
 	AskID    string
 	Resource string
+	Takeover string // of a bind that was not asked about, or not answered in time: the token that the client brought
 	Reason   string
 	Age      time.Duration
 	Idle     time.Duration

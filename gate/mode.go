@@ -30,7 +30,7 @@ const (
 type ModeRequest struct {
 	Link string
 	Mode string
-	By   string // who asks, for the log
+	By   store.Actor
 }
 
 // braked reports whether rules are not to be carried out on the record's link. It is read in the transaction that acts on it.
@@ -40,11 +40,11 @@ func braked(r *store.Record) bool { return r.LinkMode != ModeEnforce }
 // which. From the commit on nobody is refused or evicted otherwise than the mode says, whatever the modules know of it yet. What is not applied is done by the link's
 // owner as soon as the modules can be told. store.ErrNotFound if there is no such link.
 func (g *Gate) SetMode(ctx context.Context, req ModeRequest, wait time.Duration) (status LinkStatus, applied bool, err error) {
-	change, err := g.store.SetLinkMode(ctx, req.Link, req.Mode)
+	change, err := g.store.SetLinkMode(ctx, req.Link, req.Mode, req.By)
 	if err != nil {
 		return LinkStatus{}, false, err
 	}
-	g.log.WarnContext(ctx, "the mode of a link was set", "link", req.Link, "mode", req.Mode, "by", req.By)
+	g.log.WarnContext(ctx, "the mode of a link was set", "link", req.Link, "mode", req.Mode, "by", req.By.String())
 	g.steerNow(req.Link)
 	deadline := time.Now().Add(wait)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {

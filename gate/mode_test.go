@@ -46,7 +46,7 @@ func (s *steered) all() []string {
 
 func (b *bench) mode(mode string) (applied bool) {
 	b.t.Helper()
-	status, applied, err := b.gate.SetMode(b.t.Context(), gate.ModeRequest{Link: theLink, Mode: mode, By: "test"}, time.Second)
+	status, applied, err := b.gate.SetMode(b.t.Context(), gate.ModeRequest{Link: theLink, Mode: mode, By: store.Actor{Subject: "test"}}, time.Second)
 	if err != nil || status.Name != theLink || status.Mode != mode {
 		b.t.Fatalf("%+v, %v", status, err)
 	}
@@ -107,7 +107,7 @@ func TestBrakeTakesBack(t *testing.T) {
 	b.login("ann", "s1", "phone")
 	b.login("ann", "s2", "tablet")
 	b.login("bob", "t1", "phone")
-	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "bob@" + theDomain, By: "test", Select: gate.KickSelect{All: true}}, 0); err != nil {
+	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: "bob@" + theDomain, By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.eventually("ann", "s1=evicting:takeover s2=active")

@@ -33,6 +33,9 @@ const (
 	maxOwn       = 50 // sessions, and as many devices
 )
 
+// ByOwner is an account's owner as the one who asks for a change.
+func ByOwner(account string) store.Actor { return store.Actor{Via: store.ViaOwner, Subject: account} }
+
 // OwnDevices returns an account's devices for its owner, who asks from a resource. An account that is not on record has none.
 func (g *Gate) OwnDevices(ctx context.Context, account, resource string) (OwnDevices, error) {
 	select {

@@ -18,7 +18,7 @@ func TestPlatformsAreData(t *testing.T) {
 	b.login("ann", "s1", "kiosk-1")
 	if _, err := b.store.PutPlatforms(t.Context(), rules.Platforms{
 		Matchers: rules.Matchers{{Platform: "kiosk", Resource: "kiosk-*"}, {Platform: "tv", CIDR: "192.0.2.0/24"}}, Groups: map[string][]string{"public": {"kiosk", "tv"}},
-	}, "", func(*store.KeptRule) error { return nil }); err != nil {
+	}, store.Actor{}, func(*store.KeptRule) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.login("ann", "s2", "kiosk-2") // s1 keeps the platform that it was given
@@ -79,7 +79,7 @@ func TestLevels(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.store.SetGroups(t.Context(), []store.Membership{{JID: "ann@" + theDomain, Group: "staff"}}, ""); err != nil {
+	if _, err := b.store.SetGroups(t.Context(), []store.Membership{{JID: "ann@" + theDomain, Group: "staff"}}, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, user := range []string{"ann", "bob"} {

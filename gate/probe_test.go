@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,11 +58,11 @@ func TestProbeOfManySessions(t *testing.T) {
 	}
 }
 
-// A session has a second at least to answer a probe. What the deadline leaves no time for proves nothing.
+// What the deadline leaves no time for proves nothing.
 func TestProbeWithoutTime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	p := &prober{slow: 1200 * time.Millisecond}
+	p := &prober{slow: 1700 * time.Millisecond}
 	b.owns(p)
 	b.login("ann", "s1", "phone")
 	b.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 1}`)
@@ -70,6 +71,76 @@ func TestProbeWithoutTime(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 	b.eventually("ann", "s1=active")
+}
+
+// A short deadline leaves time for a short probe.
+func TestProbeInAShortTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := &prober{}
+	b.owns(p)
+	b.login("ann", "s1", "phone")
+	b.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
+	a := b.send(gate.Ask{User: "ann", SID: "s2", Resource: "tablet", ID: "q", Deadline: time.Second, Sessions: []gate.Listed{{SID: "s1", Resource: "phone", State: "active"}}})
+	if a.Outcome != gate.Allow || len(p.waits) != 1 || p.waits[0] < 300*time.Millisecond || p.waits[0] > 800*time.Millisecond {
+		t.Fatalf("%+v after probes of %s", a, p.waits)
+	}
+}
+
+// An owner whose session cannot be asked for a sign of life is not taken for its own rival; somebody else's session keeps its place.
+func TestReturnToASessionThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&prober{})
+	b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Seq: b.seq, Abilities: []string{"ask", "kick"}})
+	b.login("ann", "s1", "phone")
+	b.login("ann", "s2", "phone") // takes it over: from now on all on this resource look like the displaced
+	b.event(gate.EventUnbind, "ann", "s1", "phone")
+	b.eventually("ann", "s2=active")
+	if a := b.ask("ann", "s3", "phone", gate.Listed{SID: "s2", Resource: "phone", State: "active"}); a.Outcome != gate.Allow || len(a.Kicks) != 1 {
+		t.Fatalf("the same resource: %+v", a)
+	}
+	if n := b.count(`select count(*) from decisions where resource = 'phone' and array_to_string(explanation, ' ') like '%could not be asked for a sign of life%first come, first served%'`); n != 1 {
+		t.Errorf("%d explanations say so", n)
+	}
+	b.event(gate.EventBind, "ann", "s3", "phone")
+	b.event(gate.EventUnbind, "ann", "s2", "phone")
+	b.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
+	if a := b.ask("ann", "s4", "tablet", gate.Listed{SID: "s3", Resource: "phone", State: "active"}); a.Outcome != gate.Deny || a.Denial.Code != "limit" {
+		t.Fatalf("another device: %+v", a)
+	}
+}
+
+// A module that does not wait long enough for a probe is a problem that operators are told of.
+func TestHastyModule(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.owns(&prober{})
+	problem := func() string {
+		links, err := b.gate.Links(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range links {
+			for _, d := range l.Domains {
+				return d.Problem
+			}
+		}
+		return "no hello"
+	}
+	for _, tt := range []struct {
+		timeout time.Duration
+		want    string
+	}{{300 * time.Millisecond, "bindgate_timeout is 0.3 s"}, {gate.LeastTimeout, ""}, {0, ""}} {
+		b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Timeout: tt.timeout, Abilities: []string{"ask", "kick"}})
+		deadline := time.Now().Add(15 * time.Second)
+		for got := problem(); tt.want == "" && got != "" || !strings.Contains(got, tt.want); got = problem() {
+			if time.Now().After(deadline) {
+				t.Fatalf("timeout %s: %q, want %q", tt.timeout, got, tt.want)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
 }
 
 // Nobody is kicked for a limit because nobody could be asked: a login without us is judged when the server is there.

@@ -38,14 +38,20 @@ func contend(r *store.Record, s *store.Session, d rules.Decision) {
 		}
 	}
 	for _, g := range d.Evict {
-		st.Succeed(g, s.Generation)
+		passLoops(r, st.Succeed(g, s.Generation))
 	}
 	for _, g := range oneEach(r, d.Replaced) {
-		st.Replace(combatant(r.ByGeneration(g)), w, r.Now)
+		if ended := st.Replace(combatant(r.ByGeneration(g)), w, r.Now); ended != nil {
+			closeLoop(r, *ended)
+		}
 	}
 	for _, g := range oneEach(r, d.Displaced) {
-		if l := st.Displace(combatant(r.ByGeneration(g)), w, r.Now); l != nil {
-			openLoop(r, *l)
+		opened, ended := st.Displace(combatant(r.ByGeneration(g)), w, r.Now)
+		if ended != nil {
+			closeLoop(r, *ended)
+		}
+		if opened != nil {
+			openLoop(r, *opened)
 		}
 	}
 }
@@ -70,6 +76,29 @@ func comesBack(r *store.Record, was *rules.Displacement, party rules.Party, d ru
 	return partyOf(r.ByGeneration(was.Winner)) == party
 }
 
+// settleTakeover notes that an admitted session is bound: its grant is used up, and what its admission left behind stays.
+func settleTakeover(r *store.Record, s *store.Session) {
+	if r.Standing.Consume(s.Generation) {
+		r.Standing.Excuse(partyOf(s))
+		r.StandingChanged()
+	}
+	if r.Standing.Settle(s.Generation) {
+		r.StandingChanged()
+	}
+}
+
+// undoTakeover takes back what the admission of a session left behind that never came. Those who were to go for it are in place again.
+func undoTakeover(r *store.Record, never int64) {
+	open, ended := r.Standing.Undo(never)
+	for _, d := range ended {
+		closeLoop(r, d)
+	}
+	for _, d := range open {
+		openLoop(r, d)
+	}
+	r.StandingChanged()
+}
+
 type loopData struct {
 	Winner string     `json:"winner"` // session id
 	Loser  loserData  `json:"loser"`
@@ -87,7 +116,7 @@ func loopOf(r *store.Record, d rules.Displacement) (store.Loop, loopData) {
 		id := store.DeviceID(r.Key, d.Device)
 		data.Loser.DeviceID = &id
 	}
-	return store.Loop{Account: r.Key, Party: d.Party, Device: d.Device, Resource: d.Resource, Winner: d.Winner, OpenedAt: r.Now, Until: d.FrozenUntil}, data
+	return store.Loop{Account: r.Key, Party: d.Party, Device: d.Device, Resource: d.Resource, Winner: d.Winner, OpenedAt: d.FrozenAt(), Until: d.FrozenUntil}, data
 }
 
 func openLoop(r *store.Record, d rules.Displacement) {
@@ -96,6 +125,14 @@ func openLoop(r *store.Record, d rules.Displacement) {
 	data.Until = &until
 	r.OpenLoop(loop)
 	r.Tell("loop.opened", data)
+}
+
+// passLoops notes that open loops have another session in the winner's place.
+func passLoops(r *store.Record, loops []rules.Displacement) {
+	for _, d := range loops {
+		loop, _ := loopOf(r, d)
+		r.OpenLoop(loop)
+	}
 }
 
 func closeLoop(r *store.Record, d rules.Displacement) {
@@ -129,11 +166,9 @@ func holdOf(repeats int, since time.Duration) time.Duration {
 }
 
 // deny notes a denied attempt and returns how long the module is to keep it from the client. Repeats of one denial are one row, and one event a minute.
-func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, held bool) time.Duration {
-	party, hold := partyOf(s), time.Duration(0)
-	if held {
-		hold = holdOf(r.Standing.Repeated(party, string(d.Code), r.Now))
-	}
+func deny(r *store.Record, s *store.Session, d rules.Decision, askID string) time.Duration {
+	party := partyOf(s)
+	hold := holdOf(r.Standing.Repeated(party, string(d.Code), r.Now))
 	r.Standing.Attempt(party, r.Now, hold)
 	kind, tell := r.Standing.Deny(party, string(d.Code), r.Now, hold)
 	r.StandingChanged()
@@ -142,11 +177,27 @@ func deny(r *store.Record, s *store.Session, d rules.Decision, askID string, hel
 	row.RetryAfter = d.RetryAfter
 	r.Decide(row)
 	if tell {
-		r.Tell("login.denied", deniedData{
-			Resource: s.Resource, DeviceID: dataOf(r, s).DeviceID, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, kind.At), RetryAfter: int64(d.RetryAfter / time.Second),
-		})
+		tellDenied(r, s, d, kind.At)
 	}
 	return hold
+}
+
+// denyLive notes the denial of a session that lives and has to go for it: always with a row and an event of its own.
+func denyLive(r *store.Record, s *store.Session, d rules.Decision) {
+	if r.Standing.Of(partyOf(s)) != nil {
+		r.Standing.Attempt(partyOf(s), r.Now, 0)
+		r.StandingChanged()
+	}
+	row := decisionOf(s, d, s.AskID)
+	row.RetryAfter = d.RetryAfter
+	r.Decide(row)
+	tellDenied(r, s, d, r.Now)
+}
+
+func tellDenied(r *store.Record, s *store.Session, d rules.Decision, at time.Time) {
+	r.Tell("login.denied", deniedData{
+		Resource: s.Resource, DeviceID: dataOf(r, s).DeviceID, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, at), RetryAfter: int64(d.RetryAfter / time.Second),
+	})
 }
 
 // makeWait makes the party of a session that is kicked wait.
@@ -205,11 +256,15 @@ func (g *Gate) Protection(ctx context.Context, account string) (Protection, erro
 
 // Release lets everybody of an account take over at once: who was displaced, who was made to wait, who is shut out by a loop, and ids that were found out
 // to be shown by several clients. An unknown account is store.ErrNotFound.
-func (g *Gate) Release(ctx context.Context, account string) error {
+func (g *Gate) Release(ctx context.Context, account string, by store.Actor) error {
+	if _, ok, err := store.Made[struct{}](by); ok || err != nil {
+		return err
+	}
 	found := false
 	err := g.await(ctx, &op{want: store.Want{Key: store.KeyOf(account), JID: account, Known: true}, apply: func(r *store.Record) func() {
 		if found = r != nil; found {
 			release(r)
+			r.Audit(by, store.Entry{Action: store.ProtectionRelease})
 		}
 		return nil
 	}})
@@ -222,17 +277,20 @@ func (g *Gate) Release(ctx context.Context, account string) error {
 	return nil
 }
 
+// release needs Want.Known.
 func release(r *store.Record) {
 	for _, d := range r.Standing.Release(r.Now) {
 		closeLoop(r, d)
 	}
 	r.StandingChanged()
-	for _, s := range r.Sessions {
-		if d := r.Device(s.Device); d != nil && d.Cloned {
-			d.Cloned = false
-			r.ManageDevice(d)
-			s.Identity = d.Identity
-			r.Changed(s)
+	for _, d := range r.Cloned() {
+		d.Cloned = false
+		r.ManageDevice(d)
+		for _, s := range r.Sessions {
+			if s.Device == d.ID {
+				s.Identity = d.Identity
+				r.Changed(s)
+			}
 		}
 	}
 	r.Touch()

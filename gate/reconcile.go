@@ -73,11 +73,12 @@ func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
 	if conn == nil {
 		return nil // the next hello starts it again
 	}
-	if err := g.store.HastenBinds(ctx, l.name, src.Domain, bindOverdue); err != nil {
+	began, err := g.store.Now(ctx)
+	if err != nil {
 		return err
 	}
-	total := 0
-	g.withLink(l.name, func(l *link) { total = l.sources[src].Sessions })
+	total, connection := 0, 0
+	g.withLink(l.name, func(l *link) { total, connection = l.sources[src].Sessions, l.connection })
 	for first := 0; first < Buckets; {
 		count := min(max(Buckets*partSessions/max(total, 1), 1), Buckets-first)
 		n, sessions, err := g.reconcilePart(ctx, conn, src, first, count)
@@ -87,7 +88,11 @@ func (g *Gate) reconcile(ctx context.Context, l *link, src Source) error {
 		first += n
 		total = sessions
 	}
-	g.withLink(l.name, func(l *link) { l.sources[src].Sessions = total })
+	// What was let in before is bound by now, as far as the server knows of it.
+	if err := g.store.HastenBinds(ctx, src.Domain, began, bindOverdue); err != nil {
+		return err
+	}
+	g.withLink(l.name, func(l *link) { l.sources[src].Sessions, l.sources[src].comparedOn = total, connection })
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (v *vault) waits(t *testing.T, want string) {
 
 func (b *bench) revoke(user string, by gate.KickSelect, wait time.Duration) gate.KickReport {
 	b.t.Helper()
-	report, err := b.gate.Kick(b.t.Context(), gate.KickRequest{Account: user + "@" + theDomain, By: "test", Select: by, Revoke: true}, wait)
+	report, err := b.gate.Kick(b.t.Context(), gate.KickRequest{Account: user + "@" + theDomain, By: store.Actor{Subject: "test"}, Select: by, Revoke: true}, wait)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -4,21 +4,33 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
-const sweepBatch = 500
+const (
+	sweepBatch = 500
+	// settleWithin is how long after a module's hello the comparison with it may take before binds are given up without.
+	settleWithin = time.Minute
+	// orphanedBind is how long a bind is waited for while its server cannot report it. When the server is back, a bind that was waited for stands as it was let in; one that was not
+	// is decided anew, without its grant. So it is longer than what it may have been let in past: a displaced device waits for an hour at most. A link that was
+	// removed for good leaves no session binding for longer.
+	orphanedBind = time.Hour
+)
 
 // sweep gives up binds that never came, closes loops whose time is over, and judges sessions that a crash left without a decision.
 func (g *Gate) sweep(ctx context.Context) error {
-	overdue, err := g.store.Overdue(ctx, sweepBatch)
-	if err != nil {
-		return err
+	for _, l := range g.owned() {
+		if domains := g.settled(l); len(domains) > 0 {
+			if err := g.abandonOverdue(ctx, domains, 0, g.fence(l)); err != nil {
+				return err
+			}
+		}
 	}
-	for _, jid := range overdue {
-		g.do(&op{want: store.Want{Key: store.KeyOf(jid), JID: jid}, apply: abandon(g)})
+	if err := g.abandonOverdue(ctx, nil, orphanedBind, store.Fence{}); err != nil {
+		return err
 	}
 	loops, err := g.store.OverdueLoops(ctx, sweepBatch)
 	if err != nil {
@@ -36,6 +48,13 @@ func (g *Gate) sweep(ctx context.Context) error {
 			return nil
 		}})
 	}
+	erasing, err := g.store.Erasing(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, jid := range erasing {
+		g.endAgain(jid)
+	}
 	for _, l := range g.owned() {
 		waiting, err := g.store.Unjudged(ctx, l, sweepBatch)
 		if err != nil {
@@ -48,14 +67,26 @@ func (g *Gate) sweep(ctx context.Context) error {
 	return nil
 }
 
-func abandon(g *Gate) func(*store.Record) func() {
+// abandonOverdue gives up the binds that should have come so long ago. Only who hears of the binds of some domains may do that at once.
+func (g *Gate) abandonOverdue(ctx context.Context, domains []string, ago time.Duration, fence store.Fence) error {
+	overdue, err := g.store.Overdue(ctx, domains, ago, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, jid := range overdue {
+		g.do(&op{want: store.Want{Key: store.KeyOf(jid), JID: jid}, fence: fence, apply: abandon(g, ago)})
+	}
+	return nil
+}
+
+func abandon(g *Gate, ago time.Duration) func(*store.Record) func() {
 	return func(r *store.Record) func() {
 		if r == nil {
 			return nil
 		}
 		link := ""
 		for _, s := range slices.Clone(r.Sessions) {
-			if s.State == rules.Binding && s.BindDeadline.Before(r.Now) {
+			if s.State == rules.Binding && s.BindDeadline.Before(r.Now.Add(-ago)) {
 				end(r, s, "abandoned")
 				g.stats.Abandoned.Add(1)
 				link = s.Link

@@ -14,7 +14,7 @@ import (
 // Guarantees: the same answer for any order of f.Sessions; the newcomer never goes; after an enforced Allow under an evicting
 // on_excess no limit is exceeded; a denial and a rule that is not enforced make nobody go; a session that answered a probe never goes
 // in place of a denial; an exempt session goes only for its own device, or as a ghost whose resource is wanted; who was displaced makes nobody go who
-// lives, while its wait lasts and its winner is there, unless it has a grant.
+// lives, while its wait lasts and its winner is there, unless it has a grant; where its winner could not be asked and may be its own, nobody knows who lives.
 func Decide(f Facts, now time.Time) Decision {
 	h := open(f, now)
 	switch {
@@ -293,7 +293,7 @@ func (h *hearing) allowed() (Code, string) {
 		case byChoice:
 			return CodeTakeover, fieldOnExcess
 		case bySameResource:
-			if h.returns {
+			if h.returns || h.onlyOwnGo() {
 				return CodeOwnReconnect, fieldSameResource
 			}
 			return CodeTakeover, fieldSameResource

@@ -13,6 +13,16 @@ func (h *hearing) protect(r ruling) ruling {
 	}
 	wait, cold := d.wait(&h.f.Rule, h.now), d.FrozenUntil.Sub(h.now)
 	w := h.winner()
+	if w >= 0 && max(wait, cold) <= 0 && h.fights(w) {
+		if askable(&h.f.Sessions[w]) {
+			h.marks[w].probed = true
+			if r.outcome != Need {
+				r = ruling{outcome: Need, code: CodeTakeover, field: fieldCooldown}
+			}
+			return r
+		}
+		h.returns = h.dead(&h.f.Sessions[w]) && h.onlyGoneGo()
+	}
 	if w < 0 || w == h.chosen || max(wait, cold) <= 0 || (h.marks[w].goes == stays || h.marks[w].goes == byOwnDevice) && !h.anyoneAliveGoes() {
 		return r
 	}
@@ -32,6 +42,9 @@ func (h *hearing) protect(r ruling) ruling {
 			return r
 		}
 		h.retryAfter = left
+	case s.Verdict == Unasked && n.Party == s.Party && n.Party != NoParty && cold <= 0:
+		// It may be the winner coming back, and nobody can tell: first come, first served. Two that live end in a loop, and that is broken.
+		return r
 	default:
 		after := d.attempted(h.now, 0)
 		h.retryAfter = max(after.wait(&h.f.Rule, h.now), cold)
@@ -55,9 +68,26 @@ func (h *hearing) winner() int {
 	return slices.IndexFunc(h.f.Sessions, func(s Session) bool { return s.Generation == h.f.Displaced.Winner })
 }
 
+// fights reports whether the newcomer's party is about to take turns with itself: with another client that cannot be told from it, or with a session of
+// its own that is dead. Only a probe can tell; without one, a client that loses its network now and then would be in a loop with itself.
+func (h *hearing) fights(w int) bool {
+	d, n, s := h.f.Displaced, &h.f.Newcomer, &h.f.Sessions[w]
+	if d.Own || n.Party != s.Party || h.marks[w].goes == stays || h.marks[w].goes == byOwnDevice || len(d.Turns) == 0 {
+		return false
+	}
+	return h.now.Sub(d.Turns[len(d.Turns)-1]) < loopWindow
+}
+
 // onlyGoneGo reports whether everybody who goes has nobody who would come back for its place.
 func (h *hearing) onlyGoneGo() bool {
 	return !h.any(func(i int) bool { return h.marks[i].goes != stays && !h.gone(i) })
+}
+
+// onlyOwnGo reports whether everybody who goes is an earlier session of the newcomer's own party that has no client any more.
+func (h *hearing) onlyOwnGo() bool {
+	return h.f.Newcomer.Party != NoParty && !h.any(func(i int) bool {
+		return h.marks[i].goes != stays && !(h.f.Sessions[i].Party == h.f.Newcomer.Party && h.gone(i))
+	})
 }
 
 // anyoneAliveGoes reports whether a session would have to go that is not known to be dead, nor the newcomer's own.
@@ -121,6 +151,8 @@ func (h *hearing) clone() (verdict cloneVerdict, session int) {
 		return perhapsCloned, w
 	case h.dead(s):
 		return notCloned, -1
+	case s.Verdict == Unasked: // nothing proves a second client
+		return notCloned, -1
 	}
 	return cloned, w
 }
@@ -169,6 +201,10 @@ func (h *hearing) tellDisplaced(t *story) {
 		return
 	}
 	switch {
+	case h.outcome == Allow && s.Verdict == Unasked && h.marks[w].goes != stays:
+		t.say("That session could not be asked for a sign of life, and this may be its client, coming back: first come, first served.").end()
+	case h.outcome == Denied && s.Verdict == Unasked:
+		t.say("That session could not be asked for a sign of life: it counts as alive.").end()
 	case h.outcome == Denied && h.dead(s):
 		t.say("That session has no client at the moment; it may come back for ").seconds(h.retryAfter).say(" more.").end()
 	case h.returns:

@@ -57,7 +57,7 @@ func TestADisplacedPartyMakesNobodyGoWhoLives(t *testing.T) {
 		f.Newcomer.Chosen, f.Rule.TakeoverCooldownMaxSeconds, f.Displaced.SilentSince = 0, nil, eight.Add(-29*time.Second)
 		d := comes(f, eight, Alive)
 		w, lives := find(f, f.Displaced.Winner)
-		if !lives || w.State == Hibernating || w.Verdict == Silent || w.Verdict == Asleep || d.Outcome != Allow {
+		if !lives || w.State == Hibernating || w.Verdict == Silent || w.Verdict == Asleep || w.Verdict == Unasked || d.Outcome != Allow {
 			return
 		}
 		for _, g := range d.Evict {

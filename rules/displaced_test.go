@@ -68,7 +68,10 @@ func TestProtection(t *testing.T) {
 		{"a takeover displaces who lives", one, "b web party=2", "", list{"1 a web active party=1"}, "allow takeover evict [1] (account) displaces [1]"},
 		{"a dead one is not displaced, it is gone", `{"max_sessions":1,"on_excess":"deny"}`, "b web party=2", "", list{"1 a web active silent party=1"}, "allow takeover evict [1] (account)"},
 		{"a suspended phone is displaced: it will want to come back", one, "b web party=2", "", list{"1 a web hibernating party=1"}, "allow takeover evict [1] (account) displaces [1]"},
-		{"not so by its own return", `{}`, "a web party=1", "", list{"1 a web hibernating party=1"}, "allow takeover evict [1] (default)"},
+		{"not so by its own return", `{}`, "a web party=1", "", list{"1 a web hibernating party=1"}, "allow own_reconnect evict [1] (default)"},
+		{"a second time within ten minutes by who cannot be told from it: is it the same?", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active party=1"}, "need takeover probe [5] (default)"},
+		{"it is another client", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active alive party=1"}, "allow takeover evict [5] (default) displaces [5]"},
+		{"it is", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active silent party=1"}, "allow own_reconnect evict [5] (default)"},
 
 		// The displaced wait.
 		{"who was displaced has the winner asked for a sign of life", one, "a web party=1", "5 1 1", list{"5 b web active party=2"}, "need cooldown probe [5] (default)"},
@@ -102,6 +105,15 @@ func TestProtection(t *testing.T) {
 		{"it hibernates: likewise", `{}`, "a web party=1", "5 1 1", list{"5 a web hibernating party=1"}, "allow own_reconnect evict [5] (default)"},
 		{"resources that the server made, no id", one, "x1 web", "5 1 1", list{"5 x2 web active alive"}, "deny cooldown <resource-constraint/> (default) retry 30"},
 		{"and a winner that is dead: first come, first served", one, "x1 web", "5 1 1", list{"5 x2 web active silent"}, "allow takeover evict [5] (account)"},
+
+		// A winner that could not be asked.
+		{"the same resource, and it could not be asked: first come, first served", `{}`, "a web party=1", "5 1 1", list{"5 a web active unasked party=1"}, "allow takeover evict [5] (default) displaces [5]"},
+		{"not where a loop is broken", `{}`, "a web party=1", "5 1 1 frozen200", list{"5 a web active unasked party=1"}, "deny frozen <resource-constraint/> (default) retry 200"},
+		{"a rival's counts as alive", one, "a web party=1", "5 1 1", list{"5 b web active unasked party=2"}, "deny cooldown <resource-constraint/> (default) retry 30"},
+		{"so does one of whom nothing is known", one, "x1 web", "5 1 1", list{"5 x2 web active unasked"}, "deny cooldown <resource-constraint/> (default) retry 30"},
+		{"and one that holds its resource, or its place, by a rule that denies", `{"same_resource":"deny"}`, "a web party=1", "", list{"5 a web active unasked party=1"}, "deny same_resource <conflict/> (account)"},
+		{"an id is not found out to be cloned so", `{}`, "x web certain dev7 party=7", "4 10 10 own turns1", list{"4 y web active unasked dev7 party=7"}, "allow own_reconnect evict [4] (default) replaces [4]"},
+		{"and a grant is not made needless", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active unasked party=1"}, "deny grant_required <resource-constraint/> (account)"},
 
 		// A winner without a client is protected for a while against who is known to be displaced.
 		{"a winner that was seen just now is waited for", one, "a web party=1", "5 100 1", list{"5 b web active silent party=2 idle10"}, "deny cooldown <resource-constraint/> (default) retry 20"},
@@ -147,7 +159,7 @@ func TestProtection(t *testing.T) {
 		{"one that is known", `{"require_grant":true}`, "a web party=1 known", "", nil, "allow ok (default)"},
 		{"one on a resource that is in use: is it the same?", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active party=1"}, "need grant_required probe [4] (account)"},
 		{"that is somebody else", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active alive party=1"}, "deny grant_required <resource-constraint/> (account)"},
-		{"that is dead: it is", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active silent party=1"}, "allow takeover evict [4] (default)"},
+		{"that is dead: it is", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active silent party=1"}, "allow own_reconnect evict [4] (default)"},
 		{"a certain id is told by itself", `{"require_grant":true}`, "a web certain dev7 party=7", "", list{"4 a web active party=1"}, "deny grant_required <resource-constraint/> (account)"},
 		{"under shadow", `{"require_grant":true,"enforce":false}`, "a web party=1", "", nil, "deny grant_required <resource-constraint/> (account) shadow"},
 
@@ -156,6 +168,7 @@ func TestProtection(t *testing.T) {
 		{"choose: the newcomer is denied", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2", "", list{"1 a web active alive party=1"}, "deny choose <resource-constraint/> (account)"},
 		{"choose: who was chosen goes", `{"max_sessions":2,"on_excess":"choose"}`, "b web party=2 chose=3", "", list{"1 a web active party=1", "3 c web active party=3"}, "allow takeover evict [3] (account) displaces [3]"},
 		{"choose: far over, the oldest go with it", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 chose=3", "", list{"1 a web active party=1", "3 c web active party=3"}, "allow takeover evict [1 3] (account) displaces [1 3]"},
+		{"choose: the choice has nothing to do with what is exceeded", `{"max_per_platform":{"ios":1},"on_excess":"choose"}`, "b ios party=2 chose=3", "", list{"1 a ios active alive party=1", "3 c web active alive party=3"}, "deny choose <resource-constraint/> (account)"},
 		{"choose: a choice is no obstacle", `{"max_sessions":1,"on_excess":"choose"}`, "a web party=1 chose=5", "5 1 1", list{"5 b web active party=2"}, "allow takeover evict [5] (account) displaces [5]"},
 		{"choose: who is gone cannot be chosen", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 chose=9 token=session_gone", "", list{"1 a web active alive party=1"}, "deny choose <resource-constraint/> (account)"},
 		{"choose: a grant needs no choice", `{"max_sessions":1,"on_excess":"choose"}`, "b web party=2 grant", "", list{"1 a web active party=1"}, "allow takeover evict [1] (account) displaces [1]"},
@@ -221,6 +234,18 @@ func TestProtectionInWords(t *testing.T) {
 				`Login on resource "a", platform "web". Other live sessions: 0.`,
 				`The newcomer, or who cannot be told from it, was kicked and has to wait for 20 s more.`,
 				`Denied: cooldown, to be tried again in 20 s.`,
+			},
+		},
+		{
+			"who may be the winner comes back", `{}`, "a web party=1", "5 1 1", list{"5 a web active unasked party=1"},
+			list{
+				`Login on resource "a", platform "web". Other live sessions: 1: "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`The newcomer, or who cannot be told from it, was displaced 1 s ago; what stands for that is "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`It has to be silent for 30 s (takeover_cooldown_seconds, by default) and for ten times the longest gap between its attempts, which is 0 s; 29 s are left.`,
+				`That session could not be asked for a sign of life, and this may be its client, coming back: first come, first served.`,
+				`The resource is in use; same_resource is replace, by default. Goes: "a" (platform "web", active, could not be asked for a sign of life, idle 0 s, generation 5).`,
+				`No limit counts this login.`,
+				`Allowed: takeover.`,
 			},
 		},
 		{

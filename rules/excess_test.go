@@ -170,8 +170,9 @@ func TestOverdue(t *testing.T) {
 	want := []string{
 		`Live sessions: 2: "a" (platform "web", active, idle 5 s, generation 1), "b" (platform "ios", active, idle 90 s, generation 2).`,
 		`For 6 s or longer idle, which max_idle_seconds ends, set for the account. Goes: "b" (platform "ios", active, idle 90 s, generation 2).`,
+		"Nobody logs in: limit says here that a session's time is over, which clients are told as expired.",
 	}
-	if diff := cmp.Diff(want, d.Explanation); diff != "" {
+	if diff := cmp.Diff(want, d.Explanation); diff != "" || d.Field != "max_idle_seconds" {
 		t.Error(diff)
 	}
 }

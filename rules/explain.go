@@ -333,6 +333,8 @@ func (h *hearing) session(t *story, s *Session) {
 		t.say("does not answer, ")
 	case Asleep:
 		t.say("found hibernating, ")
+	case Unasked:
+		t.say("could not be asked for a sign of life, ")
 	}
 	if !s.LastSeenAt.IsZero() {
 		t.say("idle ").number(int64(max(0, h.now.Sub(s.LastSeenAt)) / time.Second)).say(" s, ")

@@ -31,6 +31,9 @@ const (
 	Alive    Verdict = "alive"
 	Silent   Verdict = "silent" // does not answer, or is gone
 	Asleep   Verdict = "asleep" // hibernates by now
+	// Unasked: it could not be probed, for want of time or because the server could not. It counts as alive, but keeps nobody out as the rival of who may be
+	// its own client coming back.
+	Unasked Verdict = "unasked"
 )
 
 // Session is a live session of the account, the newcomer's own not among them.

@@ -66,11 +66,21 @@ func (h *hearing) judgeLimits() ruling {
 	switch e := h.f.Rule.OnExcess; {
 	case e == Deny && !n.Grant:
 		return h.limitsDeny(CodeLimit)
-	case e == Choose && !n.Grant && h.chosen < 0:
+	case e == Choose && !n.Grant && (h.chosen < 0 || h.choseInVain()):
 		return h.limitsDeny(CodeChoose)
 	}
 	h.limitsEvict()
 	return ruling{outcome: Allow}
+}
+
+// choseInVain reports whether a limit is exceeded that the chosen session has nothing to do with.
+func (h *hearing) choseInVain() bool {
+	for k := range h.limits {
+		if h.countsNewcomer(k) && h.count(k) > h.limits[k].most && !h.on(h.chosen, k) {
+			return true
+		}
+	}
+	return false
 }
 
 // limitsEvict brings the account within all of its limits, also those that do not count the newcomer, at the sessions' cost.

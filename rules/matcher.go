@@ -15,10 +15,19 @@ type Subject struct {
 	DeviceID string // public id
 	IP       string
 	Resource string // claimed by the client
-	Client   string // claimed by the client
+	Client   string // claimed by the client: "Name (OS) category/type" of its disco identity, as far as known
 }
 
-// Matcher describes sessions. All fields that are given have to match; an empty one is not given. Account, group, resource and client are globs: * for
+// identity is the disco identity at the end of Client (XEP-0030), as in client/pc; "": not known.
+func (s *Subject) identity() string {
+	last := s.Client[strings.LastIndexByte(s.Client, ' ')+1:]
+	if strings.HasPrefix(last, "client/") {
+		return last
+	}
+	return ""
+}
+
+// Matcher describes sessions. All fields that are given have to match; an empty one is not given. Account, group, resource, client and identity are globs: * for
 // any characters, ? for one, ASCII letters of either case alike.
 type Matcher struct {
 	Platform string `json:"platform,omitempty"` // what a match means, of the matchers of platforms
@@ -27,8 +36,9 @@ type Matcher struct {
 	DeviceID string `json:"device_id,omitempty"`
 	CIDR     string `json:"cidr,omitempty"` // addresses, such as 192.0.2.0/24
 	Resource string `json:"resource,omitempty"`
-	Client   string `json:"client,omitempty"` // software name
-	// TrustClientClaims lets an exemption rest on resource or client, which anyone can choose.
+	Client   string `json:"client,omitempty"`   // software name
+	Identity string `json:"identity,omitempty"` // disco identity (XEP-0030), category/type: client/pc
+	// TrustClientClaims lets an exemption rest on resource, client or identity, which anyone can choose.
 	TrustClientClaims bool `json:"trust_client_claims,omitempty"`
 }
 
@@ -40,6 +50,7 @@ func (m Matcher) Match(s Subject) bool {
 	return m.given() &&
 		(m.Resource == "" || matchGlob(m.Resource, s.Resource)) &&
 		(m.Client == "" || matchGlob(m.Client, s.Client)) &&
+		(m.Identity == "" || matchGlob(m.Identity, s.identity())) &&
 		(m.Account == "" || matchGlob(m.Account, s.Account)) &&
 		(m.Group == "" || matchGlob(m.Group, s.Group)) &&
 		(m.DeviceID == "" || m.DeviceID == s.DeviceID) &&
@@ -47,7 +58,31 @@ func (m Matcher) Match(s Subject) bool {
 }
 
 func (m Matcher) given() bool {
-	return m.Resource != "" || m.Client != "" || m.Account != "" || m.Group != "" || m.DeviceID != "" || m.CIDR != ""
+	return m.Resource != "" || m.asks() || m.Account != "" || m.Group != "" || m.DeviceID != "" || m.CIDR != ""
+}
+
+// asks reports whether the matcher is about what a client tells when it is asked.
+func (m *Matcher) asks() bool { return m.Client != "" || m.Identity != "" }
+
+// Hinges reports whether another platform could come out if the subject's client were known.
+func (ms Matchers) Hinges(s Subject) bool {
+	for _, m := range ms {
+		if m.Match(s) {
+			return false
+		}
+		if m.asks() {
+			m.Client, m.Identity = "", ""
+			if !m.given() || m.Match(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// MindsClient reports whether the rule looks at what a client tells when it is asked.
+func (e *Effective) MindsClient() bool {
+	return slices.ContainsFunc(e.Exempt, func(m Matcher) bool { return m.asks() }) || e.Condition != nil && strings.Contains(*e.Condition, "client")
 }
 
 // fits reports whether any of the matchers does.
@@ -79,15 +114,16 @@ const (
 	matcherCIDR     = "cidr"
 	matcherResource = "resource"
 	matcherClient   = "client"
+	matcherIdentity = "identity"
 	matcherTrust    = "trust_client_claims"
 )
 
 func platformMatcher() matcherKind {
-	return matcherKind{[]string{matcherPlatform, matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient}, `[{"platform": "ios", "resource": "iphone*"}]`}
+	return matcherKind{[]string{matcherPlatform, matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient, matcherIdentity}, `[{"platform": "ios", "resource": "iphone*"}]`}
 }
 
 func exemptMatcher() matcherKind {
-	return matcherKind{[]string{matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient, matcherTrust}, `[{"account": "*-bot@example.org"}]`}
+	return matcherKind{[]string{matcherAccount, matcherGroup, matcherDevice, matcherCIDR, matcherResource, matcherClient, matcherIdentity, matcherTrust}, `[{"account": "*-bot@example.org"}]`}
 }
 
 func (p *parser) matchers(at string, most int, kind matcherKind) (Matchers, error) {
@@ -133,6 +169,8 @@ func (p *parser) matcher(at string, kind matcherKind) (Matcher, error) {
 		return m, invalid(at+"/"+matcherResource, claim)
 	case claims && m.Client != "":
 		return m, invalid(at+"/"+matcherClient, claim)
+	case claims && m.Identity != "":
+		return m, invalid(at+"/"+matcherIdentity, claim)
 	}
 	return m, nil
 }
@@ -168,6 +206,8 @@ func (m *Matcher) set(name, at, text string) error {
 			m.Group = text
 		case matcherResource:
 			m.Resource = text
+		case matcherIdentity:
+			m.Identity = text
 		default:
 			m.Client = text
 		}

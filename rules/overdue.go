@@ -3,7 +3,7 @@ package rules
 import "time"
 
 // Overdue judges the ages and idle times of an account's sessions, when nobody logs in: it is Allow if none is over max_session_age_seconds or
-// max_idle_seconds, else Denied with the code limit, and Evict names those that are. Times are f's own: where LastSeenAt may be from long ago, take
+// max_idle_seconds, else Denied with the code limit (no other of the codes fits better) and that field, and Evict names those that are. Times are f's own: where LastSeenAt may be from long ago, take
 // MaxIdleSeconds out of f.Rule, and nobody is found idle. f.Newcomer is not looked at.
 //
 // A session that is binding or exempt does not go; a rule that is not enforced makes nobody go, and the explanation tells who would.
@@ -16,6 +16,9 @@ func Overdue(f Facts, now time.Time) Decision {
 	h.tellExemptSessions(t)
 	h.tooLong(t, fieldMaxAge, f.Rule.MaxSessionAgeSeconds, "logged in", func(s *Session) time.Time { return s.StartedAt })
 	h.tooLong(t, fieldMaxIdle, f.Rule.MaxIdleSeconds, "idle", func(s *Session) time.Time { return s.LastSeenAt })
+	if h.outcome != Allow {
+		t.say("Nobody logs in: limit says here that a session's time is over, which clients are told as expired.").end()
+	}
 	return h.withoutNewcomer(t)
 }
 

@@ -203,3 +203,52 @@ func lowerASCII(s string) string {
 		return r
 	}, s)
 }
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	ms := Matchers{{Platform: "bot", Identity: "client/bot"}, {Platform: "web", Identity: "CLIENT/w*", Resource: "a*"}, {Platform: "pc", Resource: "pc"}}
+	for _, tt := range []struct {
+		client, resource string
+		want             string
+		hinges           bool
+	}{
+		{"Acme (Linux) client/bot", "x", "bot", false},
+		{"client/bot", "x", "bot", false},
+		{"Acme client/botany", "x", "unknown", true},
+		{"client/bot Acme", "x", "unknown", true},
+		{"Acme client/web", "abc", "web", true},
+		{"Acme client/web", "xyz", "unknown", true},
+		{"", "pc", "pc", true},
+		{"", "x", "unknown", true},
+	} {
+		s := Subject{Resource: tt.resource, Client: tt.client}
+		if got := ms.Platform(s); got != tt.want {
+			t.Errorf("%q on %q: %s, want %s", tt.client, tt.resource, got, tt.want)
+		}
+		if got := ms.Hinges(s); got != tt.hinges {
+			t.Errorf("%q on %q: hinges %t", tt.client, tt.resource, got)
+		}
+	}
+	if (Matchers{{Platform: "pc", Resource: "pc*"}, {Platform: "bot", Client: "*bot"}}).Hinges(Subject{Resource: "pc-1"}) {
+		t.Error("an earlier matcher has decided")
+	}
+	if (Matchers{{Platform: "bot", Client: "*bot", Resource: "b*"}}).Hinges(Subject{Resource: "pc-1"}) {
+		t.Error("the matcher can never fit")
+	}
+	for text, want := range map[string]bool{
+		`{}`: false, `{"condition":"session.secure"}`: false, `{"condition":"session.client != 'x'"}`: true, `{"exempt":[{"account":"a@b"}]}`: false,
+		`{"exempt":[{"identity":"client/bot","trust_client_claims":true}]}`: true,
+	} {
+		r, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rule := Merge(LevelRule{LevelDefault, r})
+		if got := rule.MindsClient(); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+	if _, err := Parse([]byte(`{"exempt":[{"identity":"client/bot"}]}`)); err == nil || !strings.Contains(err.Error(), "trust_client_claims") {
+		t.Errorf("%v", err)
+	}
+}

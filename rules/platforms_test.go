@@ -40,6 +40,7 @@ func TestParsePlatformsNamesTheFirstWrongField(t *testing.T) {
 		{"a matcher of nothing", `{"matchers":[{"platform":"tv"}]}`, InvalidField, "/matchers/0", "at least one pattern"},
 		{"an unknown field of a matcher", `{"matchers":[{"platform":"tv","resorce":"a"}]}`, UnknownField, "/matchers/0/resorce", "platform, account, "},
 		{"trust has no place here", `{"matchers":[{"platform":"tv","resource":"a","trust_client_claims":true}]}`, UnknownField, "/matchers/0/trust_client_claims", "unknown"},
+		{"an identity that is no pattern", `{"matchers":[{"platform":"tv","identity":"client/{pc}"}]}`, InvalidField, "/matchers/0/identity", "is not known"},
 		{"a pattern that is none", `{"matchers":[{"platform":"tv","resource":"a"},{"platform":"tv","client":"[a-z"}]}`, InvalidField, "/matchers/1/client", "is not known"},
 		{"a range that is none", `{"matchers":[{"platform":"tv","cidr":"home"}]}`, InvalidField, "/matchers/0/cidr", "range of addresses"},
 		{"groups that are no object", `{"matchers":[],"groups":[]}`, InvalidField, "/groups", "must be an object"},

@@ -19,7 +19,7 @@ const (
 	loopTurns     = 3         // displacements between two parties
 	loopWindow    = 10 * time.Minute
 	freeze        = 5 * time.Minute
-	maxDisplaced  = 32 // entries of an account; the oldest go first
+	maxDisplaced  = 32 // entries of an account; the oldest go first, those of open loops last
 )
 
 // Displacement is what is known of a party that had to go for another one.
@@ -29,8 +29,6 @@ type Displacement struct {
 	Resource    string // that it had last
 	Winner      int64  // generation of the session that stands for who displaced it; 0: it is back
 	WinnerParty Party
-	Was         int64 // Winner before the party was let in again, by the session AdmittedAs; 0: unknown
-	AdmittedAs  int64
 	// Own: a certain device replaced its own session. That is no takeover; it is kept to find out ids that two clients share.
 	Own         bool
 	At          time.Time
@@ -39,6 +37,10 @@ type Displacement struct {
 	Attempts    int         // that were denied
 	Turns       []time.Time // of the two against each other, the latest last
 	FrozenUntil time.Time
+
+	// Unbound is the generation of the admission that made this what it is, while that is not bound yet; 0: it is. Before is what it was before; nil: it was not.
+	Unbound int64
+	Before  *Displacement
 }
 
 // attempted is what d is after an attempt that is denied now; its client hears of that when held is over.
@@ -99,33 +101,96 @@ func (p *Protection) index(party Party) int {
 }
 
 // Displace notes that loser goes for winner, alive as far as anyone knows. It returns the displacement if that was one turn too many: then the winner is
-// frozen in its place.
-func (p *Protection) Displace(loser, winner Combatant, now time.Time) (loop *Displacement) {
-	d := p.enter(loser, winner, now)
+// frozen in its place; and the loop whose displacement had to make room, if any.
+func (p *Protection) Displace(loser, winner Combatant, now time.Time) (loop, ended *Displacement) {
+	d, ended := p.enter(loser, winner, now)
 	if len(d.Turns) < loopTurns {
-		return nil
+		return nil, ended
 	}
 	d.FrozenUntil = now.Add(freeze)
-	return d
+	return d, ended
 }
 
-// Replace notes that a certain device replaced its own session.
-func (p *Protection) Replace(old, next Combatant, now time.Time) { p.enter(old, next, now).Own = true }
+// Replace notes that a certain device replaced its own session. It returns the loop whose displacement had to make room, if any.
+func (p *Protection) Replace(old, next Combatant, now time.Time) (ended *Displacement) {
+	d, ended := p.enter(old, next, now)
+	d.Own = true
+	return ended
+}
 
-func (p *Protection) enter(loser, winner Combatant, now time.Time) *Displacement {
+// by marks d as changed by an admission that is not bound yet.
+func (d *Displacement) by(admission int64) {
+	if d.Unbound != admission {
+		before := *d
+		before.Unbound, before.Before = 0, nil
+		d.Unbound, d.Before = admission, &before
+	}
+}
+
+// Settle notes that an admission was bound: what it changed stays. It reports whether there was anything.
+func (p *Protection) Settle(admission int64) (changed bool) {
+	for i := range p.Displaced {
+		if d := &p.Displaced[i]; d.Unbound == admission {
+			d.Unbound, d.Before, changed = 0, nil, true
+		}
+	}
+	return changed
+}
+
+// Undo takes back what an admission changed that never came, but for what those whom it concerns have tried meanwhile. It returns the displacements whose
+// loop is open as before, or open but with another winner, and those whose loop is open no more.
+func (p *Protection) Undo(admission int64) (open, ended []Displacement) {
+	p.Displaced = slices.DeleteFunc(p.Displaced, func(d Displacement) bool {
+		gone := d.Unbound == admission && d.Before == nil
+		if gone && !d.FrozenUntil.IsZero() {
+			ended = append(ended, d)
+		}
+		return gone
+	})
+	for i := range p.Displaced {
+		d := &p.Displaced[i]
+		if d.Unbound != admission {
+			continue
+		}
+		now := *d
+		*d = *now.Before
+		if now.Attempts > d.Attempts {
+			d.Attempts, d.SilentSince, d.LongestGap = now.Attempts, now.SilentSince, max(d.LongestGap, now.LongestGap)
+		}
+		switch {
+		case !d.FrozenUntil.IsZero():
+			open = append(open, *d)
+		case !now.FrozenUntil.IsZero():
+			ended = append(ended, now)
+		}
+	}
+	return open, ended
+}
+
+func (p *Protection) enter(loser, winner Combatant, now time.Time) (entered, ended *Displacement) {
 	d := Displacement{
 		Party: loser.Party, Device: loser.Device, Resource: loser.Resource, Winner: winner.Generation, WinnerParty: winner.Party,
 		At: now, SilentSince: now, Turns: append(p.turns(loser.Party, winner.Party, now), now),
 	}
 	d.Turns = d.Turns[max(0, len(d.Turns)-loopTurns):]
-	if i := p.index(loser.Party); i >= 0 {
+	d.Unbound = winner.Generation
+	i := p.index(loser.Party)
+	if i >= 0 {
+		p.Displaced[i].by(winner.Generation)
+		d.Before = p.Displaced[i].Before
+	}
+	if i < 0 && len(p.Displaced) == maxDisplaced {
+		// A freeze is kept longest: it is what ends a fight.
+		i = max(0, slices.IndexFunc(p.Displaced, func(d Displacement) bool { return d.FrozenUntil.IsZero() }))
+	}
+	if i >= 0 {
+		if was := p.Displaced[i]; !was.FrozenUntil.IsZero() {
+			ended = &was
+		}
 		p.Displaced = slices.Delete(p.Displaced, i, i+1)
 	}
-	if len(p.Displaced) == maxDisplaced {
-		p.Displaced = slices.Delete(p.Displaced, 0, 1)
-	}
 	p.Displaced = append(p.Displaced, d)
-	return &p.Displaced[len(p.Displaced)-1]
+	return &p.Displaced[len(p.Displaced)-1], ended
 }
 
 // turns returns when two parties took turns lately, ending with a displacement of the one that displaces now: a party that displaces the same one again, which
@@ -138,35 +203,20 @@ func (p *Protection) turns(loser, winner Party, now time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(d.Turns), func(t time.Time) bool { return now.Sub(t) >= loopWindow })
 }
 
-// Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one.
-func (p *Protection) Succeed(old, next int64) {
+// Succeed lets a session stand for one that goes for it: whoever was displaced by that one waits for this one. It returns the open loops whose winner this
+// is now.
+func (p *Protection) Succeed(old, next int64) (loops []Displacement) {
 	for i := range p.Displaced {
-		if p.Displaced[i].Winner == old {
-			p.Displaced[i].Winner = next
+		d := &p.Displaced[i]
+		if d.Winner != old {
+			continue
+		}
+		d.by(next)
+		if d.Winner = next; !d.FrozenUntil.IsZero() {
+			loops = append(loops, *d)
 		}
 	}
-}
-
-// Restore lets a session stand again that was to go for one which never came: for itself, and for whoever waited for it.
-func (p *Protection) Restore(never int64, stands Combatant) {
-	for i := range p.Displaced {
-		switch d := &p.Displaced[i]; {
-		case d.Winner != never:
-		case d.Party == stands.Party:
-			d.Winner = 0
-		default:
-			d.Winner = stands.Generation
-		}
-	}
-}
-
-// Unadmit takes back what Admit noted of a session that never came: its party is displaced as before.
-func (p *Protection) Unadmit(never int64) {
-	for i := range p.Displaced {
-		if d := &p.Displaced[i]; d.AdmittedAs == never && d.Winner == 0 {
-			d.Winner, d.Was, d.AdmittedAs = d.Was, 0, 0
-		}
-	}
+	return loops
 }
 
 // Excuse ends a kick's wait of a party.
@@ -181,9 +231,7 @@ func (p *Protection) Admit(party Party, winner int64) (ended *Displacement) {
 		return nil
 	}
 	before := *d
-	if d.Winner != 0 {
-		d.Was, d.AdmittedAs = d.Winner, winner
-	}
+	d.by(winner)
 	d.Winner, d.FrozenUntil = 0, time.Time{}
 	if !before.FrozenUntil.IsZero() {
 		return &before
@@ -250,7 +298,7 @@ func (p *Protection) Prune(now time.Time, live func(generation int64) bool) {
 		if n := len(d.Turns); n > 0 {
 			last = d.Turns[n-1]
 		}
-		return d.FrozenUntil.IsZero() && !live(d.Winner) && now.Sub(last) >= loopWindow
+		return d.FrozenUntil.IsZero() && !live(d.Winner) && now.Sub(last) >= loopWindow && (d.Unbound == 0 || !live(d.Unbound))
 	})
 	p.Waits = slices.DeleteFunc(p.Waits, func(w Wait) bool { return !now.Before(w.Until) })
 }
@@ -264,6 +312,14 @@ func (p *Protection) Release(now time.Time) (ended []Displacement) {
 
 // Empty reports whether there is nothing to keep.
 func (p *Protection) Empty() bool { return len(p.Displaced) == 0 && len(p.Waits) == 0 }
+
+// FrozenAt is when the loop opened that a displacement ended; zero: none did.
+func (d *Displacement) FrozenAt() time.Time {
+	if d.FrozenUntil.IsZero() {
+		return time.Time{}
+	}
+	return d.FrozenUntil.Add(-freeze)
+}
 
 // Standing says how a displacement stands by a rule: how long the party has yet to be silent (0: it may come), if its winner lives.
 func (d *Displacement) Standing(rule Effective, now time.Time) (retryAfter time.Duration, frozen bool) {

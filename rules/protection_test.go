@@ -2,10 +2,12 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -39,7 +41,7 @@ func TestTurns(t *testing.T) {
 			var p Protection
 			for i, turn := range tt.turns {
 				p.Admit(turn.winner.Party, turn.winner.Generation)
-				loop := p.Displace(turn.loser, turn.winner, after(turn.at))
+				loop, _ := p.Displace(turn.loser, turn.winner, after(turn.at))
 				if (loop != nil) != (i+1 == tt.loop) {
 					t.Fatalf("turn %d: %+v", i+1, loop)
 				}
@@ -78,34 +80,78 @@ func TestSucceed(t *testing.T) {
 	}
 }
 
-// Who was to go for a bind that never came stands again, and so does its protection.
-func TestRestore(t *testing.T) {
+// An admission that never came leaves nothing behind: not for those who were to go for it, nor for who waited for them, nor for itself.
+func TestUndo(t *testing.T) {
 	t.Parallel()
-	var p Protection
-	p.Displace(Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}, eight)
-	p.Displace(Combatant{Party: 4, Generation: 4}, Combatant{Party: 5, Generation: 5}, eight)
-	p.Succeed(2, 3)
-	p.Displace(Combatant{Party: 2, Generation: 2}, Combatant{Party: 3, Generation: 3}, eight)
-	p.Restore(3, Combatant{Party: 2, Generation: 2})
-	if p.Of(1).Winner != 2 || p.Of(2).Winner != 0 || p.Of(4).Winner != 5 {
-		t.Errorf("%+v", p)
+	p := fought() // 1 is frozen out by 2
+	p.Displace(Combatant{Party: 4, Generation: 4}, Combatant{Party: 5, Generation: 5}, after(3))
+	for _, g := range []int64{1, 2, 5} {
+		p.Settle(g)
+	}
+	before := Protection{Displaced: slices.Clone(p.Displaced)}
+
+	// 1 comes with a grant for both, and whoever waited for them waits for it.
+	if ended := p.Admit(1, 9); ended == nil {
+		t.Error("no loop ended")
+	}
+	p.Succeed(2, 9)
+	p.Succeed(5, 9)
+	p.Displace(Combatant{Party: 2, Generation: 2}, Combatant{Party: 1, Generation: 9}, after(4))
+	p.Displace(Combatant{Party: 5, Generation: 5}, Combatant{Party: 1, Generation: 9}, after(4))
+	if p.Of(4).Winner != 9 || p.Of(5).Winner != 9 || p.Of(2).Winner != 9 || p.Of(1).Winner != 0 {
+		t.Fatalf("%+v", p)
+	}
+	open, ended := p.Undo(9)
+	if len(open) != 1 || open[0].Party != 1 || len(ended) != 1 || ended[0].Party != 2 {
+		t.Errorf("open %+v, ended %+v", open, ended)
+	}
+	slices.SortFunc(p.Displaced, func(a, b Displacement) int { return int(a.Party - b.Party) })
+	slices.SortFunc(before.Displaced, func(a, b Displacement) int { return int(a.Party - b.Party) })
+	if diff := cmp.Diff(before, p); diff != "" {
+		t.Error(diff)
+	}
+	if open, ended := p.Undo(9); open != nil || ended != nil {
+		t.Errorf("twice: %+v, %+v", open, ended)
 	}
 }
 
-// Who was let in and never came is displaced as before.
-func TestUnadmit(t *testing.T) {
+// What an admission was bound for stays, and what somebody tried meanwhile is not forgotten.
+func TestUndoKeepsWhatIsSettled(t *testing.T) {
 	t.Parallel()
+	a, b := Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}
 	var p Protection
-	p.Displace(Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}, eight)
-	p.Wait(Wait{Party: 1, Until: after(60)})
-	p.Excuse(1)
-	p.Admit(1, 3)
-	p.Unadmit(9)
-	if p.Of(1).Winner != 0 || !p.WaitOf(1).IsZero() {
-		t.Errorf("%+v", p)
+	p.Displace(a, b, eight)
+	if !p.Settle(2) || p.Settle(2) {
+		t.Error("settled once")
 	}
-	p.Unadmit(3)
-	if p.Of(1).Winner != 2 {
+	if p.Undo(2); p.Of(1) == nil {
+		t.Error("what was settled is undone")
+	}
+	p.Succeed(2, 3)
+	p.Attempt(1, after(20), 0)
+	p.Undo(3)
+	if d := p.Of(1); d.Winner != 2 || d.Attempts != 1 || !d.SilentSince.Equal(after(20)) || d.LongestGap != 20*time.Second {
+		t.Errorf("%+v", d)
+	}
+
+	// A loop that the admission opened ends with it.
+	p = Protection{}
+	p.Displace(a, b, eight)
+	p.Displace(b, a, after(1))
+	p.Settle(1)
+	p.Settle(2)
+	p.Displace(a, Combatant{Party: 2, Generation: 7}, after(2))
+	if open, ended := p.Undo(7); len(open) != 0 || len(ended) != 1 || ended[0].Party != 1 || !p.Of(1).FrozenUntil.IsZero() {
+		t.Errorf("open %+v, ended %+v, %+v", open, ended, p)
+	}
+
+	// While it may yet be undone it is not pruned.
+	p = Protection{}
+	p.Displace(a, b, eight)
+	p.Settle(2)
+	p.Admit(1, 4)
+	p.Prune(after(3600), func(g int64) bool { return g == 4 })
+	if p.Undo(4); p.Of(1) == nil || p.Of(1).Winner != 2 {
 		t.Errorf("%+v", p)
 	}
 }
@@ -187,6 +233,55 @@ func TestProtectionIsBounded(t *testing.T) {
 	}
 	if len(p.Displaced) != maxDisplaced || p.Of(100) == nil || p.Of(1) != nil {
 		t.Errorf("%d", len(p.Displaced))
+	}
+}
+
+// fought is a protection in which party 2 is frozen in its place against party 1.
+func fought() (p Protection) {
+	a, b := Combatant{Party: 1, Generation: 1}, Combatant{Party: 2, Generation: 2}
+	p.Displace(a, b, eight)
+	p.Displace(b, a, after(1))
+	p.Displace(a, b, after(2))
+	return p
+}
+
+// An open loop is not forgotten in silence: whoever makes its displacement go is told of it.
+func TestALoopThatMakesRoomEnds(t *testing.T) {
+	t.Parallel()
+	a, c := Combatant{Party: 1, Generation: 3}, Combatant{Party: 3, Generation: 4}
+	p := fought()
+	loop, ended := p.Displace(a, c, after(3))
+	if loop != nil || ended == nil || ended.Party != 1 || ended.Winner != 2 || !ended.FrozenAt().Equal(after(2)) {
+		t.Errorf("another displaces the loser: %+v, %+v", loop, ended)
+	}
+	p = fought()
+	if ended := p.Replace(a, Combatant{Party: 1, Generation: 4}, after(3)); ended == nil || ended.Party != 1 {
+		t.Errorf("the loser replaces its own session: %+v", ended)
+	}
+	p = fought()
+	for n := range int64(2 * maxDisplaced) {
+		if _, ended := p.Displace(Combatant{Party: Party(10 + n)}, c, after(4)); ended != nil {
+			t.Fatalf("displacement %d makes the loop go, and there are others", n)
+		}
+	}
+	if p.Of(1) == nil || len(p.Displaced) != maxDisplaced {
+		t.Errorf("%+v", p)
+	}
+	p = Protection{}
+	for n := range int64(maxDisplaced) {
+		p.Displaced = append(p.Displaced, Displacement{Party: Party(10 + n), FrozenUntil: after(300)})
+	}
+	if _, ended := p.Displace(a, c, after(5)); ended == nil || ended.Party != 10 {
+		t.Errorf("all are frozen: %+v", ended)
+	}
+}
+
+// Whoever takes the place of a frozen winner is told which loops it is the winner of now.
+func TestALoopPassesOn(t *testing.T) {
+	t.Parallel()
+	p := fought()
+	if loops := p.Succeed(2, 5); len(loops) != 1 || loops[0].Party != 1 || loops[0].Winner != 5 {
+		t.Errorf("%+v", loops)
 	}
 }
 

@@ -27,7 +27,7 @@ type Want struct {
 	Create  bool     // make the account's row if there is none
 	AskID   string   // load the decision that this ask already got
 	Devices []int64  // load these devices
-	Known   bool     // load the devices of its live sessions too, and those that their resources stand for
+	Known   bool     // load the devices of its live sessions too, those that their resources stand for, and those whose ids several clients show
 	SIDs    []string // tell which of these, if not live, have ended
 }
 
@@ -170,7 +170,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing from accounts where key = any($1) order by key"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing, coalesce(erasure, 0) from accounts where key = any($1) order by key"
 	switch mode {
 	case SkipBusy:
 		lock += " for update skip locked"
@@ -187,8 +187,8 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 		Query(func(rows pgx.Rows) error { return b.scanRules(rows, fence.Value) })
 	q.Queue(loadDevices, keys, deviceKeys, devices).Query(b.scanDevices)
 	if len(known) > 0 {
-		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and exists (
-			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource))`, known).Query(b.scanDevices)
+		q.Queue("select "+deviceColumns+` from devices d where d.account = any($1) and (d.cloned or exists (
+			select from sessions s where s.account = d.account and (s.device = d.id or s.resource = d.resource)))`, known).Query(b.scanDevices)
 	}
 	if err := b.conn.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("batch: load: %w", err)
@@ -212,14 +212,15 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing, &r.Erasure); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
 		if r.standing != nil {
 			var err error
 			if r.Standing, err = decodeStanding(r.standing); err != nil {
-				return fmt.Errorf("%q: %w", r.JID, err)
+				// To forget a cooldown is better than to be unable to decide about the account ever again.
+				r.Spoiled, r.restood = true, true
 			}
 		}
 		b.records[b.index[r.Key]] = r
@@ -429,7 +430,7 @@ func (b *batch) loadEnded(ctx context.Context) error {
 	var keys []pgtype.UUID
 	var sids []string
 	for i, w := range b.wants {
-		if r := b.records[i]; r != nil && !r.created {
+		if r := b.records[i]; r != nil {
 			for _, sid := range w.SIDs {
 				if r.Live(sid) == nil {
 					keys, sids = append(keys, pgtype.UUID{Bytes: w.Key, Valid: true}), append(sids, sid)
@@ -441,8 +442,9 @@ func (b *batch) loadEnded(ctx context.Context) error {
 		return nil
 	}
 	rows, err := b.conn.Query(ctx, `select h.account, h.sid, h.end_reason from unnest($1::uuid[], $2::text[]) w(account, sid)
-		cross join lateral (select * from session_history h where h.account = w.account and h.ended_at > now() - interval '1 day' and h.sid = w.sid
-			order by h.ended_at desc limit 1) h`, keys, sids)
+			cross join lateral (select * from session_history h where h.account = w.account and h.ended_at > now() - interval '1 day' and h.sid = w.sid
+				order by h.ended_at desc limit 1) h
+		union all select e.account, e.sid, 'erased' from unnest($1::uuid[], $2::text[]) w(account, sid) join erased_sessions e on e.account = w.account and e.sid = w.sid`, keys, sids)
 	if err != nil {
 		return err
 	}

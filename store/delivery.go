@@ -85,32 +85,42 @@ func (s *Store) FindDelivery(ctx context.Context, webhook, id int64) (Delivery, 
 }
 
 // TestWebhook asks for a test delivery and returns its id; ErrNotFound.
-func (s *Store) TestWebhook(ctx context.Context, webhook int64) (id int64, err error) {
-	err = s.pool.QueryRow(ctx, `with w as (update webhooks set change = change + 1 where id = $1 returning id)
-		insert into webhook_deliveries (webhook, id, state, by_hand, created_at) select id, -nextval('webhook_tests'), 'pending', true, clock_timestamp() from w returning id`, webhook).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, ErrNotFound
-	}
-	if err != nil {
-		return 0, fmt.Errorf("test webhook: %w", err)
-	}
-	return id, nil
+func (s *Store) TestWebhook(ctx context.Context, webhook int64, by Actor) (id int64, err error) {
+	return s.askDelivery(ctx, webhook, WebhookTest, by, `insert into webhook_deliveries (webhook, id, state, by_hand, created_at)
+		values ($1, -nextval('webhook_tests'), 'pending', true, clock_timestamp()) returning id`, webhook)
 }
 
 // Redeliver asks for one more attempt: of a delivery that waits for its next, now; of one that is over, at once and whatever else waits. ErrNotFound.
-func (s *Store) Redeliver(ctx context.Context, webhook, id int64) error {
-	var found bool
-	err := s.pool.QueryRow(ctx, `with w as (update webhooks set change = change + 1 where id = $1 returning id),
-		d as (update webhook_deliveries d set state = 'pending', by_hand = d.by_hand or d.state <> 'pending', next_at = null, finished_at = null
-			from w where d.webhook = w.id and d.id = $2 returning d.id)
-		select exists (select from d)`, webhook, id).Scan(&found)
-	switch {
-	case err != nil:
-		return fmt.Errorf("redeliver: %w", err)
-	case !found:
-		return ErrNotFound
+func (s *Store) Redeliver(ctx context.Context, webhook, id int64, by Actor) error {
+	_, err := s.askDelivery(ctx, webhook, WebhookRedeliver, by, `update webhook_deliveries set state = 'pending', by_hand = by_hand or state <> 'pending', next_at = null, finished_at = null
+		where webhook = $1 and id = $2 returning id`, webhook, id)
+	return err
+}
+
+// askDelivery runs a statement that returns a delivery's id, and tells the webhook's owner to look.
+func (s *Store) askDelivery(ctx context.Context, webhook int64, action Action, by Actor, sql string, args ...any) (id int64, err error) {
+	if was, ok, err := Made[webhookOutcome](by); ok || err != nil {
+		return was.Delivery, err
 	}
-	return nil
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Its row comes first and delivery's second, as in StepWebhook.
+		w, err := oneWebhook(tx.Query(ctx, "update webhooks set change = change + 1 where id = $1 returning "+webhookColumns, webhook))
+		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, sql, args...).Scan(&id); errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotFound
+		} else if err != nil {
+			return err
+		}
+		out, e := webhookOutcome{webhook, id}, w.entry(action)
+		e.Outcome = map[string]string{"delivery": DeliveryID(webhook, id)}
+		return audit(ctx, tx, by, out, e)
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("ask for a delivery: %w", err)
+	}
+	return id, err
 }
 
 // ForgetDeliveries deletes deliveries that were over before a time, and those of webhooks that are gone.

@@ -81,12 +81,12 @@ func (s *Store) HastenEvictions(ctx context.Context, link string) error {
 	return nil
 }
 
-// HastenBinds lets no bind of a link's domain be waited for longer than wait from now. For when reports of the server may have been missed.
-func (s *Store) HastenBinds(ctx context.Context, link, domain string, wait time.Duration) error {
+// HastenBinds lets no bind of a domain that was let in before a time be waited for longer than wait from now. For when reports of the server may have been missed.
+func (s *Store) HastenBinds(ctx context.Context, domain string, before time.Time, wait time.Duration) error {
 	if _, err := s.pool.Exec(ctx, `update sessions s set bind_deadline = clock_timestamp() + $2::interval
 		from (select b.account, b.sid from sessions b join accounts a on a.key = b.account
-			where b.link = $1 and a.domain = $3 and b.state = 'binding' and b.bind_deadline > clock_timestamp() + $2::interval for update of b skip locked) w
-		where s.account = w.account and s.sid = w.sid`, link, wait, domain); err != nil {
+			where a.domain = $1 and b.started_at < $3 and b.state = 'binding' and b.bind_deadline > clock_timestamp() + $2::interval for update of b skip locked) w
+		where s.account = w.account and s.sid = w.sid`, domain, wait, before); err != nil {
 		return fmt.Errorf("hasten binds: %w", err)
 	}
 	return nil
@@ -116,10 +116,10 @@ func (s *Store) Outcomes(ctx context.Context, account Key, generations []int64) 
 	return out, nil
 }
 
-// Overdue returns accounts that have a session which should have been bound by now.
-func (s *Store) Overdue(ctx context.Context, limit int) ([]string, error) {
+// Overdue returns accounts that have a session which should have been bound so long ago by now; with domains not nil those of the domains only.
+func (s *Store) Overdue(ctx context.Context, domains []string, ago time.Duration, limit int) ([]string, error) {
 	return s.jids(ctx, "overdue binds", `select distinct a.jid from sessions s join accounts a on a.key = s.account
-		where s.state = 'binding' and s.bind_deadline < now() limit $1`, limit)
+		where s.state = 'binding' and s.bind_deadline < now() - $2::interval and ($1::text[] is null or a.domain = any($1)) limit $3`, domains, ago, limit)
 }
 
 // Unjudged returns accounts of a link that have a session which nobody decided about yet.

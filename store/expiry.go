@@ -10,7 +10,7 @@ import (
 	"github.com/bindgate/bindgate/rules"
 )
 
-// byExpiry is who changes a rule that expires.
+// byExpiry is the subject of who changes a rule that expires.
 const byExpiry = "expiry"
 
 // ExpireRules deletes up to limit rules whose time is over, each in a transaction of its own with the event rule.changed and, if the account has a live
@@ -37,9 +37,11 @@ func (s *Store) expireRule(ctx context.Context, scope RuleScope) (expired bool, 
 		if err := lockRule(ctx, tx, scope); err != nil {
 			return err
 		}
-		c := RuleChange{RuleScope: scope, By: byExpiry}
+		c := RuleChange{RuleScope: scope, By: Actor{Via: ViaSelf, Subject: byExpiry}}
+		var fields []byte
+		before := &KeptRule{}
 		err := tx.QueryRow(ctx, `delete from rules where scope = $1 and subject = $2 and expires_at <= clock_timestamp()
-			returning exists (select from sessions where account = $3)`, scope.Level, scope.Subject, uuidOf(KeyOf(scope.Subject))).Scan(&c.ApplyNow)
+			returning exists (select from sessions where account = $3), fields, expires_at`, scope.Level, scope.Subject, uuidOf(KeyOf(scope.Subject))).Scan(&c.ApplyNow, &fields, &before.ExpiresAt)
 		if errors.Is(err, pgx.ErrNoRows) { // another process was first, or it was put anew
 			return nil
 		}
@@ -47,8 +49,14 @@ func (s *Store) expireRule(ctx context.Context, scope RuleScope) (expired bool, 
 			return err
 		}
 		expired = true
-		_, err = ruleChanged(ctx, tx, c, map[string]any{"rule": nil, "version": nil})
-		return err
+		if before.Rule, err = rules.Kept(fields); err != nil {
+			return err
+		}
+		job, err := ruleChanged(ctx, tx, c, map[string]any{"rule": nil, "version": nil})
+		if err != nil {
+			return err
+		}
+		return auditRule(ctx, tx, c, RuleExpire, before, nil, job)
 	})
 	return expired && err == nil, err
 }

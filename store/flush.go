@@ -15,8 +15,13 @@ import (
 
 func translate(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "55P03" {
-		return ErrBusy
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "55P03":
+			return ErrBusy
+		case claimLost:
+			return ErrClaimLost
+		}
 	}
 	return err
 }
@@ -29,8 +34,9 @@ func (b *batch) flush(ctx context.Context) error {
 			w.collect(r)
 		}
 	}
-	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask, standing = u.standing
-		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) u(key, generation, revision, last_ask, standing) where a.key = u.key`)
+	w.untouched.queue(w.queue, "delete from accounts where key = any($1)")
+	w.accounts.queue(w.queue, `update accounts a set generation = u.generation, revision = u.revision, last_ask = u.last_ask, standing = u.standing, erasure = u.erasure
+		from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[]) u(key, generation, revision, last_ask, standing, erasure) where a.key = u.key`)
 	w.ended.queue(w.queue, `with gone as (
 			delete from sessions s using unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) u(account, sid, at, reason)
 			where s.account = u.account and s.sid = u.sid returning s.*, u.at, u.reason),
@@ -66,6 +72,9 @@ func (b *batch) flush(ctx context.Context) error {
 	w.managed.queue(w.queue, insertDevices+`on conflict (account, id) do update set identity = excluded.identity, name = excluded.name, platform = excluded.platform, registered = excluded.registered,
 			blocked = excluded.blocked, cloned = excluded.cloned, client = excluded.client, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`)
 	w.forgotten.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[]) u(account, id) where d.account = u.account and d.id = u.id`)
+	w.unseen.queue(w.queue, `delete from devices d using unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) u(account, id, at)
+		where d.account = u.account and d.id = u.id and d.first_seen_at = u.at and not d.registered and not d.blocked and not d.cloned and d.name is null
+			and not exists (select from sessions s where s.account = d.account and s.device = d.id)`)
 	w.closed.queue(w.queue, `delete from loops l using unnest($1::uuid[], $2::bigint[]) u(account, party) where l.account = u.account and l.party = u.party`)
 	w.opened.queue(w.queue, `insert into loops (account, party, winner, device, resource, opened_at, until)
 		select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::timestamptz[], $7::timestamptz[])
@@ -77,6 +86,13 @@ func (b *batch) flush(ctx context.Context) error {
 	w.revocations.queue(w.queue)
 	if len(w.events) > 0 {
 		w.queue.Queue(insertEvents, eventArgs(b.now, w.events)...)
+	}
+	w.audit.queue(w.queue, insertAudit)
+	for _, m := range w.made {
+		m.queue(w.queue)
+	}
+	for _, r := range w.erased {
+		queueErasure(w.queue, r)
 	}
 	w.queue.Queue("commit")
 	return b.conn.SendBatch(ctx, w.queue).Close()
@@ -109,6 +125,8 @@ func (c *columns) push(values ...any) {
 		switch v := v.(type) {
 		case Key:
 			c.cols[i] = grow(c.cols[i], pgtype.UUID{Bytes: v, Valid: true})
+		case pgtype.UUID:
+			c.cols[i] = grow(c.cols[i], v)
 		case []byte:
 			c.cols[i] = grow(c.cols[i], v)
 		case string:
@@ -153,11 +171,19 @@ type writer struct {
 	ended, added, changed, evictions columns
 	decisions, repeats               columns
 	devices, managed, forgotten      columns
+	unseen                           columns
 	revocations                      revocationColumns
 	events                           []Event
+	audit, untouched                 columns
+	made                             []made
+	erased                           []*Record
 }
 
 func (w *writer) collect(r *Record) {
+	if r.created && (r.discarded || !r.changed && !r.asked && !r.restood) {
+		w.untouched.push(r.Key) // it came to nothing: who was erased is not put on record again by a late report
+		return
+	}
 	if r.discarded {
 		return
 	}
@@ -166,7 +192,10 @@ func (w *writer) collect(r *Record) {
 		r.standing = r.Standing.encode()
 	}
 	if r.changed || r.asked || r.restood {
-		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk, r.standing)
+		w.accounts.push(r.Key, r.Generation, r.Revision, r.lastAsk, r.standing, optional(r.Erasure))
+	}
+	for _, s := range r.unseen {
+		w.unseen.push(r.Key, s.Device, s.StartedAt)
 	}
 	for _, l := range r.closed {
 		w.closed.push(r.Key, int64(l.Party))
@@ -230,6 +259,13 @@ func (w *writer) collect(r *Record) {
 	}
 	w.revocations.collect(r)
 	w.events = append(w.events, r.events...)
+	for _, a := range r.audit {
+		a.push(&w.audit, r.Now)
+	}
+	w.made = append(w.made, r.made...)
+	if r.Erasure != 0 && len(r.Sessions) == 0 {
+		w.erased = append(w.erased, r)
+	}
 }
 
 func retryAfter(d *Decision) pgtype.Int4 {

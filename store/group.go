@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,39 +20,62 @@ type Membership struct {
 	From  string // only out of this one; "": out of any
 }
 
-// SetGroups puts accounts, each named once, into their groups, all or none, with the event rule.changed for each that changed; those are returned. An
-// account that is not on record yet is put there if it gets a group. It holds from the account's next login on.
-func (s *Store) SetGroups(ctx context.Context, changes []Membership, by string) (changed []Membership, err error) {
+// Regrouped counts the accounts whose group changed.
+type Regrouped struct {
+	Added   int `json:"added"`   // to a group
+	Removed int `json:"removed"` // from one, into none
+}
+
+// SetGroups puts accounts, each named once, into their groups, all or none, with the event rule.changed for each that changed. An account that is not on
+// record yet is put there if it gets a group. It holds from the account's next login on.
+func (s *Store) SetGroups(ctx context.Context, changes []Membership, by Actor) (n Regrouped, err error) {
+	if was, ok, err := Made[Regrouped](by); ok || err != nil {
+		return was, err
+	}
 	changes = slices.Clone(changes)
 	slices.SortFunc(changes, func(a, b Membership) int {
 		x, y := KeyOf(a.JID), KeyOf(b.JID)
 		return strings.Compare(string(x[:]), string(y[:]))
 	})
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		changed = nil
+		var changed []Membership
+		n = Regrouped{}
 		now, err := setGroups(ctx, tx, changes, func(m Membership) { changed = append(changed, m) })
 		if err != nil || len(changed) == 0 {
 			return err
 		}
-		events := make([]Event, len(changed))
+		events, entries := make([]Event, len(changed)), make([]Entry, len(changed))
 		for i, m := range changed {
-			data := map[string]any{"level": "group", "group": nil, "by": by}
+			data := map[string]any{"level": "group", "group": nil, "by": by.String()}
+			entries[i] = Entry{Action: GroupMembers, Account: m.JID, Target: cmp.Or(m.Group, m.From), Old: groupOf(m.From), New: groupOf(m.Group)}
 			if m.Group != "" {
 				data["group"] = m.Group
+				n.Added++
+			} else {
+				n.Removed++
 			}
 			b, _ := json.Marshal(data) // strings always encode
 			events[i] = Event{Type: "rule.changed", Account: m.JID, At: now, Data: b}
 		}
-		_, err = tx.Exec(ctx, insertEvents, eventArgs(now, events)...)
-		return err
+		if _, err = tx.Exec(ctx, insertEvents, eventArgs(now, events)...); err != nil {
+			return err
+		}
+		return audit(ctx, tx, by, n, entries...)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("set groups: %w", translate(err))
+		return n, fmt.Errorf("set groups: %w", translate(err))
 	}
-	return changed, nil
+	return n, nil
 }
 
-// setGroups locks the accounts in the order in which everyone does, and writes what differs.
+func groupOf(name string) any {
+	if name == "" {
+		return nil
+	}
+	return name
+}
+
+// setGroups locks the accounts in the order in which everyone does, and writes what differs. It tells of each account that changed, with the group that it was in.
 func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(Membership)) (now time.Time, err error) {
 	if _, err := tx.Exec(ctx, `select set_config('lock_timeout', '5s', true)`); err != nil {
 		return now, err
@@ -62,16 +86,8 @@ func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(M
 			fresh = append(fresh, m.JID)
 		}
 	}
-	domains := make([]string, len(fresh))
-	for i, j := range fresh {
-		domains[i] = domainOf(j)
-	}
-	freshKeys := uuids(len(fresh), func(i int) Key { return KeyOf(fresh[i]) })
-	if _, err := tx.Exec(ctx, `insert into accounts (key, jid, domain) select * from unnest($1::uuid[], $2::text[], $3::text[]) on conflict do nothing`, freshKeys, fresh, domains); err != nil {
-		return now, err
-	}
 	keys := uuids(len(changes), func(i int) Key { return KeyOf(changes[i].JID) })
-	if _, err := tx.Exec(ctx, `select from accounts where key = any($1) order by key for update`, keys); err != nil {
+	if err := lockAccounts(ctx, tx, fresh, keys); err != nil {
 		return now, err
 	}
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
@@ -83,18 +99,21 @@ func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(M
 		groups[i], from[i] = optionalText(m.Group), optionalText(m.From)
 		byKey[KeyOf(m.JID)] = m
 	}
-	rows, err := tx.Query(ctx, `update accounts a set account_group = u.g, revision = a.revision + 1 from unnest($1::uuid[], $2::text[], $3::text[]) u(key, g, f)
-		where a.key = u.key and a.account_group is distinct from u.g and (u.f is null or a.account_group = u.f) returning a.key`, keys, groups, from)
+	rows, err := tx.Query(ctx, `update accounts a set account_group = u.g, revision = a.revision + 1 from unnest($1::uuid[], $2::text[], $3::text[]) u(key, g, f) join accounts o on o.key = u.key
+		where a.key = u.key and a.account_group is distinct from u.g and (u.f is null or a.account_group = u.f) returning a.key, coalesce(o.account_group, '')`, keys, groups, from)
 	if err != nil {
 		return now, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var k pgtype.UUID
-		if err := rows.Scan(&k); err != nil {
+		var before string
+		if err := rows.Scan(&k, &before); err != nil {
 			return now, err
 		}
-		tell(byKey[k.Bytes])
+		m := byKey[k.Bytes]
+		m.From = before
+		tell(m)
 	}
 	return now, rows.Err()
 }

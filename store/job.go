@@ -46,12 +46,12 @@ type jobFilter struct {
 }
 
 // acceptJob puts a job on record; whatever becomes of this process, it is done.
-func acceptJob(ctx context.Context, tx pgx.Tx, kind string, scope RuleScope, by string) (id int64, err error) {
+func acceptJob(ctx context.Context, tx pgx.Tx, kind string, scope RuleScope, by Actor) (id int64, err error) {
 	filter, err := json.Marshal(jobFilter(scope))
 	if err != nil {
 		return 0, err
 	}
-	err = tx.QueryRow(ctx, "insert into jobs (kind, filter, requested_at, requested_by) values ($1, $2, clock_timestamp(), $3) returning id", kind, string(filter), by).Scan(&id)
+	err = tx.QueryRow(ctx, "insert into jobs (kind, filter, requested_at, requested_by) values ($1, $2, clock_timestamp(), $3) returning id", kind, string(filter), by.String()).Scan(&id)
 	return id, err
 }
 
@@ -92,9 +92,34 @@ func scopeOf(filter []byte) (RuleScope, error) {
 
 // CancelJob ends a job that runs: no session is evicted for it any more, but for those of accounts that are being dealt with. Those that are evicted
 // already go. A job that does not run is left as it is.
-func (s *Store) CancelJob(ctx context.Context, id int64) error {
-	if _, err := s.pool.Exec(ctx, `with ended as (update jobs set state = 'cancelled', finished_at = clock_timestamp() where id = $1 and state = 'running' returning id)
-		update job_parts set walked = true from ended where job = ended.id`, id); err != nil {
+func (s *Store) CancelJob(ctx context.Context, id int64, by Actor) error {
+	if _, ok, err := Made[struct{}](by); ok || err != nil {
+		return err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var filter []byte
+		err := tx.QueryRow(ctx, `update jobs set state = 'cancelled', finished_at = clock_timestamp() where id = $1 and state = 'running' returning filter`, id).Scan(&filter)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `update job_parts set walked = true where job = $1`, id); err != nil {
+			return err
+		}
+		e := Entry{Action: JobCancel, Target: JobID(id)}
+		switch scope, err := scopeOf(filter); {
+		case err != nil:
+			return err
+		case scope.Level == rules.LevelAccount:
+			e.Account = scope.Subject
+		case scope.Level == rules.LevelDomain:
+			e.Domain = scope.Subject
+		}
+		return audit(ctx, tx, by, nil, e)
+	})
+	if err != nil {
 		return fmt.Errorf("cancel job: %w", err)
 	}
 	return nil

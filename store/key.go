@@ -45,6 +45,8 @@ const (
 	prefixGrant    = "gra_"
 	prefixWebhook  = "whk_"
 	prefixDelivery = "del_"
+	prefixAudit    = "aud_"
+	prefixErasure  = "era_"
 )
 
 func formatID(prefix string, account Key, n int64) string {
@@ -92,6 +94,9 @@ func KickID(account Key, kick int64) string {
 	return formatID(prefixKick, account, kick)
 }
 
+// ParseKickID is the inverse of KickID of a number that is not negative.
+func ParseKickID(id string) (account Key, kick int64, err error) { return parseID(prefixKick, id) }
+
 // JobID returns a job's public id: that of a kick of no account.
 func JobID(job int64) string { return formatID(prefixKick, Key{}, job) }
 
@@ -134,6 +139,16 @@ func ParseDeliveryID(id string) (webhook, delivery int64, err error) {
 
 // GrantID returns a grant's public id. It is not its token.
 func GrantID(account Key, grant int64) string { return formatID(prefixGrant, account, grant) }
+
+// ErasureID returns an erasure's public id. It is random, and says nothing about the account.
+func ErasureID(erasure int64) string { return formatID(prefixErasure, Key{}, erasure) }
+
+// AuditID returns the public id of an entry of the audit.
+func AuditID(at time.Time, entry int64) string {
+	var k Key
+	binary.BigEndian.PutUint64(k[8:], uint64(at.UnixMicro()))
+	return formatID(prefixAudit, k, entry)
+}
 
 // DecisionID returns a decision's public id. An account has at most one decision a microsecond.
 func DecisionID(account Key, at time.Time) string {

@@ -18,8 +18,21 @@ const byOperator = "(evict_kick is not null and evict_code in ('kick', 'blocked'
 func (e *Eviction) ByOperator() bool { return e.Kick != 0 && (e.Code == "kick" || e.Code == "blocked") }
 
 // SetLinkMode keeps the mode that a link's modules have to be in, and returns the number of this change. ErrNotFound if there is no such link.
-func (s *Store) SetLinkMode(ctx context.Context, name, mode string) (change int64, err error) {
-	err = s.pool.QueryRow(ctx, "with rewound as ("+rewindParts+") update links set mode = $2, mode_change = mode_change + 1 where name = $1 returning mode_change", name, mode).Scan(&change)
+func (s *Store) SetLinkMode(ctx context.Context, name, mode string, by Actor) (change int64, err error) {
+	if was, ok, err := Made[modeOutcome](by); ok || err != nil {
+		return was.Change, err
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var before string
+		if err := tx.QueryRow(ctx, "select mode from links where name = $1 for update", name).Scan(&before); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "with rewound as ("+rewindParts+") update links set mode = $2, mode_change = mode_change + 1 where name = $1 returning mode_change", name, mode).Scan(&change); err != nil {
+			return err
+		}
+		out := modeOutcome{change}
+		return audit(ctx, tx, by, out, Entry{Action: LinkMode, Target: name, Old: before, New: mode, Outcome: out})
+	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, ErrNotFound
@@ -27,6 +40,11 @@ func (s *Store) SetLinkMode(ctx context.Context, name, mode string) (change int6
 		return 0, fmt.Errorf("set the mode of link %q: %w", name, err)
 	}
 	return change, nil
+}
+
+// modeOutcome is what a change of a mode came to.
+type modeOutcome struct {
+	Change int64 `json:"change"`
 }
 
 // LinkMode returns the mode that a link's modules have to be in, and the number of the change that said so; 0 if none did.

@@ -11,12 +11,12 @@ import (
 )
 
 // partitioned are the tables of history, a partition a month.
-var partitioned = []string{"session_history", "decisions", "event_batches"}
+var partitioned = []string{"session_history", "decisions", "event_batches", "audit"}
 
-// KeepPartitions makes the partitions of this month and the next two and drops those that ended before now minus keep (0: keeps all).
+// KeepPartitions makes the partitions of this month and the next two and drops those whose rows are all older than they are kept.
 // A month whose rows are in the default partition already stays there. Each step is a short transaction of its own, because it stops the table's
 // writers: it gives way to them, and what could not be done is an error that the next call mends.
-func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep time.Duration) error {
+func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep Retention) error {
 	month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	for _, table := range partitioned {
 		for i := range 3 {
@@ -24,8 +24,8 @@ func (s *Store) KeepPartitions(ctx context.Context, now time.Time, keep time.Dur
 				return err
 			}
 		}
-		if keep > 0 {
-			if err := s.dropPartitions(ctx, table, now.Add(-keep)); err != nil {
+		if d := keep.of(table); d > 0 {
+			if err := s.dropPartitions(ctx, table, now.Add(-d)); err != nil {
 				return err
 			}
 		}

@@ -22,11 +22,15 @@ func (s *Store) FindPlatforms(ctx context.Context) (KeptPlatforms, error) {
 }
 
 // PutPlatforms replaces the platforms whole, with the event rule.changed in the same transaction; it holds from each account's next login on.
-func (s *Store) PutPlatforms(ctx context.Context, p rules.Platforms, by string, check RuleCheck) (KeptPlatforms, error) {
+func (s *Store) PutPlatforms(ctx context.Context, p rules.Platforms, by Actor, check RuleCheck) (KeptPlatforms, error) {
 	kept := KeptPlatforms{Platforms: p}
 	fields, err := json.Marshal(p)
 	if err != nil {
 		return kept, fmt.Errorf("put platforms: %w", err)
+	}
+	if was, ok, err := Made[ruleOutcome](by); ok || err != nil {
+		kept.Version = was.Version
+		return kept, err
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		current, err := findPlatforms(ctx, tx, " for update")
@@ -37,10 +41,14 @@ func (s *Store) PutPlatforms(ctx context.Context, p rules.Platforms, by string, 
 			return err
 		}
 		if err := tx.QueryRow(ctx, `update platforms set fields = $1, version = nextval('rule_version'), updated_at = clock_timestamp(), updated_by = $2 returning version`,
-			string(fields), by).Scan(&kept.Version); err != nil {
+			string(fields), by.String()).Scan(&kept.Version); err != nil {
 			return err
 		}
-		return tellRuleChanged(ctx, tx, RuleScope{Level: "platforms"}, by, map[string]any{"rule": json.RawMessage(fields), "version": kept.Version})
+		if err := tellRuleChanged(ctx, tx, RuleScope{Level: "platforms"}, by, map[string]any{"rule": json.RawMessage(fields), "version": kept.Version}); err != nil {
+			return err
+		}
+		out := ruleOutcome{Version: kept.Version}
+		return audit(ctx, tx, by, out, Entry{Action: PlatformsPut, Old: current.Platforms, New: p, Outcome: out})
 	})
 	if err != nil {
 		return kept, fmt.Errorf("put platforms: %w", err)

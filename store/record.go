@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -120,10 +122,14 @@ type Record struct {
 	Sessions  []*Session
 	Levels    []rules.LevelRule // strongest first
 	Platforms rules.Platforms   // for reading only
+	Erasure   int64             // that is to happen as soon as no session lives; 0: none
 	LinkMode  string            // that the link of the batch's fence has to be in; Enforcing without one
 	Answered  *Decision         // the decision that Want.AskID already got, or nil
 	Ended     map[string]string // of Want.SIDs: those whose end is on record, with its reason
 	Standing  Standing          // who changes it says StandingChanged
+
+	// Spoiled says that the kept standing could not be read: Standing is empty in its place.
+	Spoiled bool
 
 	lastAsk   string
 	devices   map[int64]*Device
@@ -137,12 +143,16 @@ type Record struct {
 	kicks     []Kick
 	standing  []byte // as it was loaded; nil: none
 	restood   bool   // Standing changed
-	opened    []Loop
+	unseen    []*Session
+	opened    []Loop // a party is in one of the two at most
 	closed    []Loop
 
 	revocations []Revocation
 	settled     []settled
 	disowned    []disowned
+
+	audit []audited
+	made  []made
 }
 
 type ended struct {
@@ -185,6 +195,24 @@ func (r *Record) ByGeneration(g int64) *Session {
 
 // Device returns a device that Want named or that is registered, or nil if there is no such row.
 func (r *Record) Device(id int64) *Device { return r.devices[id] }
+
+// Cloned returns those of the loaded devices whose ids several clients show, by id.
+func (r *Record) Cloned() (out []*Device) {
+	for _, d := range r.devices {
+		if d.Cloned {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(x, y *Device) int { return cmp.Compare(x.ID, y.ID) })
+	return out
+}
+
+// Unsee forgets the device of a session that was never bound, if nothing else is known of the device: it is as new as before. The device need not be loaded.
+func (r *Record) Unsee(s *Session) {
+	if s.Device != 0 {
+		r.unseen = append(r.unseen, s)
+	}
+}
 
 // Touch notes that the account changed.
 func (r *Record) Touch() {
@@ -269,11 +297,22 @@ func (r *Record) hold(d *Device) {
 // StandingChanged notes that Standing changed. It does not grow the revision: Touch does.
 func (r *Record) StandingChanged() { r.restood = true }
 
-// OpenLoop puts a loop on the list of those that are open.
-func (r *Record) OpenLoop(l Loop) { r.opened = append(r.opened, l) }
+// OpenLoop puts a loop on the list of those that are open, in place of what the list has of its party.
+func (r *Record) OpenLoop(l Loop) {
+	r.unlist(l)
+	r.opened = append(r.opened, l)
+}
 
 // CloseLoop takes a loop off the list.
-func (r *Record) CloseLoop(l Loop) { r.closed = append(r.closed, l) }
+func (r *Record) CloseLoop(l Loop) {
+	r.unlist(l)
+	r.closed = append(r.closed, l)
+}
+
+func (r *Record) unlist(l Loop) {
+	of := func(x Loop) bool { return x.Party == l.Party }
+	r.opened, r.closed = slices.DeleteFunc(r.opened, of), slices.DeleteFunc(r.closed, of)
+}
 
 // Decide keeps a decision, or counts one that is a repeat. At most one a transaction: its time is its key.
 func (r *Record) Decide(d *Decision) {

@@ -32,7 +32,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := st.Forget(t.Context(), now.Add(-100*time.Minute+30*time.Second), now.Add(-5*24*time.Hour)); err != nil {
+	if err := st.Forget(t.Context(), now, store.Retention{Sessions: 100*time.Minute - 30*time.Second, Decisions: 100*time.Minute - 30*time.Second, Events: 100*time.Minute - 30*time.Second, Devices: 5 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string]int{
@@ -42,6 +42,50 @@ func TestForget(t *testing.T) {
 		`select count(*) from job_parts`:       3,
 		`select count(*) from kicks`:           4,
 		`select count(*) from devices`:         9, // 6 goes, 8 is registered, 10 is logged in
+	} {
+		var got int
+		if err := st.Pool().QueryRow(t.Context(), sql).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", sql, got, err, want)
+		}
+	}
+}
+
+// Each kind of data has a time of its own, and addresses go before the rest of their rows.
+func TestForgetByKind(t *testing.T) {
+	t.Parallel()
+	st := store.FromPool(pgtest.New(t))
+	now, err := st.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`insert into session_history (account, ended_at, generation, sid, link, resource, identity, platform, ip, secure, transport, client, started_at, last_seen_at, end_reason)
+			select gen_random_uuid(), now() - n * interval '1 day', 1, 's', '', '', 'unknown', '', '192.0.2.1', true, '', '', now(), now(), '' from generate_series(1, 6000) m, generate_series(1, 9, 4) n`,
+		`insert into audit (at, via, actor, address, request_id, action, jid, domain, target) select now() - n * interval '1 day', 'api', '', '192.0.2.1', '', 'rule.put', '', '', '' from generate_series(1, 9) n`,
+		`insert into event_batches (at, types, accounts, data) select now() - n * interval '1 day', '{x}', '{}', '{}' from generate_series(9, 1, -1) n`,
+		`insert into idempotency_keys select decode(to_hex(n + 16), 'hex'), '', null, now() - n * interval '10 hours', n, now() from generate_series(1, 9) n`,
+		`insert into kicks select gen_random_uuid(), n, now() - n * interval '1 day', '', '{}', '', '{}' from generate_series(1, 9) n`,
+		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, started_at, last_seen_at, evict_kick)
+			select account, 's', 1, '', '', 'active', 'unknown', '', '192.0.2.1', true, '', '', '', '', '', now(), now(), 9 from kicks where id = 9`,
+	} {
+		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const day, hour = 24 * time.Hour, time.Hour
+	keep := store.Retention{Sessions: 8*day - hour, Audit: 5*day - hour, Events: 7*day - hour, Addresses: 3*day - hour}
+	if err := st.Forget(t.Context(), now, keep); err != nil {
+		t.Fatal(err)
+	}
+	for sql, want := range map[string]int{
+		`select count(*) from session_history`:                 12000, // of 1 and 5 days ago
+		`select count(*) from session_history where ip <> ''`:  6000,
+		`select count(*) from audit`:                           4,
+		`select count(*) from audit where address <> ''`:       2,
+		`select count(*) from event_batches`:                   2, // they hold addresses
+		`select count(*) from idempotency_keys`:                2,
+		`select count(*) from kicks`:                           8, // 8 goes, 9 still has a session
+		`select count(*) from sessions where ip = '192.0.2.1'`: 1,
 	} {
 		var got int
 		if err := st.Pool().QueryRow(t.Context(), sql).Scan(&got); err != nil || got != want {

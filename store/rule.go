@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +29,7 @@ type KeptRule struct {
 // RuleChange says which rule changes, by whom and how.
 type RuleChange struct {
 	RuleScope
-	By       string
+	By       Actor
 	ApplyNow bool // accept, with the change, a job that brings the accounts with live sessions within it; else it holds from the next login on
 	Check    RuleCheck
 }
@@ -68,7 +67,11 @@ func (s *Store) PutRule(ctx context.Context, c RuleChange, rule rules.Rule, expi
 		return kept, false, 0, fmt.Errorf("put rule: %w", err)
 	}
 	kept = KeptRule{Rule: rule, ExpiresAt: expires}
-	job, err = s.changeRule(ctx, c, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+	if was, ok, err := Made[ruleOutcome](c.By); ok || err != nil {
+		kept.Version = was.Version
+		return kept, was.Created, was.job(), err
+	}
+	job, err = s.changeRule(ctx, c, &kept, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
 		created = current == nil
 		var at *time.Time
 		data := map[string]any{"rule": json.RawMessage(fields)}
@@ -80,7 +83,7 @@ func (s *Store) PutRule(ctx context.Context, c RuleChange, rule rules.Rule, expi
 				values ($1, $2, $3, nextval('rule_version'), $4, clock_timestamp(), $5)
 			on conflict (scope, subject) do update set fields = excluded.fields, version = excluded.version, expires_at = excluded.expires_at,
 				updated_at = excluded.updated_at, updated_by = excluded.updated_by
-			returning version`, c.Level, c.Subject, string(fields), at, c.By).Scan(&kept.Version)
+			returning version`, c.Level, c.Subject, string(fields), at, c.By.String()).Scan(&kept.Version)
 		data["version"] = kept.Version
 		return data, err
 	})
@@ -93,7 +96,10 @@ func (s *Store) PutRule(ctx context.Context, c RuleChange, rule rules.Rule, expi
 // DeleteRule unsets a rule other than the default, with the event rule.changed in the same transaction; ErrNotFound if it is unset or has expired.
 // job is the one that was accepted, 0 if none was.
 func (s *Store) DeleteRule(ctx context.Context, c RuleChange) (job int64, err error) {
-	job, err = s.changeRule(ctx, c, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
+	if was, ok, err := Made[ruleOutcome](c.By); ok || err != nil {
+		return was.job(), err
+	}
+	job, err = s.changeRule(ctx, c, nil, func(tx pgx.Tx, current *KeptRule) (map[string]any, error) {
 		if current == nil {
 			return nil, ErrNotFound
 		}
@@ -106,7 +112,8 @@ func (s *Store) DeleteRule(ctx context.Context, c RuleChange) (job int64, err er
 	return job, nil
 }
 
-func (s *Store) changeRule(ctx context.Context, c RuleChange, change func(pgx.Tx, *KeptRule) (map[string]any, error)) (job int64, err error) {
+// changeRule makes a change; kept is the new rule, nil if it is unset.
+func (s *Store) changeRule(ctx context.Context, c RuleChange, kept *KeptRule, change func(pgx.Tx, *KeptRule) (map[string]any, error)) (job int64, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// The lock comes first and alone, so that what is read after it is not from before it.
 		if err := lockRule(ctx, tx, c.RuleScope); err != nil {
@@ -126,10 +133,72 @@ func (s *Store) changeRule(ctx context.Context, c RuleChange, change func(pgx.Tx
 		if err != nil {
 			return err
 		}
-		job, err = ruleChanged(ctx, tx, c, data)
-		return err
+		if job, err = ruleChanged(ctx, tx, c, data); err != nil {
+			return err
+		}
+		action := RulePut
+		if kept == nil {
+			action = RuleDelete
+		}
+		return auditRule(ctx, tx, c, action, current, kept, job)
 	})
 	return job, err
+}
+
+// ruleOutcome is what a change of a rule came to.
+type ruleOutcome struct {
+	Version int64  `json:"version,omitempty"`
+	Created bool   `json:"created,omitempty"`
+	KickID  string `json:"kick_id,omitempty"` // of the job that was accepted with it
+}
+
+func (o ruleOutcome) job() int64 {
+	if o.KickID == "" {
+		return 0
+	}
+	n, _ := ParseJobID(o.KickID) // it is our own
+	return n
+}
+
+// auditedRule is a rule as the audit shows it.
+type auditedRule struct {
+	rules.Rule
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+func showRule(k *KeptRule) any {
+	if k == nil {
+		return nil
+	}
+	v := auditedRule{Rule: k.Rule}
+	if !k.ExpiresAt.IsZero() {
+		at := k.ExpiresAt.UTC()
+		v.ExpiresAt = &at
+	}
+	return v
+}
+
+func auditRule(ctx context.Context, tx pgx.Tx, c RuleChange, action Action, before, after *KeptRule, job int64) error {
+	out := ruleOutcome{Created: before == nil}
+	if after != nil {
+		out.Version = after.Version
+	} else {
+		out.Created = false
+	}
+	if job != 0 {
+		out.KickID = JobID(job)
+	}
+	e := Entry{Action: action, Target: string(c.Level), Old: showRule(before), New: showRule(after), Outcome: out}
+	switch c.Level {
+	case rules.LevelAccount:
+		e.Account = c.Subject
+	case rules.LevelDomain:
+		e.Domain = c.Subject
+	case rules.LevelGroup:
+		e.Target += " " + c.Subject
+	case rules.LevelDefault:
+	}
+	return audit(ctx, tx, c.By, out, e)
 }
 
 // ruleChanged writes what every change of a rule has beside it.
@@ -158,18 +227,12 @@ func lockRule(ctx context.Context, tx pgx.Tx, scope RuleScope) error {
 		return err
 	case rules.LevelAccount:
 	}
-	key := uuidOf(KeyOf(scope.Subject))
-	_, domain, _ := strings.Cut(scope.Subject, "@")
-	if _, err := tx.Exec(ctx, `insert into accounts (key, jid, domain) values ($1, $2, $3) on conflict do nothing`, key, scope.Subject, domain); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `select from accounts where key = $1 for update`, key)
-	return err
+	return lockAccounts(ctx, tx, []string{scope.Subject}, nil)
 }
 
-func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by string, data map[string]any) error {
+func tellRuleChanged(ctx context.Context, tx pgx.Tx, scope RuleScope, by Actor, data map[string]any) error {
 	e := Event{Type: "rule.changed"}
-	data["level"], data["by"] = scope.Level, by
+	data["level"], data["by"] = scope.Level, by.String()
 	switch scope.Level {
 	case rules.LevelAccount:
 		e.Account = scope.Subject

@@ -13,7 +13,7 @@ import (
 func anyVersion(*store.KeptRule) error { return nil }
 
 func change(scope store.RuleScope, check store.RuleCheck) store.RuleChange {
-	return store.RuleChange{RuleScope: scope, By: "me", Check: check}
+	return store.RuleChange{RuleScope: scope, By: store.Actor{Subject: "me"}, Check: check}
 }
 
 func TestPutRuleWritesRuleRevisionAndEventTogether(t *testing.T) {

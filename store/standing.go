@@ -16,6 +16,15 @@ type Standing struct {
 	rules.Protection
 	Grants  []Grant
 	Denials []Denied
+	Brought []Brought
+}
+
+// Brought is what came of the token of a session that the server let in undecided, until somebody decides. The token itself is not kept; a grant that it was
+// for is reserved.
+type Brought struct {
+	Generation int64
+	Chosen     int64  // generation of the session that its user chose to end; 0: none
+	Wrong      string // what is wrong with the token; "": nothing
 }
 
 // Grant lets one login take over.
@@ -26,14 +35,15 @@ type Grant struct {
 	Resource string // likewise
 	Expires  time.Time
 	By       string
-	Reserved int64 // generation of the session that was let in by it and is not bound yet; 0: none
-	Used     bool  // that session was bound
+	Reserved int64 // generation of the session that was let in by it and is not bound yet, or is bound and not decided yet; 0: none
+	Used     bool  // that session was bound and let in
 }
 
 // Open reports whether a grant can be used.
 func (g *Grant) Open(now time.Time) bool { return !g.Used && g.Reserved == 0 && now.Before(g.Expires) }
 
-// Denied is a kind of denial that may be repeated: of one party, for one reason.
+// Denied is a kind of denial that may be repeated: of one party, for one reason. Who comes as somebody else each time, by a new resource, is counted as
+// nobody in particular (rules.NoParty) once too many came.
 type Denied struct {
 	Party   rules.Party
 	Code    string
@@ -47,6 +57,8 @@ const (
 	maxGrants   = 32        // that are open
 	grantsKept  = time.Hour // after they have expired, for who asks what became of them
 	maxDenials  = 16
+	maxBrought  = 32
+	crowd       = 8           // parties that are denied for one reason; more are one
 	repeatsFor  = time.Minute // so long after a denial the next one is a repeat of it
 	rowsLast    = time.Hour   // so long at most repeats stay one row
 	eventsPause = time.Minute // between the events of a repeated denial
@@ -55,7 +67,7 @@ const (
 // Deny notes a denial that its client hears of when held is over. It returns the kind, whose Repeats is 0 if this one is to be a row of its own, and whether
 // others are to be told of it.
 func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time.Duration) (d Denied, tell bool) {
-	i := slices.IndexFunc(s.Denials, func(d Denied) bool { return d.Party == party && d.Code == code })
+	i, party := s.denial(party, code, now)
 	if i >= 0 {
 		d = s.Denials[i]
 		s.Denials = slices.Delete(s.Denials, i, i+1)
@@ -78,12 +90,28 @@ func (s *Standing) Deny(party rules.Party, code string, now time.Time, held time
 
 // Repeated returns how often a denial was repeated so far, and how long ago the first was; 0: the next one is not a repeat, or the first.
 func (s *Standing) Repeated(party rules.Party, code string, now time.Time) (repeats int, since time.Duration) {
-	for _, d := range s.Denials {
-		if d.Party == party && d.Code == code && now.Sub(d.Last) < repeatsFor {
-			return d.Repeats + 1, now.Sub(d.At)
-		}
+	if i, _ := s.denial(party, code, now); i >= 0 && now.Sub(s.Denials[i].Last) < repeatsFor {
+		return s.Denials[i].Repeats + 1, now.Sub(s.Denials[i].At)
 	}
 	return 0, 0
+}
+
+// denial returns where a party's kind of denial is, -1 if nowhere, and as whom the party counts.
+func (s *Standing) denial(party rules.Party, code string, now time.Time) (int, rules.Party) {
+	find := func(party rules.Party) int {
+		return slices.IndexFunc(s.Denials, func(d Denied) bool { return d.Party == party && d.Code == code })
+	}
+	i, others := find(party), 0
+	for _, d := range s.Denials {
+		if d.Code == code && now.Sub(d.Last) < repeatsFor {
+			others++
+		}
+	}
+	if i < 0 && others >= crowd {
+		party = rules.NoParty
+		i = find(party)
+	}
+	return i, party
 }
 
 // AddGrant keeps a grant; false: the account has as many as it may have.
@@ -137,6 +165,22 @@ func (s *Standing) Free(generation int64) (freed bool) {
 	return freed
 }
 
+// Bring notes what came of a session's token; of too many the oldest is forgotten.
+func (s *Standing) Bring(b Brought) {
+	if len(s.Brought) == maxBrought {
+		s.Brought = slices.Delete(s.Brought, 0, 1)
+	}
+	s.Brought = append(s.Brought, b)
+}
+
+// BroughtBy returns what came of a session's token; zero: it brought none.
+func (s *Standing) BroughtBy(generation int64) Brought {
+	if i := slices.IndexFunc(s.Brought, func(b Brought) bool { return b.Generation == generation }); i >= 0 {
+		return s.Brought[i]
+	}
+	return Brought{}
+}
+
 // prune forgets what can matter no more.
 func (s *Standing) prune(r *Record) {
 	s.Protection.Prune(r.Now, func(generation int64) bool {
@@ -145,10 +189,14 @@ func (s *Standing) prune(r *Record) {
 	})
 	s.Grants = slices.DeleteFunc(s.Grants, func(g Grant) bool { return r.Now.Sub(g.Expires) >= grantsKept })
 	s.Denials = slices.DeleteFunc(s.Denials, func(d Denied) bool { return r.Now.Sub(d.Last) >= repeatsFor })
+	s.Brought = slices.DeleteFunc(s.Brought, func(b Brought) bool {
+		w := r.ByGeneration(b.Generation)
+		return w == nil || !w.DecidedAt.IsZero()
+	})
 }
 
 func (s *Standing) empty() bool {
-	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0
+	return s.Protection.Empty() && len(s.Grants) == 0 && len(s.Denials) == 0 && len(s.Brought) == 0
 }
 
 // Loop is two devices that keep displacing each other.
@@ -196,7 +244,7 @@ func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
 	return list, nil
 }
 
-// TokenKey returns the key that takeover tokens are made with, the same for every process on the database.
+// TokenKey returns the key that takeover tokens are made with, and other keys are derived from; the same for every process on the database.
 func (s *Store) TokenKey(ctx context.Context) ([]byte, error) {
 	var key []byte
 	if err := s.pool.QueryRow(ctx, "select key from token_keys").Scan(&key); err != nil {

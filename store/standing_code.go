@@ -47,20 +47,16 @@ func (c *coder) standing(s *Standing) {
 		c.failed = true
 	}
 	each(c, &s.Displaced, func(d *rules.Displacement) {
-		c.number((*int64)(&d.Party))
-		c.number(&d.Device)
-		c.text(&d.Resource)
-		c.number(&d.Winner)
-		c.number((*int64)(&d.WinnerParty))
-		c.number(&d.Was)
-		c.number(&d.AdmittedAs)
-		c.flag(&d.Own)
-		c.time(&d.At)
-		c.time(&d.SilentSince)
-		c.number((*int64)(&d.LongestGap))
-		c.count(&d.Attempts)
-		each(c, &d.Turns, c.time)
-		c.time(&d.FrozenUntil)
+		c.displacement(d)
+		c.number(&d.Unbound)
+		before := d.Before != nil
+		c.flag(&before)
+		if before && c.reading {
+			d.Before = &rules.Displacement{}
+		}
+		if before {
+			c.displacement(d.Before)
+		}
 	})
 	each(c, &s.Waits, func(w *rules.Wait) {
 		c.number((*int64)(&w.Party))
@@ -88,6 +84,27 @@ func (c *coder) standing(s *Standing) {
 		c.time(&d.Told)
 		c.count(&d.Repeats)
 	})
+	each(c, &s.Brought, func(b *Brought) {
+		c.number(&b.Generation)
+		c.number(&b.Chosen)
+		c.text(&b.Wrong)
+	})
+}
+
+// displacement walks all of it but for Unbound and Before.
+func (c *coder) displacement(d *rules.Displacement) {
+	c.number((*int64)(&d.Party))
+	c.number(&d.Device)
+	c.text(&d.Resource)
+	c.number(&d.Winner)
+	c.number((*int64)(&d.WinnerParty))
+	c.flag(&d.Own)
+	c.time(&d.At)
+	c.time(&d.SilentSince)
+	c.number((*int64)(&d.LongestGap))
+	c.count(&d.Attempts)
+	each(c, &d.Turns, c.time)
+	c.time(&d.FrozenUntil)
 }
 
 // each walks a list: its length, and its elements.

@@ -50,6 +50,9 @@ func TestStandingIsReadAsItWasWritten(t *testing.T) {
 			Denials: listOf(t, func() Denied {
 				return Denied{Party: rules.Party(number.Draw(t, "party")), Code: text.Draw(t, "code"), At: anyTime(t), Last: anyTime(t), Told: anyTime(t), Repeats: rapid.Int().Draw(t, "repeats")}
 			}),
+			Brought: listOf(t, func() Brought {
+				return Brought{Generation: number.Draw(t, "generation"), Chosen: number.Draw(t, "chosen"), Wrong: text.Draw(t, "wrong")}
+			}),
 		}
 		b := s.encode()
 		if s.empty() != (b == nil) {

@@ -158,7 +158,7 @@ func (a *audience) act(ctx context.Context, node, session string, sent submissio
 const proofWait = 2 * time.Second
 
 func (a *audience) kick(them gate.KickSelect) gate.KickRequest {
-	return gate.KickRequest{Account: a.account, By: "owner", Select: them, Reason: "signed out by the account's owner"}
+	return gate.KickRequest{Account: a.account, By: gate.ByOwner(a.account), Select: them, Reason: "signed out by the account's owner"}
 }
 
 // signOut ends sessions and answers what came of it.

@@ -83,7 +83,7 @@ func (o *strictOwner) OwnDevices(_ context.Context, account, _ string) (gate.Own
 func (o *strictOwner) Kick(_ context.Context, req gate.KickRequest, _ time.Duration) (gate.KickReport, error) {
 	one := len(req.Select.Sessions) == 1 && (req.Select.Sessions[0] == 1 || req.Select.Sessions[0] == 2) && req.Select.Except == 0
 	others := len(req.Select.Sessions) == 0 && req.Select.Except == 1
-	if !one && !others || req.Select.All || req.Select.Platform != "" || len(req.Select.Devices) > 0 || req.Block || req.By != "owner" {
+	if !one && !others || req.Select.All || req.Select.Platform != "" || len(req.Select.Devices) > 0 || req.Block || req.By.String() != "owner" {
 		o.t.Errorf("kick of %+v", req)
 	}
 	if user, domain, resource := address(req.Account); user == "" || domain != "example.org" || resource != "" {

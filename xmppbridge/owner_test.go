@@ -38,7 +38,7 @@ func (o *fakeOwner) OwnDevices(ctx context.Context, account, resource string) (g
 }
 
 func (o *fakeOwner) Kick(_ context.Context, req gate.KickRequest, wait time.Duration) (gate.KickReport, error) {
-	o.note("kick %s by %s: %+v, %s, %s", req.Account, req.By, req.Select, req.Reason, wait)
+	o.note("kick %s by %s: %+v, %s, %s", req.Account, req.By.String(), req.Select, req.Reason, wait)
 	return o.report, o.err
 }
 

@@ -140,6 +140,7 @@ func parseEvent(e *element, src gate.Source) (gate.Event, error) {
 		Source:   src,
 		Epoch:    f.token("epoch"),
 		Seq:      f.number("seq", true, 1, math.MaxInt64),
+		Takeover: f.word("takeover", maxWord),
 		Kind:     gate.EventKind(kind),
 		User:     f.user("user", bind),
 		SID:      f.token("sid"),

@@ -113,12 +113,16 @@ func TestParseEvent(t *testing.T) {
 		err   string
 	}{
 		{
-			"kind='bind' epoch='E1' seq='42' user='alice' sid='S2' ask_id='q8' resource='phone' state='active' ip='192.0.2.7' secure='1' transport='bosh' client_id='d4' client='c' lang='ja' made='1' reason='' age_seconds='1' idle_seconds='2'",
+			"kind='bind' epoch='E1' seq='42' user='alice' sid='S2' ask_id='q8' resource='phone' state='active' ip='192.0.2.7' secure='1' transport='bosh' client_id='d4' client='c' lang='ja' made='1' reason='' age_seconds='1' idle_seconds='2' takeover='tok'",
 			gate.Event{
-				Source: src, Kind: gate.EventBind, Epoch: "E1", Seq: 42, User: "alice", SID: "S2", AskID: "q8", Resource: "phone", Age: time.Second, Idle: 2 * time.Second,
+				Source: src, Kind: gate.EventBind, Epoch: "E1", Seq: 42, User: "alice", SID: "S2", AskID: "q8", Resource: "phone", Takeover: "tok", Age: time.Second, Idle: 2 * time.Second,
 				Peer: gate.Peer{IP: "192.0.2.7", Secure: true, Transport: "bosh", ClientID: "d4", Client: "c", Lang: "ja", Made: true},
 			},
 			"",
+		},
+		{
+			"kind='bind' epoch='E1' seq='42' user='a' sid='S2' resource='r' takeover='" + strings.Repeat("t", 1024) + "'",
+			gate.Event{Source: src, Kind: gate.EventBind, Epoch: "E1", Seq: 42, User: "a", SID: "S2", Resource: "r"}, "",
 		},
 		{"kind='unbind' epoch='E1' seq='43' sid='S2' reason='kick'", gate.Event{Source: src, Kind: gate.EventUnbind, Epoch: "E1", Seq: 43, SID: "S2", Reason: "kick"}, ""},
 		{"kind='hibernate' epoch='E1' seq='43' user='a' sid='S2' resource='r'", gate.Event{Source: src, Kind: gate.EventHibernate, Epoch: "E1", Seq: 43, User: "a", SID: "S2", Resource: "r"}, ""},

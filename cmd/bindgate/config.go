@@ -5,14 +5,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/bindgate/bindgate/internal/keyring"
+	"github.com/bindgate/bindgate/store"
 )
 
 // config is what the commands work with: checked, and complete.
@@ -23,11 +28,18 @@ type config struct {
 	DataDir     string
 	Listen      string
 
-	JWTSecretFile string // "" for the one in the data directory
-	JWTIssuer     string
-	JWTAudience   string
+	JWTSecretFile    string // "": the one in the data directory, unless there are public keys
+	JWTPublicKeyFile string
+	JWKSURL          string // not with a public key file
+	JWTIssuer        string
+	JWTAudience      string
+	publicKeyOrigin  string // of the public key file or the URL
+
+	RateLimit      float64        // requests per second and token; 0: no limit
+	TrustedProxies []netip.Prefix // whose word about a client's address is taken
 
 	AllowPrivateTargets bool // of webhooks
+	Keep                store.Retention
 	Links               []linkConfig
 
 	ephemeral bool // the embedded database goes when this process ends: demo --once
@@ -59,6 +71,12 @@ const (
 	defaultXMPPAddr = "127.0.0.1:5347"
 )
 
+// The bounds of a rate limit that is one: a request in a hundred seconds, and more than any machine does.
+const (
+	minRate = 0.01
+	maxRate = 1e9
+)
+
 // errNoDatabase is what commands that need a database say without one.
 var errNoDatabase = errors.New("no database: set --database-url (BINDGATE_DATABASE_URL) to a PostgreSQL, or --embedded (BINDGATE_EMBEDDED=true) for a private one in the data directory")
 
@@ -83,10 +101,8 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 	if err := all.address("listen", c.Listen); err != nil {
 		return config{}, err
 	}
-	for _, name := range []string{"jwt_public_key_file", "jwks_url"} {
-		if s := all[name]; s.value != "" {
-			return config{}, s.errorf("this build checks tokens with HS256 and a shared secret only: unset it and set --jwt-secret-file (BINDGATE_JWT_SECRET_FILE)")
-		}
+	if err := c.publicKeys(all); err != nil {
+		return config{}, err
 	}
 	c.JWTSecretFile, c.JWTIssuer, c.JWTAudience = all["jwt_secret_file"].value, all["jwt_issuer"].value, all["jwt_audience"].value
 	if c.AllowPrivateTargets, err = all.boolean("allow_private_targets"); err != nil {
@@ -94,17 +110,38 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 	}
 	if s := all["rate_limit"]; s.value != "" {
 		n, err := strconv.ParseFloat(s.value, 64)
-		switch {
-		case err != nil || !(n >= 0 && n <= 1e9):
-			return config{}, s.errorf("%q is not a number of requests per second: 0 (no limit) or more", s.value)
-		case n > 0:
-			return config{}, s.errorf("this build does not limit requests: unset it, or set 0")
+		if err != nil || !(n == 0 || n >= minRate && n <= maxRate) {
+			return config{}, s.errorf("%q is not a number of requests per second: 0 (no limit), or %v to %v", s.value, minRate, maxRate)
 		}
+		c.RateLimit = n
+	}
+	if s := all["trusted_proxies"]; s.value != "" {
+		if c.TrustedProxies, err = parseNetworks(s.value); err != nil {
+			return config{}, s.errorf("%w", err)
+		}
+	}
+	if err := c.keep(all); err != nil {
+		return config{}, err
 	}
 	if err := c.links(all, links); err != nil {
 		return config{}, err
 	}
 	return c, nil
+}
+
+// keep reads how long things are kept; what is not set is left to the gate.
+func (c *config) keep(all settings) (err error) {
+	for _, k := range []struct {
+		name string
+		kept *time.Duration
+	}{
+		{"keep_sessions", &c.Keep.Sessions}, {"keep_decisions", &c.Keep.Decisions}, {"keep_events", &c.Keep.Events}, {"keep_audit", &c.Keep.Audit}, {"keep_addresses", &c.Keep.Addresses},
+	} {
+		if *k.kept, err = all.days(k.name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *config) database(all settings) error {
@@ -127,6 +164,39 @@ func (c *config) database(all settings) error {
 		return s.errorf("not a PostgreSQL address: it looks like postgres://user:password@host:5432/database, with what is not a letter or digit in the password percent-encoded")
 	}
 	return nil
+}
+
+// publicKeys takes the file or the URL, whichever was set nearer.
+func (c *config) publicKeys(all settings) error {
+	f, u := all["jwt_public_key_file"], all["jwks_url"]
+	switch {
+	case f.value != "" && u.value != "" && f.level == u.level:
+		return fmt.Errorf("%s and %s exclude each other: keep one", f.origin, u.origin)
+	case f.value != "" && (u.value == "" || f.level > u.level):
+		c.JWTPublicKeyFile, c.publicKeyOrigin = f.value, f.origin
+	case u.value != "":
+		if err := keyring.CheckURL(u.value); err != nil {
+			return u.errorf("%w", err)
+		}
+		c.JWKSURL, c.publicKeyOrigin = u.value, u.origin
+	}
+	return nil
+}
+
+// parseNetworks reads networks and addresses that are separated by commas or spaces.
+func parseNetworks(s string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
+			word = fmt.Sprintf("%s/%d", a.Unmap(), a.Unmap().BitLen())
+		}
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a network nor an address: it looks like 10.0.0.0/8 or 2001:db8::1", word)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }
 
 // links takes the link of the flags and those of the file.
@@ -214,6 +284,20 @@ func (s settings) or(name, otherwise string) string {
 		return v
 	}
 	return otherwise
+}
+
+// days reads how long something is kept; 0 if it is not set.
+func (s settings) days(name string) (time.Duration, error) {
+	v := s[name]
+	if v.value == "" {
+		return 0, nil
+	}
+	const longest = 36500 // a time before it is one that PostgreSQL and everyone's clocks know
+	n, err := strconv.Atoi(v.value)
+	if err != nil || n < 1 || n > longest {
+		return 0, v.errorf("%q is not a number of days from 1 to %d", v.value, longest)
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
 }
 
 func (s settings) origin(name string) string {

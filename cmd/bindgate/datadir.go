@@ -50,42 +50,6 @@ func (c *config) checkDataDir() error {
 		c.dataDirOrigin, c.DataDir, owner, me, owner, me, c.DataDir)
 }
 
-// jwtSecret reads the configured secret, or the one in the data directory, which it makes first if need be.
-func (c *config) jwtSecret() (secret, error) {
-	s, err := c.knownJWTSecret()
-	if err != nil || s != "" {
-		return s, err
-	}
-	if err := c.openDataDir(); err != nil {
-		return "", err
-	}
-	path := filepath.Join(c.DataDir, jwtSecretName)
-	fresh, err := writeFresh(path)
-	if errors.Is(err, fs.ErrExist) { // another process was faster
-		return readSecret(path)
-	}
-	return fresh, err
-}
-
-// knownJWTSecret writes nothing; it is "" if the secret in the data directory has to be made first.
-func (c *config) knownJWTSecret() (secret, error) {
-	path, origin := c.JWTSecretFile, "--jwt-secret-file (BINDGATE_JWT_SECRET_FILE)"
-	if path == "" {
-		if err := c.checkDataDir(); err != nil {
-			return "", err
-		}
-		path, origin = filepath.Join(c.DataDir, jwtSecretName), c.dataDirOrigin
-	}
-	s, err := readSecret(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && c.JWTSecretFile == "":
-		return "", nil
-	case err != nil:
-		return "", fmt.Errorf("%s: %w", origin, err)
-	}
-	return s, nil
-}
-
 // writeFresh makes a secret file that appears whole or not at all.
 func writeFresh(path string) (secret, error) {
 	key := make([]byte, 32)

@@ -37,6 +37,7 @@ func (d *demoCmd) Run(ctx context.Context, e *env) error {
 		fmt.Fprintln(e.stdout, "The demo uses a Prosody of its own; the configured links are left alone.")
 	}
 	cfg.DatabaseURL, cfg.databaseOrigin, cfg.Embedded, cfg.Links = "", "", true, nil
+	cfg.JWTPublicKeyFile, cfg.JWKSURL, cfg.publicKeyOrigin = "", "", "" // its tokens are its own
 	if d.Once {
 		done, err := onceConfig(&cfg, e)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/migrations"
 )
@@ -65,10 +63,11 @@ func (*doctorCmd) Run(ctx context.Context, e *env) error {
 	}
 	r.dataDir(&cfg)
 	key := r.tokenSecret(&cfg)
+	r.publicKeys(ctx, &cfg)
 	url := r.database(ctx, &cfg)
 	served := r.listen(ctx, &cfg)
 	r.links(ctx, &cfg, key, url, served)
-	r.prosody(&cfg)
+	r.prosody(&cfg, prosodyConfig)
 	r.openFiles()
 	return r.end()
 }
@@ -103,33 +102,6 @@ func (r *report) dataDir(cfg *config) {
 		return
 	}
 	r.ok("data directory", "%s is ours", cfg.DataDir)
-}
-
-// tokenSecret reads the secret without making one; "" if there is none to use.
-func (r *report) tokenSecret(cfg *config) secret {
-	path := cfg.JWTSecretFile
-	if path == "" {
-		path = filepath.Join(cfg.DataDir, jwtSecretName)
-	}
-	key, err := readSecret(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && cfg.JWTSecretFile == "":
-		r.ok("token secret", "will be made as %s at the first start", path)
-		return ""
-	case err != nil:
-		r.fail("token secret", "%v: --jwt-secret-file (BINDGATE_JWT_SECRET_FILE) has to name a readable file", err)
-		return ""
-	}
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.Mode().Perm()&0o077 != 0:
-		r.warn("token secret", "%s can be read by other users (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
-	case len(key) < api.SafeSecret:
-		r.warn("token secret", "%s has %d bytes, HS256 wants %d (RFC 7518): it may be guessed from a token; openssl rand -hex 32 makes a good one", path, len(key), api.SafeSecret)
-	default:
-		r.ok("token secret", "%s", path)
-	}
-	return key
 }
 
 // database returns the URL if the database answers.

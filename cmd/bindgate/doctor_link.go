@@ -9,9 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +49,7 @@ func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL
 // askRunning reports GET /v1/links of the bindgate on --listen.
 func (r *report) askRunning(ctx context.Context, cfg *config, key secret) {
 	if key == "" {
-		r.warn("link", "the running bindgate was not asked: its token secret is not known here")
+		r.warn("link", "the running bindgate was not asked: no token for it can be made with these settings")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
@@ -203,45 +200,6 @@ func handshakeError(l linkConfig, err error) error {
 		return fmt.Errorf("%s has this component connected already and keeps it: set component_conflict_resolve = \"kick_old\" there", l.Addr)
 	}
 	return fmt.Errorf("%s: the component handshake failed: %w: is this the component port, and is the secret right?", l.Addr, err)
-}
-
-var prosodyHints = []struct {
-	setting *regexp.Regexp
-	say     string
-}{
-	{regexp.MustCompile(`(?m)^[^-\n]*\bbindgate_component\s*=`), `no bindgate_component: load the module "bindgate" on the virtual hosts and set bindgate_component to the component's name`},
-	{regexp.MustCompile(`(?m)^[^-\n]*\bcomponent_conflict_resolve\s*=\s*["']kick_old["']`), `no component_conflict_resolve = "kick_old": after a broken connection the next one is refused until Prosody notices`},
-	{regexp.MustCompile(`(?m)^[^-\n]*\bnagle\s*=\s*false`), `no network_settings = { nagle = false }: each login takes about 40 ms longer`},
-}
-
-// prosody looks at Prosody's configuration, if it is on this machine and may be read.
-func (r *report) prosody(cfg *config) {
-	const main = "/etc/prosody/prosody.cfg.lua"
-	local := slices.ContainsFunc(cfg.Links, func(l linkConfig) bool {
-		host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration
-		ip := net.ParseIP(host)
-		return host == "localhost" || ip != nil && ip.IsLoopback()
-	})
-	text, err := os.ReadFile(main)
-	if !local || err != nil {
-		return
-	}
-	files, _ := filepath.Glob("/etc/prosody/conf.d/*.cfg.lua") // the pattern is well formed
-	for _, f := range files {
-		if more, err := os.ReadFile(f); err == nil {
-			text = append(append(text, '\n'), more...)
-		}
-	}
-	fine := true
-	for _, h := range prosodyHints {
-		if !h.setting.Match(text) {
-			r.warn("prosody", "%s: %s (if that is the configuration in use)", main, h.say)
-			fine = false
-		}
-	}
-	if fine {
-		r.ok("prosody", "%s has what bindgate asks for", main)
-	}
 }
 
 // served reports whether a bindgate answers on addr.

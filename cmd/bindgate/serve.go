@@ -79,8 +79,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.listenError(err)
 	}
 	defer listener.Close()
-	key, err := cfg.knownJWTSecret()
-	if err != nil {
+	if _, err := cfg.knownSecrets(); err != nil {
+		return err
+	}
+	if _, err := cfg.publicKeyFile(); err != nil {
 		return err
 	}
 
@@ -92,13 +94,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err := migrations.Up(ctx, db.url); err != nil {
 		return cfg.databaseError(err)
 	}
-	if key == "" {
-		if key, err = cfg.jwtSecret(); err != nil {
-			return err
-		}
+	secrets, err := cfg.secrets()
+	if err != nil {
+		return err
 	}
-	if len(key) < api.SafeSecret {
-		log.WarnContext(ctx, "the token secret is short: it may be guessed from a token", "bytes", len(key), "wanted", api.SafeSecret, "remedy", "openssl rand -hex 32")
+	cfg.warnOfTokens(ctx, log, secrets)
+	keys, err := cfg.keys(log)
+	if err != nil {
+		return err
 	}
 	st, err := store.Open(ctx, store.Config{URL: db.url})
 	if err != nil {
@@ -108,7 +111,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	// Before anyone writes: rows that are in no month's partition are let go one by one. The gate tries again what fails here.
 	if now, err := st.Now(ctx); err != nil {
 		return cfg.databaseError(err)
-	} else if err := st.KeepPartitions(ctx, now, 0); err != nil {
+	} else if err := st.KeepPartitions(ctx, now, store.Retention{}); err != nil {
 		log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
 
@@ -117,7 +120,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered})
+	g := gate.New(st, gate.Config{Logger: log, Name: processName(), Answered: answered, Keep: cfg.Keep})
 	if err := registerMetrics(registry, g); err != nil {
 		return err
 	}
@@ -127,8 +130,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 		return cfg.databaseError(err)
 	}
 	defer reads.Close()
-	handler, err := api.New(api.Config{Store: reads, Gate: g, Secret: api.Secret(key), Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry,
-		PrivateTargets: cfg.AllowPrivateTargets})
+	handler, err := api.New(ctx, api.Config{
+		Store: reads, Gate: g, Keys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		PrivateTargets: cfg.AllowPrivateTargets,
+	})
 	if err != nil {
 		return err
 	}
@@ -149,9 +154,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	databaseStage := begin(ctx, "embedded database", failed, db.watch)
 	gateStage := begin(ctx, "gate", failed, g.Run)
 	linkStage := begin(ctx, "links", failed, links...)
+	keyStage := begin(ctx, "token keys", failed, keys.Run)
 	webhookStage := begin(ctx, "webhooks", failed, deliverer.Run)
 	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
-	ready(running{addr: listener.Addr().String(), key: key})
+	up := running{addr: listener.Addr().String()}
+	if len(secrets) > 0 {
+		up.key = secrets[0]
+	}
+	ready(up)
 
 	select {
 	case <-ctx.Done():
@@ -161,6 +171,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	}
 	drain(ctx, server) // no new requests; those that run are answered
 	httpStage.end()
+	keyStage.end()
 	webhookStage.end() // what is not sent is in the log; another process goes on with it
 	linkStage.end()    // the XMPP servers go over to their failure policy, another process takes the lease
 	gateStage.end()    // what was begun is written

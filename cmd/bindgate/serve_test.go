@@ -261,6 +261,23 @@ func TestDoctorLeavesARunningLinkAlone(t *testing.T) {
 	}
 }
 
+// A module that does not wait long enough for probes is told of: in the log, in the link's status, and by doctor.
+func TestDoctorTellsAHastyModule(t *testing.T) {
+	t.Parallel()
+	server := prosody.ForTest(t, prosody.Config{Timeout: 300 * time.Millisecond})
+	p := startServe(t, server, server.Secret(), "--database-url", pgtest.Empty(t))
+	said := func() string {
+		var out, errs bytes.Buffer
+		run(t.Context(), []string{"doctor", "--listen", strings.TrimPrefix(p.url, "http://"), "--jwt-secret-file", p.key, "--data-dir", t.TempDir()}, &out, &errs)
+		return out.String()
+	}
+	want := "FAIL  link " + server.ComponentJID() + ": localhost: its bindgate_timeout is 0.3 s"
+	p.within(15*time.Second, "doctor says so", func() bool { return strings.Contains(said(), want) })
+	if !strings.Contains(p.log.String(), "a module does not wait long enough") {
+		t.Error("the log does not say so")
+	}
+}
+
 // testSlack is for a machine that runs other tests too.
 const testSlack = 3 * time.Second
 

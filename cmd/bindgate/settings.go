@@ -20,13 +20,19 @@ type settingFlags struct {
 	Embedded            *bool   `help:"Run a private PostgreSQL in the data directory instead ($$BINDGATE_EMBEDDED)."`
 	DataDir             *string `placeholder:"DIR" help:"Directory for the secret that bindgate makes and for the embedded database; ./bindgate-data unless set ($$BINDGATE_DATA_DIR)."`
 	Listen              *string `placeholder:"ADDR" help:"Address of the HTTP server; 127.0.0.1:8080 unless set ($$BINDGATE_LISTEN)."`
-	JWTSecretFile       *string `name:"jwt-secret-file" placeholder:"FILE" help:"Secret of the HS256 tokens; made in the data directory unless set ($$BINDGATE_JWT_SECRET_FILE)."`
-	JWTPublicKeyFile    *string `name:"jwt-public-key-file" placeholder:"FILE" help:"Public key of the tokens; not in this build ($$BINDGATE_JWT_PUBLIC_KEY_FILE)."`
-	JWKSURL             *string `name:"jwks-url" placeholder:"URL" help:"Where the public keys of the tokens are; not in this build ($$BINDGATE_JWKS_URL)."`
+	JWTSecretFile       *string `name:"jwt-secret-file" placeholder:"FILE" help:"Secrets of HS256 tokens, one a line; made in the data directory unless set, or public keys are ($$BINDGATE_JWT_SECRET_FILE)."`
+	JWTPublicKeyFile    *string `name:"jwt-public-key-file" placeholder:"FILE" help:"Public keys of RS256, ES256 and EdDSA tokens, in PEM ($$BINDGATE_JWT_PUBLIC_KEY_FILE)."`
+	JWKSURL             *string `name:"jwks-url" placeholder:"URL" help:"JWK Set with such keys, instead ($$BINDGATE_JWKS_URL)."`
 	JWTIssuer           *string `name:"jwt-issuer" placeholder:"ISS" help:"Only tokens of this issuer ($$BINDGATE_JWT_ISSUER)."`
 	JWTAudience         *string `name:"jwt-audience" placeholder:"AUD" help:"Only tokens for this audience ($$BINDGATE_JWT_AUDIENCE)."`
 	AllowPrivateTargets *bool   `help:"Let webhooks go to private addresses ($$BINDGATE_ALLOW_PRIVATE_TARGETS)."`
 	RateLimit           *string `placeholder:"N" help:"Requests per second and token; 0, the default, is no limit ($$BINDGATE_RATE_LIMIT)."`
+	KeepSessions        *string `placeholder:"DAYS" help:"How long ended sessions and kicks are kept; 90 unless set ($$BINDGATE_KEEP_SESSIONS)."`
+	KeepDecisions       *string `placeholder:"DAYS" help:"How long decisions are kept; 90 unless set ($$BINDGATE_KEEP_DECISIONS)."`
+	KeepEvents          *string `placeholder:"DAYS" help:"How long the event log is kept, not longer than addresses; 30 unless set ($$BINDGATE_KEEP_EVENTS)."`
+	KeepAudit           *string `placeholder:"DAYS" help:"How long the audit is kept; 365 unless set ($$BINDGATE_KEEP_AUDIT)."`
+	KeepAddresses       *string `placeholder:"DAYS" help:"After how long addresses are blanked in what is kept longer; 30 unless set ($$BINDGATE_KEEP_ADDRESSES)."`
+	TrustedProxies      *string `placeholder:"CIDRS" help:"Proxies that tell the client's address in X-Forwarded-For or Forwarded, separated by commas; none unless set ($$BINDGATE_TRUSTED_PROXIES)."`
 	XMPPAddr            *string `name:"xmpp-addr" placeholder:"ADDR" help:"Component port of the XMPP server; 127.0.0.1:5347 unless set ($$BINDGATE_XMPP_ADDR)."`
 	XMPPComponent       *string `name:"xmpp-component" placeholder:"DOMAIN" help:"Name of the component; no link unless set ($$BINDGATE_XMPP_COMPONENT)."`
 	XMPPSecretFile      *string `name:"xmpp-secret-file" placeholder:"FILE" help:"File with the component's secret ($$BINDGATE_XMPP_SECRET_FILE)."`
@@ -39,7 +45,8 @@ func (f *settingFlags) texts() map[string]*string {
 		"database_url": f.DatabaseURL, "data_dir": f.DataDir, "listen": f.Listen,
 		"embedded": boolText(f.Embedded), "allow_private_targets": boolText(f.AllowPrivateTargets),
 		"jwt_secret_file": f.JWTSecretFile, "jwt_public_key_file": f.JWTPublicKeyFile, "jwks_url": f.JWKSURL,
-		"jwt_issuer": f.JWTIssuer, "jwt_audience": f.JWTAudience, "rate_limit": f.RateLimit,
+		"jwt_issuer": f.JWTIssuer, "jwt_audience": f.JWTAudience, "rate_limit": f.RateLimit, "trusted_proxies": f.TrustedProxies,
+		"keep_sessions": f.KeepSessions, "keep_decisions": f.KeepDecisions, "keep_events": f.KeepEvents, "keep_audit": f.KeepAudit, "keep_addresses": f.KeepAddresses,
 		"xmpp_addr": f.XMPPAddr, "xmpp_component": f.XMPPComponent, "xmpp_secret_file": f.XMPPSecretFile,
 		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver,
 	}
@@ -163,7 +170,7 @@ func scalarText(name string, v any) (string, error) {
 			return fmt.Sprint(b), nil
 		}
 		return "", fmt.Errorf("must be true or false without quotes, not %s", kind(v))
-	case "rate_limit":
+	case "rate_limit", "keep_sessions", "keep_decisions", "keep_events", "keep_audit", "keep_addresses":
 		switch v.(type) {
 		case int64, float64:
 			return fmt.Sprint(v), nil

@@ -16,7 +16,7 @@ type tokenCmd struct {
 	TTL     time.Duration `name:"ttl" default:"1h" placeholder:"DURATION" help:"How long it is valid, such as 15m or 24h."`
 }
 
-// Run prints a token signed with the secret that serve with the same settings checks against.
+// Run prints a token signed with the first secret that serve with the same settings checks against.
 func (t *tokenCmd) Run(e *env) error {
 	cfg, err := e.config()
 	if err != nil {
@@ -41,7 +41,7 @@ func (t *tokenCmd) Run(e *env) error {
 		}
 		claims.Domains = append(claims.Domains, d)
 	}
-	key, err := cfg.jwtSecret()
+	key, err := cfg.signingSecret()
 	if err != nil {
 		return err
 	}

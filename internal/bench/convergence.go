@@ -92,7 +92,7 @@ func convergence(ctx context.Context, log *slog.Logger) (row, error) {
 		if err != nil {
 			return r, err
 		}
-		if err := st.CancelJob(running, job); err != nil {
+		if err := st.CancelJob(running, job, store.Actor{Subject: "bench"}); err != nil {
 			return r, err
 		}
 		p, err := follow(running, st, job, func(j store.Job) bool { return j.State != store.JobRunning && j.Pending == 0 })
@@ -129,7 +129,7 @@ func convergence(ctx context.Context, log *slog.Logger) (row, error) {
 // lower changes the rule and returns the job that applies it.
 func lower(ctx context.Context, st *store.Store) (job int64, err error) {
 	one := 1
-	change := store.RuleChange{RuleScope: store.RuleScope{Level: rules.LevelDefault}, By: "bench", ApplyNow: true, Check: func(*store.KeptRule) error { return nil }}
+	change := store.RuleChange{RuleScope: store.RuleScope{Level: rules.LevelDefault}, By: store.Actor{Subject: "bench"}, ApplyNow: true, Check: func(*store.KeptRule) error { return nil }}
 	_, _, job, err = st.PutRule(ctx, change, rules.Rule{MaxSessions: rules.Of(&one)}, time.Time{})
 	return job, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
+	"github.com/bindgate/bindgate/store"
 )
 
 // told renders an account's events in order of their global position: "type generation(s) reason".
@@ -95,7 +96,7 @@ func TestOrderOfEvents(t *testing.T) {
 	w.recorded("eva", "tablet=active")
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
 	_ = w.denied(w.dial("eva", xmppclient.Options{}), "other")
-	if _, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("eva"), By: "operator", Select: gate.KickSelect{All: true}}, patience); err != nil {
+	if _, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("eva"), By: store.Actor{Subject: "operator"}, Select: gate.KickSelect{All: true}}, patience); err != nil {
 		t.Fatal(err)
 	}
 	_ = w.evicted(third)

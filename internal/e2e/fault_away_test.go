@@ -10,6 +10,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
+	"github.com/bindgate/bindgate/store"
 )
 
 // Without bindgate logins follow the failure policy at once; when it comes, whoever was let in is decided: newest wins.
@@ -99,7 +100,7 @@ func TestKickWithTheLinkDown(t *testing.T) {
 	// Another bindgate takes over while the server is still out of reach, and takes a second kick.
 	b.stop()
 	w.running = w.launch("second")
-	report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("bob"), By: "test", Select: gate.KickSelect{All: true}}, 0)
+	report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("bob"), By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0)
 	if err != nil || len(report.Results) != 1 || report.Results[0].Outcome != gate.OutcomePending {
 		t.Fatalf("%+v, %v", report, err)
 	}

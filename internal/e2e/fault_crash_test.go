@@ -11,6 +11,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
+	"github.com/bindgate/bindgate/store"
 )
 
 // takeoverWithin is how long a link may be without an owner.
@@ -36,7 +37,7 @@ func (w *world) kickWhileFrozen(kick func()) (thaw func()) {
 // accepted kicks all sessions of a user and wants it pending.
 func (w *world) accepted(user string) {
 	w.t.Helper()
-	report, err := w.running.gate.Kick(w.t.Context(), gate.KickRequest{Account: w.jid(user), By: "test", Select: gate.KickSelect{All: true}}, 0)
+	report, err := w.running.gate.Kick(w.t.Context(), gate.KickRequest{Account: w.jid(user), By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0)
 	if err != nil || len(report.Results) != 1 || report.Results[0].Outcome != gate.OutcomePending {
 		w.t.Fatalf("kick: %+v, %v", report, err)
 	}

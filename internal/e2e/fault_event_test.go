@@ -7,6 +7,7 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/store"
 )
 
 // Reports that are lost, doubled or out of order on the link: the record is right soon, at the latest by the comparison that a missing number starts.
@@ -47,7 +48,7 @@ func TestDisorderedEvents(t *testing.T) {
 	dan := w.login("dan", "phone")
 	w.recorded("dan", "phone=active")
 	lost("unbind", "dan", func() {
-		report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("dan"), By: "test", Select: gate.KickSelect{All: true}}, 0)
+		report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid("dan"), By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, 0)
 		if err != nil || len(report.Results) != 1 {
 			t.Fatalf("%+v, %v", report, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
@@ -84,9 +85,14 @@ func TestGrant(t *testing.T) {
 	next := w.dial("gus", xmppclient.Options{})
 	w.wantDenied(w.with(next, "phone", g.Token), "cooldown", "used")
 
-	// The one for a resource needs no token; the first that binds it uses it up.
+	// The one for a resource needs no token; the first that needs it uses it up.
 	tablet := w.login("gus", "tablet")
 	w.takenOver(back)
+	laptop := w.login("gus", "laptop")
+	w.takenOver(tablet)
+	w.recorded("gus", "laptop=active")
+	tablet = w.login("gus", "tablet")
+	w.takenOver(laptop)
 	w.recorded("gus", "tablet=active")
 	w.stays(tablet)
 	last := w.decisions(api, "gus").Items[0]
@@ -119,6 +125,26 @@ func TestGrantOfALoginThatNeverBinds(t *testing.T) {
 	}
 	third := w.dial("nell", xmppclient.Options{})
 	w.wantDenied(w.with(third, "laptop", g.Token), "grant_required", "used")
+}
+
+// A login that bindgate did not decide in time has its grant when it is decided.
+func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, prosody.Config{Timeout: 600 * time.Millisecond})
+	api := w.rest()
+	w.rule(`{"require_grant": true}`)
+	g := api.grant(w.jid("pam"), `{"ttl_seconds":300}`)
+	release := w.lock("pam")
+	c := w.dial("pam", xmppclient.Options{})
+	if e := w.with(c, "phone", g.Token); e != nil {
+		t.Fatalf("the failure policy was to let it in: %s", e.Raw)
+	}
+	release()
+	w.recorded("pam", "phone=active")
+	w.agreed(1) // and judged
+	w.stays(c)
+	w.wantDecided("pam", "phone allow/ok 1 []")
+	w.wantDenied(w.with(w.dial("pam", xmppclient.Options{}), "tablet", g.Token), "grant_required", "used")
 }
 
 // A new device needs a grant; one that was admitted, one that is registered, and one that comes to its own dead session's place do not.

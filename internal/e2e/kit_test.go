@@ -155,7 +155,7 @@ func (w *world) restAs(scopes ...string) *rest {
 	w.mu.Lock()
 	g := w.running.gate
 	w.mu.Unlock()
-	h, err := api.New(api.Config{Store: w.store, Gate: g, Secret: secret, Logger: w.logger()})
+	h, err := api.New(w.t.Context(), api.Config{Store: w.store, Gate: g, Keys: secret, Logger: w.logger()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

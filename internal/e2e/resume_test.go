@@ -8,6 +8,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
+	"github.com/bindgate/bindgate/store"
 )
 
 // quickBOSH ends a BOSH session without requests after a second: with stream management it then hibernates.
@@ -55,7 +56,7 @@ func TestEvictedCannotResume(t *testing.T) {
 					case "same resource":
 						newcomer, want = w.login(user, "phone"), "phone=active"
 					case "kick":
-						report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid(user), By: "test", Select: gate.KickSelect{All: true}}, patience)
+						report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid(user), By: store.Actor{Subject: "test"}, Select: gate.KickSelect{All: true}}, patience)
 						if err != nil || len(report.Results) != 1 || report.Results[0].Outcome != gate.OutcomeKicked {
 							t.Fatalf("kick: %+v, %v", report, err)
 						}

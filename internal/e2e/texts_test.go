@@ -126,7 +126,7 @@ func TestTextOfKick(t *testing.T) {
 			w.recorded(user, "en=active ja=active tlh=active zh=active")
 			kick := func(text map[string]string, generations ...int64) {
 				t.Helper()
-				report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid(user), By: "test", Select: gate.KickSelect{Sessions: generations}, Text: text}, patience)
+				report, err := w.running.gate.Kick(t.Context(), gate.KickRequest{Account: w.jid(user), By: store.Actor{Subject: "test"}, Select: gate.KickSelect{Sessions: generations}, Text: text}, patience)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -78,7 +78,7 @@ func (w *world) hook(url string, change ...func(*store.Webhook)) int64 {
 	for _, f := range change {
 		f(&h)
 	}
-	h, err := w.store.CreateWebhook(w.t.Context(), h, secret)
+	h, err := w.store.CreateWebhook(w.t.Context(), h, secret, store.Actor{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestOneAccountFails(t *testing.T) {
 	w.until("the parked ones are rows", func() bool { return len(w.deliveries(id, "pending")) == 20 })
 	poisoned.Store(false)
 	pending := w.deliveries(id, "pending")
-	if err := w.store.Redeliver(t.Context(), id, pending[len(pending)-1].ID); err != nil { // rather than wait for its time
+	if err := w.store.Redeliver(t.Context(), id, pending[len(pending)-1].ID, store.Actor{}); err != nil { // rather than wait for its time
 		t.Fatal(err)
 	}
 	w.until("all events", func() bool { return r.count() == 100 })
@@ -350,7 +350,7 @@ func TestGoneDisables(t *testing.T) {
 	w.tell(account(0), 3, 5)
 	gone.Store(false)
 	on := true
-	if _, err := w.store.ChangeWebhook(t.Context(), id, store.WebhookChange{Enabled: &on, Types: &[]string{"session.started"}}); err != nil {
+	if _, err := w.store.ChangeWebhook(t.Context(), id, store.WebhookChange{Enabled: &on, Types: &[]string{"session.started"}}, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("what was written meanwhile", func() bool { return r.count() == 5 })
@@ -509,7 +509,7 @@ func TestRotation(t *testing.T) {
 	old := receive(t, nil) // verifies with the old one
 	id, oldID := w.hook(r.URL), w.hook(old.URL)
 	for _, id := range []int64{id, oldID} {
-		if h, err := w.store.RotateWebhook(t.Context(), id, second, 3*time.Second); err != nil || h.OldSecretUntil.IsZero() {
+		if h, err := w.store.RotateWebhook(t.Context(), id, second, 3*time.Second, store.Actor{}); err != nil || h.OldSecretUntil.IsZero() {
 			t.Fatal(h, err)
 		}
 	}
@@ -520,7 +520,7 @@ func TestRotation(t *testing.T) {
 		t.Errorf("%d signatures", signatures.Load())
 	}
 	w.until("the old secret's time is over", func() bool { return w.find(id).OldSecretUntil.IsZero() })
-	if err := w.store.DeleteWebhook(t.Context(), oldID); err != nil {
+	if err := w.store.DeleteWebhook(t.Context(), oldID, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("one signature", func() bool {
@@ -541,7 +541,7 @@ func TestByHand(t *testing.T) {
 	w.tell(account(0), 0, 1)
 	w.until("the event", func() bool { return len(w.deliveries(id, "delivered")) == 1 })
 	event := w.deliveries(id, "")[0]
-	if err := w.store.Redeliver(t.Context(), id, event.ID); err != nil {
+	if err := w.store.Redeliver(t.Context(), id, event.ID, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the event again", func() bool { return r.called() == 2 })
@@ -549,11 +549,11 @@ func TestByHand(t *testing.T) {
 		t.Errorf("ids: %s, %s", r.calls[0].ID, r.calls[1].ID)
 	}
 	off := false
-	if _, err := w.store.ChangeWebhook(t.Context(), id, store.WebhookChange{Enabled: &off}); err != nil {
+	if _, err := w.store.ChangeWebhook(t.Context(), id, store.WebhookChange{Enabled: &off}, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	status.Store(500)
-	test, err := w.store.TestWebhook(t.Context(), id)
+	test, err := w.store.TestWebhook(t.Context(), id, store.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,7 +565,7 @@ func TestByHand(t *testing.T) {
 		t.Errorf("the test was %+v", last)
 	}
 	w.tell(account(0), 1, 2)
-	if err := w.store.Redeliver(t.Context(), id, event.ID); err != nil {
+	if err := w.store.Redeliver(t.Context(), id, event.ID, store.Actor{}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the redelivery's end", func() bool {
@@ -594,7 +594,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	for _, id := range []int64{private, named} {
-		test, err := w.store.TestWebhook(t.Context(), id)
+		test, err := w.store.TestWebhook(t.Context(), id, store.Actor{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -603,7 +603,7 @@ func TestGuard(t *testing.T) {
 	stop()
 	w.deliver()
 	id := w.hook(redirect.URL)
-	test, err := w.store.TestWebhook(t.Context(), id)
+	test, err := w.store.TestWebhook(t.Context(), id, store.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -256,7 +256,7 @@ func (w *worker) takeUp(ctx context.Context, now time.Time) (more bool, err erro
 }
 
 func (w *worker) wants(e gate.Told) bool {
-	return e.Type != "" && (w.hook.Types == nil || slices.Contains(w.hook.Types, e.Type)) && (w.hook.Domains == nil || e.Domain != "" && slices.Contains(w.hook.Domains, e.Domain))
+	return e.Type != store.EventErased && (w.hook.Types == nil || slices.Contains(w.hook.Types, e.Type)) && (w.hook.Domains == nil || e.Domain != "" && slices.Contains(w.hook.Domains, e.Domain))
 }
 
 // choose has what is due be sent, as far as there are slots. It reports whether something is due in the next step at once.
@@ -336,7 +336,9 @@ func (w *worker) fill(ctx context.Context, now time.Time) error {
 	}
 	bodies := make(map[int64][]byte, len(events))
 	for _, e := range events {
-		bodies[e.Position] = bodyOf(gate.TellOf(e))
+		if e.Type != store.EventErased {
+			bodies[e.Position] = bodyOf(gate.TellOf(e))
+		}
 	}
 	w.begun = slices.DeleteFunc(w.begun, func(s start) bool {
 		d := s.lane.queue[0]

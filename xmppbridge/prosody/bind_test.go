@@ -50,6 +50,9 @@ func TestHelloAskAllowEvents(t *testing.T) {
 			t.Errorf("ask %s=%q, want %q", name, got, want)
 		}
 	}
+	if e := c.event("bind", "alice", r.Resource); e.Attr("takeover") != "" {
+		t.Errorf("a token that was asked about is told again: %s", e.Raw)
+	}
 	if len(a2.Children) != 1 {
 		t.Fatalf("ask: %s", a2.Raw)
 	}

@@ -81,7 +81,7 @@ func TestNoAnswer(t *testing.T) {
 			// A late answer: nobody is kicked by it.
 			c.on(nil)
 			late := login(t, server, xmppclient.TCP, "eve", "en")
-			_, err := late.Bind(within(t), "late")
+			_, err := late.BindWith(within(t), xmppclient.BindOptions{Resource: "late", Takeover: "tok<&>'\""})
 			a := c.ask(2)
 			if policy == "deny" {
 				wantUnavailable(t, err)
@@ -92,8 +92,8 @@ func TestNoAnswer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if e := c.event("bind", "eve", "late"); e.Attr("ask_id") != "" {
-					t.Errorf("bound without an answer: %s", e.Raw)
+				if e := c.event("bind", "eve", "late"); e.Attr("ask_id") != "" || e.Attr("takeover") != "tok<&>'\"" {
+					t.Errorf("bound without an answer, with a token: %s", e.Raw)
 				}
 			}
 			c.send(a.allow(kickOf(sid, "code='takeover'", "")))

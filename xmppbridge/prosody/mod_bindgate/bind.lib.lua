@@ -385,6 +385,8 @@ return function (gate)
 		end
 		local attr = registry.describe(r, now());
 		attr.ask_id = decision and decision.ask_id;
+		if not decision then attr.takeover = r.takeover; end
+		r.takeover = nil;
 		registry.emit("bind", attr);
 		if remembered then
 			late[r] = remembered; -- core is still at work on this session: next

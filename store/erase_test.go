@@ -1,0 +1,121 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// A long log is walked bit by bit; an erasure that comes in the middle gets a walk of its own, and what came after an erasure stays.
+func TestErasureWalksTheLog(t *testing.T) {
+	t.Parallel()
+	st := store.FromPool(pgtest.New(t))
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(sql string) (n int) {
+		t.Helper()
+		if err := st.Pool().QueryRow(t.Context(), sql).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	some := func() (more bool) {
+		t.Helper()
+		more, err := st.EraseSome(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return more
+	}
+	erase := func(name string) {
+		t.Helper()
+		exec(`insert into erasures (account, id, jid, erased_at) values (md5('` + name + `')::uuid, 1, '` + name + `@example.org', now() - interval '1 hour')`)
+	}
+	// Each batch is about three accounts; the last hundred are later than the erasures.
+	exec(`insert into event_batches (at, types, accounts, data)
+		select now() - case when n <= 12000 then interval '2 hours' else interval '0' end, '{a,b,c}', '{ada@example.org,bob@example.org,eve@example.org}', '{"{\"n\":1}","{\"n\":2}","{\"n\":3}"}'
+		from generate_series(1, 12100) n`)
+	erase("ada")
+	for range 2 { // its history, and the first of the log
+		if !some() {
+			t.Fatal("there is nothing to do")
+		}
+	}
+	if n := count(`select count(*) from event_batches where 'ada@example.org' = any (accounts)`); n != 12100-5000 {
+		t.Errorf("ada is in %d batches in the middle of the walk", n)
+	}
+	erase("bob")
+	steps := 0
+	for some() {
+		if steps++; steps > 20 {
+			t.Fatal("no end of it")
+		}
+	}
+	for sql, want := range map[string]int{
+		`select count(*) from event_batches where 'ada@example.org' = any (accounts)`:                                                                        100,
+		`select count(*) from event_batches where 'bob@example.org' = any (accounts)`:                                                                        100,
+		`select count(*) from event_batches where types = '{erased,erased,c}' and accounts = '{"","",eve@example.org}' and data = '{"{}","{}","{\"n\":3}"}'`: 12000,
+		`select count(*) from event_batches where types = '{a,b,c}'`:                                                                                         100,
+		`select count(*) from erasures`:                              0,
+		`select count(*) from audit where action = 'account.erased'`: 2,
+	} {
+		if got := count(sql); got != want {
+			t.Errorf("%s: %d, want %d", sql, got, want)
+		}
+	}
+}
+
+// A change that waits for an account while that is erased begins a new record.
+func TestChangeWaitsForAnErasure(t *testing.T) {
+	t.Parallel()
+	st := store.FromPool(pgtest.New(t))
+	scope := store.RuleScope{Level: rules.LevelAccount, Subject: "ada@example.org"}
+	if _, _, _, err := st.PutRule(t.Context(), change(scope, anyVersion), rules.Rule{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := st.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), "select from accounts for update"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() {
+		_, _, _, err := st.PutRule(t.Context(), change(scope, anyVersion), rules.Rule{}, time.Time{})
+		done <- err
+	}()
+	go func() {
+		_, err := st.SetGroups(t.Context(), []store.Membership{{JID: "ada@example.org", Group: "staff"}}, store.Actor{})
+		done <- err
+	}()
+	for waiting, deadline := 0, time.Now().Add(10*time.Second); waiting < 2; {
+		if err := st.Pool().QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&waiting); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d changes wait, %v", waiting, err)
+		}
+	}
+	if _, err := tx.Exec(t.Context(), "delete from accounts"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var group string
+	if err := st.Pool().QueryRow(t.Context(), "select account_group from accounts").Scan(&group); err != nil || group != "staff" {
+		t.Errorf("group %q, %v", group, err)
+	}
+}
