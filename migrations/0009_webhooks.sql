@@ -30,6 +30,7 @@ create table webhook_deliveries (
     state        text not null check (state in ('pending', 'delivered', 'failed')),
     by_hand      boolean not null default false, -- asked for by a caller: one attempt, whatever else waits
     attempts     integer not null default 0,     -- begun
+    tries        integer not null default 0,     -- of these, those that failed while the target was not at fault: they count for the schedule
     created_at   timestamptz not null,
     attempted_at timestamptz,
     next_at      timestamptz,           -- of one that failed and is tried again

@@ -92,16 +92,16 @@ func durationOf(i pgtype.Interval) time.Duration {
 
 // PendingDelivery is one that is to be made.
 type PendingDelivery struct {
-	ID       int64  // the event's position; below zero: a test
-	Account  string // whose lane it is in
-	ByHand   bool
-	Attempts int
-	Wait     time.Duration // before the next attempt; 0 or less: it is due
+	ID      int64  // the event's position; below zero: a test
+	Account string // whose lane it is in
+	ByHand  bool
+	Tries   int           // attempts that failed while the target was not at fault
+	Wait    time.Duration // before the next attempt; 0 or less: it is due
 }
 
 // PendingDeliveries returns what is to be delivered by the owner of a webhook, in the order of the log.
 func (s *Store) PendingDeliveries(ctx context.Context, webhook int64) ([]PendingDelivery, error) {
-	rows, err := s.pool.Query(ctx, `select d.id, coalesce(b.account, ''), d.by_hand, d.attempts, coalesce(d.next_at - clock_timestamp(), '0')
+	rows, err := s.pool.Query(ctx, `select d.id, coalesce(b.account, ''), d.by_hand, d.tries, coalesce(d.next_at - clock_timestamp(), '0')
 		from webhook_deliveries d left join lateral (
 			select (select accounts[d.id - p.first + 1] from event_batches where id = p.batch and at = p.at) as account
 			from event_positions p where p.first <= d.id order by p.first desc limit 1) b on true
@@ -112,7 +112,7 @@ func (s *Store) PendingDeliveries(ctx context.Context, webhook int64) ([]Pending
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PendingDelivery, error) {
 		var d PendingDelivery
 		var wait pgtype.Interval
-		err := row.Scan(&d.ID, &d.Account, &d.ByHand, &d.Attempts, &wait)
+		err := row.Scan(&d.ID, &d.Account, &d.ByHand, &d.Tries, &wait)
 		d.Wait = durationOf(wait)
 		return d, err
 	})

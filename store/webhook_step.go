@@ -42,6 +42,7 @@ type AttemptedDelivery struct {
 	ID       int64
 	State    string        // delivered, failed, or pending: it is tried again
 	Retry    time.Duration // after this
+	Tries    int           // attempts that failed while the target was not at fault
 	Status   int           // of the target's answer; 0: there was none
 	Duration time.Duration
 	Answer   string // its first bytes
@@ -62,17 +63,18 @@ func (s *Store) StepWebhook(ctx context.Context, l WebhookLease, step WebhookSte
 		taken[i], begun[i] = t.Position, t.Begun
 	}
 	n := len(step.Ended)
-	ids, states, retries, statuses := make([]int64, n), make([]string, n), make([]int64, n), make([]pgtype.Int4, n)
+	ids, states, retries, statuses, tries := make([]int64, n), make([]string, n), make([]int64, n), make([]pgtype.Int4, n), make([]int32, n)
 	durations, answers, errs := make([]int32, n), make([]pgtype.Text, n), make([]pgtype.Text, n)
 	for i, e := range step.Ended {
 		ids[i], states[i], retries[i], durations[i] = e.ID, e.State, e.Retry.Milliseconds(), int32(min(e.Duration.Milliseconds(), 1<<30))
+		tries[i] = int32(e.Tries)
 		statuses[i] = pgtype.Int4{Int32: int32(e.Status), Valid: e.Status != 0}
 		answers[i], errs[i] = optionalText(e.Answer), optionalText(e.Error)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var held bool
 		if err := tx.QueryRow(ctx, stepWebhook, l.Webhook, uuidOf(l.Owner), l.Fence, step.Position, int(step.Health), step.Disable, taken, begun, step.Begun,
-			ids, states, retries, statuses, durations, answers, errs).Scan(&held); err != nil {
+			ids, states, retries, statuses, durations, answers, errs, tries).Scan(&held); err != nil {
 			return err
 		}
 		if !held {
@@ -110,7 +112,8 @@ const stepWebhook = `with held as (
 			from held, unnest($9::bigint[]) b(id) where d.webhook = held.id and d.id = b.id),
 		ended as (update webhook_deliveries d set state = e.state, by_hand = d.by_hand and e.state = 'pending',
 				next_at = case when e.state = 'pending' then clock_timestamp() + e.retry * interval '1 millisecond' end,
-				finished_at = case when e.state <> 'pending' then clock_timestamp() end, status = e.status, duration_ms = e.duration, answer = e.answer, error = e.error
-			from held, unnest($10::bigint[], $11::text[], $12::bigint[], $13::integer[], $14::integer[], $15::text[], $16::text[]) e(id, state, retry, status, duration, answer, error)
+				finished_at = case when e.state <> 'pending' then clock_timestamp() end, status = e.status, duration_ms = e.duration, answer = e.answer, error = e.error, tries = e.tries
+			from held, unnest($10::bigint[], $11::text[], $12::bigint[], $13::integer[], $14::integer[], $15::text[], $16::text[], $17::integer[])
+				e(id, state, retry, status, duration, answer, error, tries)
 			where d.webhook = held.id and d.id = e.id)
 		select exists (select from held)`

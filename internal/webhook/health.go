@@ -27,14 +27,14 @@ func (h *health) renew(failing time.Duration, now time.Time) {
 
 // settle notes how a request ended, in its lane, the webhook's health and the step that is written next.
 func (w *worker) settle(r result, now time.Time) {
-	w.freeSlot()
+	w.begunNow--
 	d := r.lane.queue[0]
 	a := store.AttemptedDelivery{ID: d.id, State: store.DeliveryDelivered, Status: r.status, Duration: r.took, Answer: r.answer, Error: r.problem}
 	h := &w.health
 	gone := r.status == http.StatusGone
 	switch {
 	case r.cancelled: // by us: nothing is known of it
-		w.lanes.again(r.lane, now.Add(time.Millisecond))
+		w.lanes.again(r.lane, now)
 		return
 	case r.ok:
 		w.succeed(r, now)
@@ -71,6 +71,7 @@ func (w *worker) settle(r result, now time.Time) {
 		h.down, h.probes = true, 0
 		h.paused = later(h.paused, now.Add(probeIn(0, 0)))
 	}
+	w.halted.Store(max(w.halted.Load(), h.paused.UnixNano()))
 	switch failing := now.Sub(h.since); {
 	case gone:
 		w.disable("the target answered 410 Gone")
@@ -82,7 +83,7 @@ func (w *worker) settle(r result, now time.Time) {
 		w.over(r.lane, a, now)
 		return
 	}
-	a.State, a.Retry = store.DeliveryPending, pause
+	a.State, a.Retry, a.Tries = store.DeliveryPending, pause, d.tries
 	w.step.Ended = append(w.step.Ended, a)
 	r.lane.settled = true
 	w.settled = append(w.settled, r.lane)
@@ -97,6 +98,7 @@ func (w *worker) succeed(r result, now time.Time) {
 			w.lanes.hasten(now)
 		}
 		h.down, h.paused = false, time.Time{}
+		w.halted.Store(0)
 	}
 	if !h.since.IsZero() {
 		w.step.Health = store.HealthGood

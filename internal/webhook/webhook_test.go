@@ -28,7 +28,7 @@ import (
 	"github.com/bindgate/bindgate/store"
 )
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second // most of what is waited for comes within a second; an attempt that fails may take half a minute to come again
 
 var secret = store.WebhookSecret("0123456789abcdef0123456789abcdef")
 
@@ -407,7 +407,7 @@ func TestRestarts(t *testing.T) {
 	}()
 	rounds := 0
 	for done := false; !done; rounds++ {
-		// A proxy that is closed under it: whatever the deliverer does with the database fails from then on, as if the process were gone.
+		// Its connections are closed under it: whatever the deliverer does with the database fails from then on, as if the process were gone.
 		st, err := store.Open(t.Context(), store.Config{URL: w.store.Pool().Config().ConnString(), MaxConns: 4})
 		if err != nil {
 			t.Fatal(err)

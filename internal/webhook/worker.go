@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
@@ -16,6 +18,7 @@ import (
 const (
 	takeChunk   = 256    // events in one look at the log
 	takeRounds  = 16     // looks in one step
+	maxBegun    = 256    // deliveries that are begun; those beyond the slots wait for one
 	maxWaiting  = 50_000 // deliveries that wait; nothing more is taken up until they are fewer
 	maxBodies   = 2048   // of these, whose text is kept in memory
 	cursorEvery = 5 * time.Second
@@ -38,11 +41,13 @@ type worker struct {
 	writtenAt time.Time
 	secretsTo time.Time // when the secrets are to be read again; zero: never
 
-	slots   int         // requests on their way
-	shared  int         // of these, how many are of what all webhooks share
-	results chan result // has room for all slots
-	sending sync.WaitGroup
-	stop    context.CancelFunc // of the requests
+	begunNow int           // deliveries that are begun and not settled
+	halted   atomic.Int64  // Unix nanoseconds until which what is begun and not on its way yet is not sent
+	slots    chan struct{} // bounds the requests at once
+	own      chan struct{} // of these, those for which none is needed of what all webhooks share
+	results  chan result   // has room for all that is begun
+	sending  sync.WaitGroup
+	stop     context.CancelFunc // of the requests
 
 	step    store.WebhookStep
 	begun   []start
@@ -62,7 +67,8 @@ type result struct {
 }
 
 func newWorker(d *Deliverer, h *held, log *slog.Logger) *worker {
-	return &worker{d: d, held: h, log: log, lanes: newLanes(), rows: map[int64]bool{}, results: make(chan result, maxSlots)}
+	return &worker{d: d, held: h, log: log, lanes: newLanes(), rows: map[int64]bool{}, results: make(chan result, maxBegun),
+		slots: make(chan struct{}, maxSlots), own: make(chan struct{}, ownSlots)}
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -71,7 +77,6 @@ func (w *worker) run(ctx context.Context) error {
 	defer func() {
 		stop()
 		w.sending.Wait()
-		w.giveBack(w.shared)
 	}()
 	if err := w.load(ctx); err != nil {
 		return err
@@ -88,7 +93,7 @@ func (w *worker) run(ctx context.Context) error {
 		if more {
 			continue
 		}
-		if !w.hook.Enabled && w.slots == 0 && w.lanes.count == 0 {
+		if !w.hook.Enabled && w.begunNow == 0 && w.lanes.count == 0 {
 			return nil
 		}
 		if !w.takes(time.Now()) {
@@ -145,8 +150,7 @@ func (w *worker) load(ctx context.Context) error {
 				w.lanes.hurry(p.Account, p.ID, now)
 			}
 		default:
-			// How often it failed by its own fault is not known; it gets its later attempts again rather than none.
-			w.add(&delivery{id: p.ID, account: p.Account, byHand: p.ByHand, tries: min(p.Attempts, strikes)}, now.Add(p.Wait))
+			w.add(&delivery{id: p.ID, account: p.Account, byHand: p.ByHand, tries: p.Tries}, now.Add(p.Wait))
 		}
 	}
 	return nil
@@ -259,7 +263,7 @@ func (w *worker) wants(e gate.Told) bool {
 	return e.Type != store.EventErased && (w.hook.Types == nil || slices.Contains(w.hook.Types, e.Type)) && (w.hook.Domains == nil || e.Domain != "" && slices.Contains(w.hook.Domains, e.Domain))
 }
 
-// choose has what is due be sent, as far as there are slots. It reports whether something is due in the next step at once.
+// choose has what is due be sent, as far as that goes. It reports whether something is due in the next step at once.
 func (w *worker) choose(now time.Time) (next bool) {
 	if w.step.Disable != "" {
 		return true
@@ -269,50 +273,20 @@ func (w *worker) choose(now time.Time) (next bool) {
 		probe := w.health.down && !byHand
 		switch {
 		case byHand:
-		case w.health.paused.After(now), probe && (w.slots > 0 || l.hold.After(now)), !probe && l.due.After(now):
+		case w.health.paused.After(now), probe && (w.begunNow > 0 || l.hold.After(now)), !probe && l.due.After(now):
 			return false
 		}
 		if l.settled {
 			return true
 		}
-		if !w.slot() {
+		if w.begunNow >= maxBegun {
 			return false
 		}
+		w.begunNow++
 		w.lanes.take(l)
 		w.begun = append(w.begun, start{lane: l, probe: probe})
 	}
 	return false
-}
-
-// slot takes a slot for a request: of the webhook's own, or of those that all share.
-func (w *worker) slot() bool {
-	if w.slots >= maxSlots {
-		return false
-	}
-	if w.slots-w.shared >= ownSlots {
-		select {
-		case w.d.shared <- struct{}{}:
-			w.shared++
-		default:
-			return false
-		}
-	}
-	w.slots++
-	return true
-}
-
-func (w *worker) freeSlot() {
-	w.slots--
-	if w.shared > 0 {
-		w.giveBack(1)
-		w.shared--
-	}
-}
-
-func (w *worker) giveBack(n int) {
-	for range n {
-		<-w.d.shared
-	}
 }
 
 // fill reads the texts that are to be sent and not in memory. An event that is not kept any more has failed.
@@ -348,7 +322,7 @@ func (w *worker) fill(ctx context.Context, now time.Time) error {
 		if d.body != nil {
 			return false
 		}
-		w.freeSlot()
+		w.begunNow--
 		w.over(s.lane, store.AttemptedDelivery{ID: d.id, State: store.DeliveryFailed, Error: "the event is not kept any more"}, now)
 		return true
 	})
@@ -397,10 +371,39 @@ func (w *worker) write(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// send makes a request when there is a slot for it. One that has to wait for it is given up, as if it had not been begun, when nothing is to be sent any more.
 func (w *worker) send(ctx context.Context, s start) {
 	d := s.lane.queue[0]
 	m := message{url: w.hook.URL, id: messageID(d.id), body: d.body, secrets: w.hook.Secrets}
-	w.sending.Go(func() { w.results <- result{s, w.d.client.send(ctx, m)} })
+	byHand := d.byHand
+	w.sending.Go(func() {
+		free, ok := w.slot(ctx)
+		if !ok || !byHand && time.Now().UnixNano() < w.halted.Load() {
+			free()
+			w.results <- result{s, outcome{cancelled: true}}
+			return
+		}
+		out := w.d.client.send(ctx, m)
+		free()
+		w.results <- result{s, out}
+	})
+}
+
+// slot waits for a slot: one of the webhook's own, or of those that all webhooks share.
+func (w *worker) slot(ctx context.Context) (free func(), ok bool) {
+	select {
+	case w.slots <- struct{}{}:
+	case <-ctx.Done():
+		return func() {}, false
+	}
+	select {
+	case w.own <- struct{}{}:
+		return func() { <-w.own; <-w.slots }, true
+	case w.d.shared <- struct{}{}:
+		return func() { <-w.d.shared; <-w.slots }, true
+	case <-ctx.Done():
+		return func() { <-w.slots }, false
+	}
 }
 
 // idle returns how long there is nothing to do unless something happens.
@@ -417,12 +420,12 @@ func (w *worker) idle(now time.Time) time.Duration {
 	if w.cursor != w.written {
 		earlier(w.writtenAt.Add(cursorEvery))
 	}
-	// Without a free slot it is a result that goes on, and so it is while a probe is on its way.
-	if l := w.lanes.top(); l != nil && w.slots < maxSlots && (w.slots-w.shared < ownSlots || len(w.d.shared) < cap(w.d.shared)) {
+	// Where as much is begun as may be, it is a result that goes on, and so it is while a probe is on its way.
+	if l := w.lanes.top(); l != nil && w.begunNow < maxBegun {
 		switch {
 		case l.queue[0].byHand:
 			earlier(l.due)
-		case w.health.down && w.slots == 0:
+		case w.health.down && w.begunNow == 0:
 			earlier(later(w.health.paused, l.hold))
 		case !w.health.down:
 			earlier(later(w.health.paused, l.due))
@@ -442,17 +445,14 @@ func later(a, b time.Time) time.Time {
 func (w *worker) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
-	for w.slots > 0 {
+	w.halted.Store(math.MaxInt64)
+	for w.begunNow > 0 {
 		select {
 		case r := <-w.results:
 			w.settle(r, time.Now())
 		case <-ctx.Done():
 			w.stop() // it is sent again by the next
-			w.sending.Wait()
-			for len(w.results) > 0 {
-				w.settle(<-w.results, time.Now())
-			}
-			w.slots = 0
+			w.settle(<-w.results, time.Now())
 		}
 	}
 	write, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
