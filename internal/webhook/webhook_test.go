@@ -357,6 +357,34 @@ func TestGoneDisables(t *testing.T) {
 	r.wantInOrder(1, 5)
 }
 
+// Three days without a success disable a webhook; a success begins them anew.
+func TestFailsForDays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var status atomic.Int32
+	status.Store(500)
+	r := receive(t, func(http.ResponseWriter, event) int { return int(status.Load()) })
+	id := w.hook(r.URL)
+	stop := w.deliver()
+	w.tell(account(0), 0, 1)
+	w.until("it fails", func() bool { return !w.find(id).FailingSince.IsZero() })
+	stop()
+	if _, err := w.store.Pool().Exec(t.Context(), "update webhooks set failing_since = failing_since - interval '73 hours'"); err != nil {
+		t.Fatal(err)
+	}
+	w.deliver()
+	w.until("it is disabled", func() bool { return !w.find(id).Enabled })
+	if h := w.find(id); !strings.Contains(h.DisabledReason, "73 hours") || !strings.Contains(h.DisabledReason, "500") {
+		t.Errorf("reason %q", h.DisabledReason)
+	}
+	status.Store(200)
+	on := true
+	if h, err := w.store.ChangeWebhook(t.Context(), id, store.WebhookChange{Enabled: &on}, store.Actor{}); err != nil || !h.FailingSince.IsZero() || h.DisabledReason != "" {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	w.until("the event", func() bool { return r.count() == 1 })
+}
+
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func() string{
