@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build demo test bench war lint setup setup-tests
+.PHONY: build demo test bench war lint setup setup-tests setup-bench
 
 build: ## bin/bindgate
 	$(GO) build -o bin/bindgate ./cmd/bindgate
@@ -13,7 +13,7 @@ demo: setup build ## everything on this machine, until Ctrl-C
 test: setup-tests ## every test, with the race detector; CI=1 makes a missing server a failure
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/testrun -race -count=1 -timeout=20m ./...
 
-bench: setup ## the figures, as a table and as bench.json
+bench: setup-bench ## the figures, as a table and as bench.json
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/bench
 
 war: setup ## 1,000 trials of takeover protection, about six minutes
@@ -27,3 +27,6 @@ setup: ## installs what is missing from Debian
 
 setup-tests:
 	@deploy/setup.sh --tests
+
+setup-bench:
+	@deploy/setup.sh --bench

@@ -18,6 +18,7 @@
 //	store          the record in PostgreSQL; whoever changes an account holds its row lock
 //	rules          the decision: a pure function of facts
 //	migrations     the record's schema
+//	client         the Go client that app backends import; it imports nothing of this repository
 //	internal       the keys of tokens (keyring), a private PostgreSQL (pg) and Prosody (prosody), test kits, benchmarks, trials
 package bindgate
 

@@ -27,6 +27,7 @@ var directions = []struct {
 	{"internal/webhook", []string{module + "api", module + "xmppbridge", module + "dashboard", module + "cmd", "mellium.im", "github.com/labstack"}, "adapters never import each other"},
 	{"xmppbridge", []string{module + "api", module + "dashboard", module + "internal/webhook", module + "cmd", "github.com/labstack"}, "adapters never import each other"},
 	{"migrations", []string{module}, "the schema stands alone"},
+	{"client", []string{module, "github.com", "golang.org", "mellium.im", "cel.dev"}, "a backend imports it alone: it brings nothing but the standard library"},
 }
 
 // direct are imports that are forbidden in a package's own files; what stands below it may have them.
@@ -73,7 +74,7 @@ func TestProductCodeHasNoTestKits(t *testing.T) {
 	t.Parallel()
 	kits := []string{module + "internal/pgtest", module + "internal/xmpptest", "testing", "github.com/rogpeppe", "pgregory.net", "go.uber.org/goleak", "github.com/standard-webhooks"}
 	deps := imports(t, "-deps", `{{.ImportPath}}`)
-	for _, pkg := range []string{"rules", "store", "gate", "api", "xmppbridge", "internal/webhook"} {
+	for _, pkg := range []string{"rules", "store", "gate", "api", "xmppbridge", "internal/webhook", "client"} {
 		for _, dep := range deps(pkg) {
 			if hits(dep, kits) {
 				t.Errorf("%s depends on %s, which is for tests", pkg, dep)

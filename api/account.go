@@ -15,6 +15,7 @@ type accountView struct {
 	Revision   int64       `json:"revision"`
 	Counts     counts      `json:"counts"`
 	Group      *string     `json:"group"`
+	Lang       *string     `json:"lang"`
 	Rule       ruleInShort `json:"rule"`
 }
 
@@ -40,6 +41,10 @@ func (a *api) getAccount(c *call) error {
 	if err != nil {
 		return err
 	}
+	return a.respondAccount(c, acc)
+}
+
+func (a *api) respondAccount(c *call, acc account) error {
 	found, err := a.store.FindAccount(c.ctx, acc.key)
 	if err != nil {
 		return err
@@ -52,8 +57,8 @@ func (a *api) getAccount(c *call) error {
 	v := accountView{
 		JID: found.JID, Domain: found.Domain, Generation: found.Generation, Revision: found.Revision,
 		Counts: counts{Binding: found.Binding, Active: found.Active, Hibernating: found.Hibernating, Evicting: found.Evicting},
-		Group:  orNull(found.Group),
-		Rule:   ruleInShort{MaxSessions: e.MaxSessions, MaxPerPlatform: e.MaxPerPlatform, OnExcess: e.OnExcess, Enforce: e.Enforce, Own: own != nil},
+		Group:  orNull(found.Group), Lang: orNull(found.Lang),
+		Rule: ruleInShort{MaxSessions: e.MaxSessions, MaxPerPlatform: e.MaxPerPlatform, OnExcess: e.OnExcess, Enforce: e.Enforce, Own: own != nil},
 	}
 	if own != nil {
 		v.Rule.ExpiresAt = utc(own.ExpiresAt)

@@ -24,6 +24,7 @@ import (
 // Gate is what the API asks of the gate.
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
+	KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
@@ -106,7 +107,9 @@ func routes() []route {
 		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
 		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
 		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
+		{post, "/v1/sessions/lookup", ScopeSessionsRead, nil, (*api).lookupSessions},
 		{get, pathAccount, ScopeSessionsRead, nil, (*api).getAccount},
+		{patch, pathAccount, ScopeRulesWrite, nil, (*api).changeAccount},
 		{del, pathAccount, ScopeAdmin, nil, (*api).eraseAccount},
 		{get, pathExport, ScopeAdmin, nil, (*api).exportAccount},
 		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
@@ -134,6 +137,7 @@ func routes() []route {
 		{put, "/v1/groups/:group/rule", ScopeRulesWrite, []string{"apply"}, (*api).putGroupRule},
 		{del, "/v1/groups/:group/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteGroupRule},
 		{get, "/v1/domains", ScopeRulesRead, pages, (*api).listDomains},
+		{patch, "/v1/domains/:domain", ScopeRulesWrite, nil, (*api).changeDomain},
 		{get, "/v1/domains/:domain/rule", ScopeRulesRead, nil, (*api).getDomainRule},
 		{put, "/v1/domains/:domain/rule", ScopeRulesWrite, []string{"apply"}, (*api).putDomainRule},
 		{del, "/v1/domains/:domain/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteDomainRule},
@@ -142,6 +146,8 @@ func routes() []route {
 		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
 		{del, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).deleteDefaultRule},
 		{post, "/v1/rules/preview", ScopeRulesRead, nil, (*api).previewRule},
+		{get, "/v1/kicks", ScopeSessionsRead, append([]string{"state"}, pages...), (*api).listJobs},
+		{post, "/v1/kicks", ScopeSessionsKick, nil, (*api).kickMany},
 		{get, "/v1/kicks/:id", ScopeSessionsRead, nil, (*api).getJob},
 		{del, "/v1/kicks/:id", ScopeSessionsKick, nil, (*api).cancelJob},
 		{get, "/v1/events", ScopeSessionsRead, []string{"type", "account", "last_event_id"}, (*api).streamEvents},
@@ -158,6 +164,7 @@ func routes() []route {
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
 		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
+		{get, "/v1/stats", ScopeSessionsRead, nil, (*api).getStats},
 		{get, "/v1/audit", ScopeAdmin, append(slices.Clone(auditParams), pages...), (*api).listAudit},
 		{get, "/healthz", "", nil, (*api).getHealth},
 		{get, "/readyz", "", nil, (*api).getReady},

@@ -203,6 +203,14 @@ func (s *service) exec(sql string, args ...any) {
 	}
 }
 
+func (s *service) count(sql string) (n int) {
+	s.t.Helper()
+	if err := s.pool.QueryRow(s.t.Context(), sql).Scan(&n); err != nil {
+		s.t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
 // seed puts sessions on record, with their accounts, and returns their public ids.
 func (s *service) seed(list ...seeded) []string {
 	s.t.Helper()
@@ -234,11 +242,17 @@ func (s *service) seed(list ...seeded) []string {
 				values ($1, $2, $3, 'main', $4, $5, $6, $7, $8, '192.0.2.1', true, 'tcp', '', 'Test', 'en', '', now(), now(), now())`, key, v.sid, v.generation, v.resource, v.state, device, identity, v.platform)
 		}
 		if v.evicting {
-			s.exec(`update sessions set evict_code = 'takeover', evict_at = now() where account = $1 and sid = $2`, key, v.sid)
+			s.exec(`update sessions set evict_code = 'takeover', evict_at = now(), evict_next = now() where account = $1 and sid = $2`, key, v.sid)
 		}
 		ids[i] = store.SessionID(key, v.generation)
 	}
 	return ids
+}
+
+// linked has the record say that another process has the link up, so that proof of a kick is waited for.
+func (s *service) linked() {
+	s.t.Helper()
+	s.exec(`insert into links (name, owner_name, expires_at, state) values ('main', 'another', 'infinity', '{"up": true}')`)
 }
 
 // end moves a live session to the history, as the gate does when its unbind is seen.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
@@ -158,6 +159,7 @@ func pointer(key string) string {
 
 // object is a body's JSON object. Its readers keep the first problem; err returns it.
 type object struct {
+	at      string // a JSON pointer; "" for the body itself
 	fields  map[string]json.RawMessage
 	problem error
 }
@@ -175,24 +177,48 @@ func readObject(r *http.Request, known ...string) (*object, error) {
 	if known == nil {
 		return o, nil
 	}
-	names := make([]string, 0, len(o.fields))
-	for name := range o.fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if !slices.Contains(known, name) {
-			return nil, failField(codeUnknownField, "/"+pointer(name), fmt.Sprintf("There is no field %q here; the fields are %s.", name, strings.Join(known, ", ")))
-		}
+	if o.only(known); o.problem != nil {
+		return nil, o.problem
 	}
 	return o, nil
+}
+
+// only refuses fields that are not known.
+func (o *object) only(known []string) {
+	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
+		if !slices.Contains(known, name) && o.problem == nil {
+			o.problem = failField(codeUnknownField, o.at+"/"+pointer(name), fmt.Sprintf("There is no field %q here; the fields are %s.", name, strings.Join(known, ", ")))
+		}
+	}
+}
+
+// object returns a field that is an object with no fields but those known; nil if it is not there. What is wrong with it is for adopt.
+func (o *object) object(name string, known []string) *object {
+	raw, ok := o.fields[name]
+	if !ok {
+		return nil
+	}
+	in := &object{at: o.at + "/" + name}
+	if raw[0] != '{' || json.Unmarshal(raw, &in.fields) != nil {
+		in.wrong("", "This must be an object.")
+		return in
+	}
+	in.only(known)
+	return in
+}
+
+// adopt takes over what is wrong with an object inside this one.
+func (o *object) adopt(in *object) {
+	if o.problem == nil {
+		o.problem = in.problem
+	}
 }
 
 func (o *object) has(name string) bool { return o.fields[name] != nil }
 
 func (o *object) wrong(at, detail string) {
 	if o.problem == nil {
-		o.problem = failField(codeInvalidField, at, detail)
+		o.problem = failField(codeInvalidField, o.at+at, detail)
 	}
 }
 
@@ -217,15 +243,15 @@ func (o *object) textAt(at string, raw json.RawMessage, limit int) string {
 	return s
 }
 
-// integer returns a number from low up; nil if it is not there.
-func (o *object) integer(name string, low int64) *int64 {
+// within returns an integer of a range; nil if it is not there.
+func (o *object) within(name string, low, high int64) *int64 {
 	raw, ok := o.fields[name]
 	if !ok {
 		return nil
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || n < low {
-		o.wrong("/"+name, fmt.Sprintf("This must be an integer, %d or more.", low))
+	if err != nil || n < low || n > high {
+		o.wrong("/"+name, fmt.Sprintf("This must be an integer from %d to %d.", low, high))
 		return nil
 	}
 	return &n

@@ -10,12 +10,12 @@ import (
 )
 
 type shownJob struct {
-	ID, Kind, State, Level string
-	RequestedBy            string `json:"requested_by"`
-	Subject                *string
-	Total                  *int
-	Done                   int
-	Sessions               struct {
+	ID, Kind, State, Reason string
+	RequestedBy             string `json:"requested_by"`
+	Level, Subject          *string
+	Total                   *int
+	Done                    int
+	Sessions                struct {
 		Kicked, Pending int
 		StillPresent    int `json:"still_present"`
 	}
@@ -72,7 +72,7 @@ func TestApplyNow(t *testing.T) {
 				s.get(at).ok(200, &j)
 				return j.Total != nil && (c.total > 0 || j.State == "done")
 			})
-			if j.Kind != "apply_rule" || "/v1/kicks/"+j.ID != at || j.Level != c.level || (j.Subject == nil) != (c.subject == "") || j.Subject != nil && *j.Subject != c.subject ||
+			if j.Kind != "apply_rule" || "/v1/kicks/"+j.ID != at || *j.Level != c.level || (j.Subject == nil) != (c.subject == "") || j.Subject != nil && *j.Subject != c.subject ||
 				*j.Total != c.total || j.Done != 0 || j.RequestedBy != "tester" || (j.State == "running") != (c.total > 0) || (j.FinishedAt == nil) != (c.total > 0) {
 				t.Errorf("%s %s: %+v", method, c.path, j)
 			}

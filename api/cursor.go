@@ -49,17 +49,25 @@ func packSession(p store.SessionPosition) []byte {
 	b := append([]byte{}, p.Key[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(micros(p.EndedAt)))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Generation))
+	for _, text := range []string{p.Domain, p.JID} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
 	return append(b, p.SID...)
 }
 
 func unpackSession(b []byte) (p store.SessionPosition) {
-	if len(b) < 33 { // cannot be: the MAC is right
+	if len(b) < 34 { // cannot be: the MAC is right
 		return p
 	}
 	p.Key = store.Key(b[:16])
 	p.EndedAt = timeOfMicros(int64(binary.BigEndian.Uint64(b[16:24])))
 	p.Generation = int64(binary.BigEndian.Uint64(b[24:32]))
-	p.SID = string(b[32:])
+	b = b[32:]
+	for _, text := range []*string{&p.Domain, &p.JID} {
+		n, width := binary.Uvarint(b)
+		*text, b = string(b[width:width+int(n)]), b[width+int(n):]
+	}
+	p.SID = string(b)
 	return p
 }
 

@@ -39,7 +39,7 @@ func (a *api) listDecisions(c *call) error {
 	if err != nil {
 		return err
 	}
-	of := "/v1/accounts/decisions " + string(acc.key[:])
+	of := c.listName("/v1/accounts/decisions", acc.jid)
 	var before time.Time
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)

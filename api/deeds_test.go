@@ -31,7 +31,7 @@ func deeds(s *service) []deed {
 		seeded{account: eve, resource: "old", generation: 1, ended: true})
 	s.exec(`insert into links (name) values ('main')`)
 	var job int64
-	if err := s.pool.QueryRow(s.t.Context(), `insert into jobs (kind, filter, requested_at, requested_by) values ('apply_rule', '{"level":"domain","subject":"example.org"}', now(), 'x')
+	if err := s.pool.QueryRow(s.t.Context(), `insert into jobs (kind, filter, domains, requested_at, requested_by) values ('apply_rule', '{"level":"domain","subject":"example.org"}', '{example.org}', now(), 'x')
 		returning id`).Scan(&job); err != nil {
 		s.t.Fatal(err)
 	}
@@ -57,6 +57,9 @@ func deeds(s *service) []deed {
 		{method: post, route: "/v1/groups/{group}/members", path: "/v1/groups/vip/members", body: `{"add":["ada@example.org","bob@example.org"]}`, status: 200, action: store.GroupMembers, domain: "example.org", target: "vip", entries: 2},
 		{method: put, route: "/v1/platforms", body: `{"matchers":[]}`, status: 200, action: store.PlatformsPut},
 		{method: del, route: "/v1/kicks/{id}", path: "/v1/kicks/" + store.JobID(job), status: 200, action: store.JobCancel, domain: "example.org", target: store.JobID(job)},
+		{method: post, route: "/v1/kicks", body: `{"filter":{"domain":"none.example"},"reason":"many"}`, status: 202, action: store.SessionKick, domain: "none.example", target: "kick_", count: "select count(*) from jobs where kind = 'kick'"},
+		{method: patch, route: "/v1/domains/{domain}", path: "/v1/domains/example.org", body: `{"lang":"ja"}`, status: 200, action: store.DomainChange, domain: "example.org", target: "example.org"},
+		{method: patch, route: "/v1/accounts/{jid}", path: "/v1/accounts/bob@example.org", body: `{"lang":"ja"}`, status: 200, action: store.AccountChange, account: bob, domain: "example.org"},
 		{method: post, route: "/v1/accounts/{jid}/devices", path: "/v1/accounts/ada@example.org/devices", body: `{"resource":"desk","name":"Desk"}`, status: 201, action: store.DeviceRegister, account: ada, domain: "example.org", target: "dev_"},
 		{method: patch, route: "/v1/accounts/{jid}/devices/{id}", path: device, body: `{"name":"Old desk"}`, status: 200, action: store.DeviceChange, account: ada, domain: "example.org", target: "dev_"},
 		{method: patch, route: "/v1/accounts/{jid}/devices/{id}", path: device, body: `{"blocked":true}`, status: 200, action: store.DeviceBlock, account: ada, domain: "example.org", target: "dev_"},

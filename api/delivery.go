@@ -72,7 +72,7 @@ func (a *api) listDeliveries(c *call) error {
 	default:
 		return failField(codeInvalidField, "state", fmt.Sprintf("This must be %s, %s or %s.", store.DeliveryPending, store.DeliveryDelivered, store.DeliveryFailed))
 	}
-	of := fmt.Sprintf("%s %d %s", c.Path(), w.ID, state)
+	of := c.listName(c.Path(), store.WebhookID(w.ID), state)
 	var after store.DeliveryPosition
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)

@@ -63,7 +63,7 @@ func (a *api) listDevices(c *call) error {
 	if err != nil {
 		return err
 	}
-	of := "/v1/accounts/devices " + string(acc.key[:])
+	of := c.listName("/v1/accounts/devices", acc.jid)
 	var after int64
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)

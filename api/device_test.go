@@ -184,6 +184,7 @@ func TestBlockEndsSessions(t *testing.T) {
 func TestKickBlocksDevices(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
+	s.linked()
 	phone, tablet, idle := s.meet("ada@example.org", "phone"), s.meet("ada@example.org", "tablet"), s.meet("ada@example.org", "idle")
 	of := func(r string) int64 { return store.DeviceOf("resource", r) }
 	ses := s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1, device: of("phone")}, seeded{account: "ada@example.org", resource: "strange", generation: 2},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -55,13 +54,4 @@ func (a *api) grant(c *call) error {
 		return err
 	}
 	return c.respond(http.StatusCreated, grantView{ID: g.ID, Token: g.Token, ExpiresAt: utc(g.ExpiresAt)})
-}
-
-// within returns an integer of a range; nil if it is not there.
-func (o *object) within(name string, low, high int64) *int64 {
-	n := o.integer(name, low)
-	if n != nil && *n > high {
-		o.wrong("/"+name, fmt.Sprintf("This must be an integer from %d to %d.", low, high))
-	}
-	return n
 }

@@ -157,14 +157,15 @@ func (a *api) listGroups(c *call) error {
 		return err
 	}
 	show := func(g store.Group) groupView { return groupView{g.Name, g.Members, g.Rule} }
-	return c.respond(http.StatusOK, page(read, limit, show, func(g store.Group) string { return a.cursors.seal(c.Path(), []byte(g.Name)) }))
+	return c.respond(http.StatusOK, page(read, limit, show, func(g store.Group) string { return a.cursors.seal(c.listName(c.Path()), []byte(g.Name)) }))
 }
 
 // domainSummary is a domain on the wire.
 type domainSummary struct {
-	Domain   string `json:"domain"`
-	Accounts int64  `json:"accounts"`
-	Rule     bool   `json:"rule"`
+	Domain   string  `json:"domain"`
+	Accounts int64   `json:"accounts"`
+	Rule     bool    `json:"rule"`
+	Lang     *string `json:"lang"`
 }
 
 func (a *api) listDomains(c *call) error {
@@ -176,8 +177,8 @@ func (a *api) listDomains(c *call) error {
 	if err != nil {
 		return err
 	}
-	show := func(d store.Domain) domainSummary { return domainSummary{d.Name, d.Accounts, d.Rule} }
-	return c.respond(http.StatusOK, page(read, limit, show, func(d store.Domain) string { return a.cursors.seal(c.Path(), []byte(d.Name)) }))
+	show := func(d store.Domain) domainSummary { return domainSummary{d.Name, d.Accounts, d.Rule, orNull(d.Lang)} }
+	return c.respond(http.StatusOK, page(read, limit, show, func(d store.Domain) string { return a.cursors.seal(c.listName(c.Path()), []byte(d.Name)) }))
 }
 
 // listedRule is a rule in the list of all. Subject is the account, the group or the domain.
@@ -205,6 +206,6 @@ func (a *api) listRules(c *call) error {
 		return listedRule{r.Level, orNull(r.Subject), r.Rule, etag(r.Version), utc(r.ExpiresAt), utc(r.UpdatedAt), orNull(r.UpdatedBy)}
 	}
 	return c.respond(http.StatusOK, page(read, limit, show, func(r store.ListedRule) string {
-		return a.cursors.seal(c.Path(), []byte(string(r.Level)+" "+r.Subject))
+		return a.cursors.seal(c.listName(c.Path()), []byte(string(r.Level)+" "+r.Subject))
 	}))
 }

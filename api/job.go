@@ -1,7 +1,10 @@
 package api
 
 import (
+	"encoding/binary"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,17 +14,20 @@ import (
 
 // job is a kick of the sessions of many accounts on the wire, with its progress.
 type job struct {
-	ID          string      `json:"id"`
-	Kind        string      `json:"kind"`
-	State       string      `json:"state"`
-	RequestedAt *time.Time  `json:"requested_at"`
-	RequestedBy string      `json:"requested_by"`
-	Level       rules.Level `json:"level"`
-	Subject     *string     `json:"subject"`
-	Total       *int64      `json:"total"`
-	Done        int64       `json:"done"`
-	Sessions    jobSessions `json:"sessions"`
-	FinishedAt  *time.Time  `json:"finished_at"`
+	ID          string       `json:"id"`
+	Kind        string       `json:"kind"`
+	State       string       `json:"state"`
+	RequestedAt *time.Time   `json:"requested_at"`
+	RequestedBy string       `json:"requested_by"`
+	Level       *rules.Level `json:"level"`   // of an apply_rule
+	Subject     *string      `json:"subject"` // likewise
+	Filter      *kickFilter  `json:"filter"`  // of a kick
+	Reason      *string      `json:"reason"`  // likewise
+	Domains     []string     `json:"domains"` // that it is limited to; null: all
+	Total       *int64       `json:"total"`
+	Done        int64        `json:"done"`
+	Sessions    jobSessions  `json:"sessions"`
+	FinishedAt  *time.Time   `json:"finished_at"`
 }
 
 // jobSessions are the sessions that a job has marked so far, by what is known of their end.
@@ -29,6 +35,36 @@ type jobSessions struct {
 	Kicked       int64 `json:"kicked"`
 	Pending      int64 `json:"pending"`
 	StillPresent int64 `json:"still_present"`
+}
+
+var jobStates = []string{store.JobRunning, store.JobDone, store.JobCancelled}
+
+func (a *api) listJobs(c *call) error {
+	q := url.Values(c.query)
+	limit, err := limitOf(q)
+	if err != nil {
+		return err
+	}
+	state := q.Get("state")
+	if state != "" && !slices.Contains(jobStates, state) {
+		return failField(codeInvalidField, "state", "This must be one of "+strings.Join(jobStates, ", ")+".")
+	}
+	of := c.listName("/v1/kicks", state)
+	var before int64
+	if cursor := q.Get("cursor"); cursor != "" {
+		place, err := a.cursors.open(of, cursor)
+		if err != nil {
+			return err
+		}
+		before = int64(binary.BigEndian.Uint64(place))
+	}
+	read, err := a.store.ListJobs(c.ctx, c.caller.domains, state, before, limit+1)
+	if err != nil {
+		return err
+	}
+	return c.respond(http.StatusOK, page(read, limit, showJob, func(j store.Job) string {
+		return a.cursors.seal(of, binary.BigEndian.AppendUint64(nil, uint64(j.ID)))
+	}))
 }
 
 func (a *api) getJob(c *call) error {
@@ -48,7 +84,7 @@ func (a *api) cancelJob(c *call) error {
 	if err := a.store.CancelJob(c.ctx, j.ID, c.actor()); err != nil {
 		return err
 	}
-	if j, err = a.store.FindJob(c.ctx, j.ID); err != nil {
+	if j, err = a.store.FindJob(c.ctx, j.ID, c.caller.domains); err != nil {
 		return err
 	}
 	return c.respond(http.StatusOK, showJob(j))
@@ -60,31 +96,18 @@ func (a *api) findJob(c *call) (store.Job, error) {
 	if err != nil {
 		return store.Job{}, err
 	}
-	j, err := a.store.FindJob(c.ctx, id)
-	if err != nil {
-		return j, err
-	}
-	if c.caller.domains != nil {
-		covered := false
-		switch j.Scope.Level {
-		case rules.LevelDomain:
-			covered = c.caller.sees(j.Scope.Subject)
-		case rules.LevelAccount:
-			_, domain, _ := strings.Cut(j.Scope.Subject, "@")
-			covered = c.caller.sees(domain)
-		case rules.LevelGroup, rules.LevelDefault:
-		}
-		if !covered {
-			return j, notFound()
-		}
-	}
-	return j, nil
+	return a.store.FindJob(c.ctx, id, c.caller.domains)
 }
 
 func showJob(j store.Job) job {
 	v := job{
-		ID: store.JobID(j.ID), Kind: j.Kind, State: j.State, RequestedAt: utc(j.RequestedAt), RequestedBy: j.RequestedBy, Level: j.Scope.Level, Subject: orNull(j.Scope.Subject),
+		ID: store.JobID(j.ID), Kind: j.Kind, State: j.State, RequestedAt: utc(j.RequestedAt), RequestedBy: j.RequestedBy, Domains: j.Domains,
 		Done: j.Done, Sessions: jobSessions{Kicked: j.Kicked, Pending: j.Pending, StillPresent: j.StillPresent}, FinishedAt: utc(j.FinishedAt),
+	}
+	if j.Kick != nil {
+		v.Filter, v.Reason = showKickFilter(j.Kick.Filter), orNull(j.Kick.Reason)
+	} else {
+		v.Level, v.Subject = &j.Scope.Level, orNull(j.Scope.Subject)
 	}
 	if j.Begun {
 		v.Total = &j.Total

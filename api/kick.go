@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (a *api) kick(c *call) error {
 	r.Block = block != nil && *block
 	revoke := o.boolean("revoke_credentials")
 	r.Revoke = revoke != nil && *revoke
-	r.IfRevision = o.integer("if_revision", 0)
+	r.IfRevision = o.within("if_revision", 0, math.MaxInt64)
 	if o.problem != nil {
 		return o.problem
 	}

@@ -63,6 +63,7 @@ func TestKickSelects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newService(t)
+			s.linked()
 			s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1, device: 7}, seeded{account: "ada@example.org", resource: "web", platform: "web", generation: 2},
 				seeded{account: "ada@example.org", resource: "tablet", generation: 3}, seeded{account: "bob@example.org", resource: "phone", generation: 1})
 			s.obey(c.want...)
@@ -121,6 +122,7 @@ func TestKickIsPendingWhileTheLinkIsDown(t *testing.T) {
 func TestDeleteSessionKicks(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
+	s.linked()
 	ids := s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1}, seeded{account: "ada@example.org", resource: "old", generation: 2, ended: true},
 		seeded{account: "ada@example.org", resource: "stays", generation: 3})
 	s.obey(1)
@@ -144,6 +146,7 @@ func TestDeleteSessionKicks(t *testing.T) {
 func TestKickOnlyAtARevision(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
+	s.linked()
 	s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1})
 	now := s.revision("ada@example.org")
 	p := s.do("POST", adasKick, fmt.Sprintf(`{"all":true,"if_revision":%d}`, now+1)).fails(409, "revision_mismatch", "/if_revision")

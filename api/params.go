@@ -74,10 +74,15 @@ func (a *api) place(c *call) (limit int, after string, err error) {
 		return 0, "", err
 	}
 	if cursor := q.Get("cursor"); cursor != "" {
-		b, err := a.cursors.open(c.Path(), cursor)
+		b, err := a.cursors.open(c.listName(c.Path()), cursor)
 		return limit, string(b), err
 	}
 	return limit, "", nil
+}
+
+// listName names what a list has: the list itself, its filters, and the domains that the caller is limited to. A cursor is good for that alone.
+func (c *call) listName(list string, filters ...string) string {
+	return fmt.Sprintf("%s %q %t %q", list, filters, c.caller.domains == nil, c.caller.domains)
 }
 
 // account is the account that a request is about.

@@ -97,7 +97,7 @@ func (a *api) listLoops(c *call) error {
 	if err != nil {
 		return err
 	}
-	const of = "/v1/loops"
+	of := c.listName("/v1/loops")
 	var account store.Key
 	var party rules.Party
 	if cursor := q.Get("cursor"); cursor != "" {

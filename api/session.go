@@ -66,7 +66,10 @@ func (a *api) listSessions(c *call) error {
 		if err != nil {
 			return failField(codeInvalidField, "domain", jidProblem(err))
 		}
-		f.Domain = domain
+		f.Domains = []string{}
+		if c.caller.sees(domain) {
+			f.Domains = []string{domain}
+		}
 	}
 	if s := q.Get("account"); s != "" {
 		acc, err := parseAccount("account", s)
@@ -83,9 +86,6 @@ func (a *api) listAccountSessions(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
-		return err
-	}
 	return a.respondSessions(c, "/v1/accounts/sessions", store.SessionFilter{Account: &acc.key})
 }
 
@@ -96,32 +96,58 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 	if err != nil {
 		return err
 	}
-	f.Platform, f.State, f.Query = q.Get("platform"), q.Get("state"), q.Get("q")
+	f.Limit, f.State, f.Query = limit, q.Get("state"), q.Get("q")
 	if f.State != "" && !slices.Contains(states, f.State) {
 		return failField(codeInvalidField, "state", fmt.Sprintf("This must be one of %s.", strings.Join(states, ", ")))
 	}
+	if p := q.Get("platform"); p != "" {
+		platforms, err := a.store.FindPlatforms(c.ctx)
+		if err != nil {
+			return err
+		}
+		f.Platforms = platforms.Named(p)
+	}
+	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Query)
 	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(listName(name, f), cursor)
+		place, err := a.cursors.open(of, cursor)
 		if err != nil {
 			return err
 		}
 		f.After = unpackSession(place)
 	}
-	of := listName(name, f)
-	f.Limit = limit + 1
+	if account, resource, whole := strings.Cut(f.Query, "/"); whole { // an account has no slash
+		key := store.KeyOf(strings.ToLower(account))
+		if f.Account != nil && *f.Account != key {
+			f.Domains = []string{}
+		}
+		f.Account, f.Query, f.Resource = &key, "", resource
+	}
+	f.Query = strings.ToLower(f.Query) // as servers prepare what is before the slash
 	read, err := a.store.ListSessions(c.ctx, f)
 	if err != nil {
 		return err
 	}
-	return c.respond(http.StatusOK, page(read, limit, showSession, func(s store.ListedSession) string { return a.cursors.seal(of, packSession(s.Position())) }))
+	if len(read.Sessions) == 0 && c.Param("jid") != "" { // of an account that is there, or of none
+		if _, err := a.store.FindAccount(c.ctx, *f.Account); err != nil {
+			return err
+		}
+	}
+	body := make([]byte, 0, 64+512*len(read.Sessions))
+	body = appendSessions(append(body, `{"items":`...), read.Sessions)
+	body = append(body, `,"next_cursor":`...)
+	if read.Next != nil {
+		body = appendString(body, a.cursors.seal(of, packSession(*read.Next)))
+	} else {
+		body = append(body, "null"...)
+	}
+	return c.respondWith(http.StatusOK, append(body, '}'))
 }
 
-func listName(path string, f store.SessionFilter) string {
-	account := ""
-	if f.Account != nil {
-		account = string(f.Account[:])
+func keyName(k *store.Key) string {
+	if k == nil {
+		return ""
 	}
-	return fmt.Sprintf("%s %q %q %q %q %q", path, f.Domain, account, f.Platform, f.State, f.Query)
+	return string(k[:])
 }
 
 // session finds the session of the path. One that the caller's token does not cover is not there.

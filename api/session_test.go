@@ -60,13 +60,15 @@ func TestSessionsAreFiltered(t *testing.T) {
 		"state=binding":                     {"tab%_"},
 		"state=evicting":                    {"old"},
 		"state=ended":                       {"gone"},
-		"q=phone":                           {"Phone"},
+		"q=ada@example.org/Ph":              {"Phone"},
+		"q=Ada@Example.ORG/":                {"Phone", "old", "web"},
+		"q=phone":                           nil,
 		"q=ADA":                             {"Phone", "old", "web"},
-		"q=%25_":                            {"tab%_"},
-		"q=_":                               {"tab%_"},
+		"q=%25":                             nil,
+		"q=_":                               nil,
 		"q=":                                {"Phone", "old", "tab%_", "web"},
 		"cursor=":                           {"Phone", "old", "tab%_", "web"},
-		"domain=example.org&state=active&q=p&platform=android": {"Phone"},
+		"domain=example.org&state=active&q=a&platform=android": {"Phone"},
 	} {
 		var got sessions
 		s.get("/v1/sessions?"+query).ok(http.StatusOK, &got)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"math"
 	"net/http"
 
 	"github.com/bindgate/bindgate/store"
@@ -63,7 +64,7 @@ func readWanted(o *object, key store.Key) (wanted, error) {
 	if !o.exactlyOne([]string{"session_id", "resource", "device_id"}) {
 		return w, o.problem
 	}
-	w.generation = o.integer("generation", 1)
+	w.generation = o.within("generation", 1, math.MaxInt64)
 	switch {
 	case o.has("session_id"):
 		w.session = o.id("/session_id", "session", o.fields["session_id"], key, store.ParseSessionID)

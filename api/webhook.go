@@ -69,7 +69,7 @@ func (a *api) listWebhooks(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.respond(http.StatusOK, page(read, limit, showWebhook, func(w store.Webhook) string { return a.cursors.seal(c.Path(), packDevice(w.ID)) }))
+	return c.respond(http.StatusOK, page(read, limit, showWebhook, func(w store.Webhook) string { return a.cursors.seal(c.listName(c.Path()), packDevice(w.ID)) }))
 }
 
 func (a *api) createWebhook(c *call) error {

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client that others wrote.
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client that others
+# wrote, for the benchmarks an ejabberd to compare with and a source of HTTP load.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
 # script changes nothing and takes no time.
 #
-# Usage: deploy/setup.sh [--check] [--tests]     --check only says what is missing, status 1 if anything is
+# Usage: deploy/setup.sh [--check] [--tests] [--bench]     --check only says what is missing, status 1 if anything is
 set -eu
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -19,12 +20,13 @@ have_postgres() {
 	have initdb && have postgres
 }
 
-check= tests=
+check= tests= bench=
 for arg; do
 	case $arg in
 	--check) check=1 ;;
 	--tests) tests=1 ;;
-	*) say "unknown argument $arg; --check and --tests are known" >&2; exit 2 ;;
+	--bench) bench=1 ;;
+	*) say "unknown argument $arg; --check, --tests and --bench are known" >&2; exit 2 ;;
 	esac
 done
 
@@ -35,6 +37,8 @@ have prosody || need prosody
 have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua5.4
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
 [ -z "$tests" ] || /usr/bin/python3 -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
+[ -z "$bench" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
+[ -z "$bench" ] || have wrk || need wrk
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -109,7 +113,7 @@ rm -f "$log"
 
 # A server that was enabled for the next boot would start then.
 if have systemctl && [ -d /run/systemd/system ]; then
-	for unit in prosody postgresql; do
+	for unit in prosody postgresql ejabberd; do
 		case " $missing " in *" $unit "*) $root systemctl disable --quiet "$unit" 2>/dev/null || true ;; esac
 	done
 fi

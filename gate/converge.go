@@ -17,7 +17,8 @@ const (
 	evictRate        = 250  // sessions a second
 	evictOutstanding = 1000 // sessions that the server is being asked to end; more wait until their ends are seen
 	evictAccounts    = 25   // in one go
-	walkAccounts     = 200  // that are looked at in one read
+	walkAccounts     = 200  // that are looked at and judged in one read
+	kickAccounts     = 2000 // that are looked at in one read for a kick, which judges only the sessions that it is for
 )
 
 const (
@@ -52,58 +53,70 @@ func (g *Gate) converger(ctx context.Context, fence store.Fence) error {
 			if err != nil {
 				return err
 			}
-			if err := g.walkPart(ctx, fence, p); err != nil {
+			if err := g.walkPage(ctx, fence, p); err != nil {
 				return err
 			}
 		}
 	})
 }
 
-// walkPart looks at each account of a part and brings those within their limits that are over them. How far it has come is kept after each step, so
-// that a step which is done again finds nothing to do. It ends early when the job is cancelled.
-func (g *Gate) walkPart(ctx context.Context, fence store.Fence, p store.JobPart) error {
-	for !p.Walked {
-		begin := time.Now()
-		page, err := g.store.Walk(ctx, store.Crowd{RuleScope: p.Scope, Link: p.Link}, p.Cursor, walkAccounts)
-		if err != nil {
+// walkPage does what a part wants to the next of its accounts. How far it has come is kept after each step, so that a step which is done again finds nothing to do.
+// It ends early when the job is cancelled.
+func (g *Gate) walkPage(ctx context.Context, fence store.Fence, p store.JobPart) error {
+	begin := time.Now()
+	size, makeOps := walkAccounts, within
+	if p.Kick != nil {
+		size, makeOps = kickAccounts, bulkKicks
+	}
+	page, err := g.store.Walk(ctx, p.Crowd(), p.Cursor, size)
+	if err != nil {
+		return err
+	}
+	todo := page.JIDs
+	if p.Kick == nil {
+		if todo, err = g.over(ctx, page.JIDs); err != nil {
 			return err
 		}
-		records, err := g.peek(ctx, page.JIDs)
-		if err != nil {
+	}
+	pause(ctx, time.Since(begin)) // looking leaves room for logins too
+	before := p.Done
+	for some := range slices.Chunk(todo, evictAccounts) {
+		if err := g.room(ctx, fence.Link); err != nil {
 			return err
 		}
-		pause(ctx, time.Since(begin)) // looking leaves room for logins too
-		over := slices.DeleteFunc(records, func(r *store.Record) bool { return excess(r).Outcome == rules.Allow })
-		before := p.Done
-		for some := range slices.Chunk(over, evictAccounts) {
-			if err := g.room(ctx, fence.Link); err != nil {
-				return err
-			}
-			if err := g.evictSome(ctx, fence.Link, func(evicted *atomic.Int64) []*op { return within(fence, p, some, evicted) }); err != nil {
-				return err
-			}
-			last := some[len(some)-1]
-			p.Cursor, p.Done = last.Key, min(before+int64(slices.Index(page.JIDs, last.JID)+1), p.Total)
-			if goesOn, err := g.store.SavePart(ctx, fence, &p); err != nil || !goesOn {
-				return err
-			}
+		if err := g.evictSome(ctx, fence.Link, func(evicted *atomic.Int64) []*op { return makeOps(fence, p, some, evicted) }); err != nil {
+			return err
 		}
-		p.Cursor, p.Done, p.Walked = page.Last, min(before+int64(len(page.JIDs)), p.Total), !page.More
-		if p.Walked {
-			p.Done = p.Total // whoever was not met has gone since they were counted
-		}
+		last := some[len(some)-1]
+		p.Cursor, p.Done = store.KeyOf(last), min(before+int64(slices.Index(page.JIDs, last)+1), p.Total)
 		if goesOn, err := g.store.SavePart(ctx, fence, &p); err != nil || !goesOn {
 			return err
 		}
 	}
-	return nil
+	p.Cursor, p.Done, p.Walked = page.Last, min(before+int64(len(page.JIDs)), p.Total), !page.More
+	if p.Walked {
+		p.Done = p.Total // whoever was not met has gone since they were counted
+	}
+	_, err = g.store.SavePart(ctx, fence, &p)
+	return err
+}
+
+// over returns those of the accounts that are over their limits.
+func (g *Gate) over(ctx context.Context, jids []string) (over []string, err error) {
+	records, err := g.peek(ctx, jids)
+	for _, r := range records {
+		if excess(r).Outcome != rules.Allow {
+			over = append(over, r.JID)
+		}
+	}
+	return over, err
 }
 
 // within are the operations that bring accounts within their limits for a job. They add the sessions that go to evicted.
-func within(fence store.Fence, p store.JobPart, accounts []*store.Record, evicted *atomic.Int64) (ops []*op) {
-	selector, _ := json.Marshal(map[string]string{"job": store.JobID(p.Job)}) // strings always encode
-	for _, a := range accounts {
-		ops = append(ops, &op{want: store.Want{Key: a.Key, JID: a.JID}, fence: fence, apply: func(r *store.Record) func() {
+func within(fence store.Fence, p store.JobPart, jids []string, evicted *atomic.Int64) (ops []*op) {
+	selector := jobSelector(p)
+	for _, jid := range jids {
+		ops = append(ops, &op{want: store.Want{Key: store.KeyOf(jid), JID: jid}, fence: fence, apply: func(r *store.Record) func() {
 			if r == nil || braked(r) {
 				return nil
 			}
@@ -125,6 +138,12 @@ func within(fence store.Fence, p store.JobPart, accounts []*store.Record, evicte
 		}})
 	}
 	return ops
+}
+
+// jobSelector is how a kick on record names the job that it is of.
+func jobSelector(p store.JobPart) []byte {
+	b, _ := json.Marshal(map[string]string{"job": store.JobID(p.Job)}) // strings always encode
+	return b
 }
 
 // excess judges an account by its present rule.

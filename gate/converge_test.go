@@ -78,6 +78,12 @@ func (h *houseful) has(sid string) bool {
 	return ok
 }
 
+func (h *houseful) connected() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.gate != nil
+}
+
 func (h *houseful) snapshots() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -216,7 +222,7 @@ func (h *house) apply(scope store.RuleScope, fields string) int64 {
 
 func (h *house) job(id int64) store.Job {
 	h.t.Helper()
-	j, err := h.store.FindJob(h.t.Context(), id)
+	j, err := h.store.FindJob(h.t.Context(), id, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (g *Gate) ChangeDevice(ctx context.Context, c DeviceChange, wait time.Durat
 			}
 			thaw(r)
 			if len(k.sids) > 0 {
-				k.close(c.By, "device blocked", selector)
+				k.close(c.By.String(), "device blocked", selector)
 			}
 			report, links = k.report, k.links
 		}

@@ -97,7 +97,7 @@ func endAll(r *store.Record, id int64, by store.Actor) (links []string) {
 	}
 	if len(k.sids) > 0 {
 		selector, _ := json.Marshal(KickSelect{All: true}) // a struct of plain fields always encodes
-		k.close(by, reasonErased, selector)
+		k.close(by.String(), reasonErased, selector)
 	}
 	return k.links
 }

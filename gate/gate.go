@@ -9,7 +9,7 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
-// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
+// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser, counter and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
 // which Own waits.
 package gate
 
@@ -124,6 +124,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
 	group.Go(func() error { return g.feed.follow(ctx, trouble{log: g.log, what: "following the event log"}) })
 	group.Go(func() error { return g.every(ctx, 500*time.Millisecond, "tending jobs", g.tendJobs) })
+	group.Go(func() error { return g.every(ctx, time.Second, "counting", g.store.TakeCensus) })
 	group.Go(func() error { return g.every(ctx, 250*time.Millisecond, "erasing", g.eraseLeft) })
 	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()

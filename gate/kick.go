@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -29,8 +30,8 @@ type KickRequest struct {
 type KickSelect struct {
 	Sessions []int64 `json:"sessions,omitempty"` // generations
 	Devices  []int64 `json:"devices,omitempty"`
-	Platform string  `json:"platform,omitempty"`
-	Except   int64   `json:"except,omitempty"` // the generation that stays
+	Platform string  `json:"platform,omitempty"` // or a group of platforms
+	Except   int64   `json:"except,omitempty"`   // the generation that stays
 	All      bool    `json:"all,omitempty"`
 }
 
@@ -60,8 +61,8 @@ const (
 	OutcomeStillPresent = "still_present"
 )
 
-// Kick marks the selected sessions as having to go in one durable transaction, then waits for proof until wait is over. What has no proof by then
-// is pending: it is done as soon as the server can be asked, also after a crash or a restart. An unknown account is store.ErrNotFound.
+// Kick marks the selected sessions as having to go in one durable transaction, then waits for proof until wait is over, or not at all if the links are down. What has no
+// proof by then is pending: it is done as soon as the server can be asked, also after a crash or a restart. An unknown account is store.ErrNotFound.
 func (g *Gate) Kick(ctx context.Context, req KickRequest, wait time.Duration) (KickReport, error) {
 	if was, ok, err := store.Made[kickOutcome](req.By); err != nil {
 		return KickReport{}, err
@@ -106,6 +107,7 @@ func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickRepo
 	for _, l := range links {
 		g.wake(l)
 	}
+	var err error
 	deadline := time.Now().Add(wait)
 	if report.Credentials.Outcome == OutcomePending {
 		g.revokeNow()
@@ -117,7 +119,9 @@ func (g *Gate) proveKick(ctx context.Context, account store.Key, report KickRepo
 			return report, err
 		}
 	}
-	err := g.prove(ctx, account, &report, time.Until(deadline))
+	if len(links) == 0 || g.anyUp(ctx, links) {
+		err = g.prove(ctx, account, &report, time.Until(deadline))
+	}
 	return report, err
 }
 
@@ -128,7 +132,7 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 			k.block(r.Device(d))
 		}
 		for _, s := range r.Sessions {
-			if selected(s, req.Select) {
+			if req.Select.picks(s, r.Platforms) {
 				k.block(r.Device(s.Device))
 			}
 		}
@@ -137,7 +141,7 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 		release(r) // who is blocked is to keep nobody out: the owner gets in at once
 	}
 	for _, s := range r.Sessions {
-		if selected(s, req.Select) || k.bars(s) {
+		if req.Select.picks(s, r.Platforms) || k.bars(s) {
 			k.kick(s)
 			if req.Cooldown > 0 {
 				makeWait(r, s, req.Cooldown)
@@ -158,7 +162,7 @@ func applyKick(r *store.Record, req KickRequest, id int64, selector []byte) (rep
 		k.report.Credentials = revoke(r, id, req.Select)
 	}
 	thaw(r)
-	k.close(req.By, req.Reason, selector)
+	k.close(req.By.String(), req.Reason, selector)
 	r.Audit(req.By, store.Entry{Action: store.SessionKick, Target: k.report.KickID, New: auditedKick{req.Reason, req.Block, req.Revoke, int64(req.Cooldown / time.Second)}, Outcome: outcomeOf(r.Key, k.report)})
 	return k.report, k.links
 }
@@ -202,7 +206,7 @@ func (k *kicking) kick(s *store.Session) {
 		code = "blocked"
 	}
 	k.report.Results = append(k.report.Results, KickOutcome{Generation: s.Generation, Resource: s.Resource, Outcome: OutcomePending, Blocked: k.bars(s)})
-	if s.Eviction == nil || s.Eviction.NextAt.IsZero() || !s.Eviction.ByOperator() {
+	if !s.Going() {
 		k.r.Evict(s, store.Eviction{Code: code, Kick: k.id, Text: k.text, NextAt: k.r.Now})
 	}
 	k.sids, k.ids = append(k.sids, s.SID), append(k.ids, store.SessionID(k.r.Key, s.Generation))
@@ -212,21 +216,22 @@ func (k *kicking) kick(s *store.Session) {
 }
 
 // close keeps the request and tells of it.
-func (k *kicking) close(by store.Actor, reason string, selector []byte) {
+func (k *kicking) close(by, reason string, selector []byte) {
 	k.r.Touch()
-	k.r.SaveKick(store.Kick{ID: k.id, RequestedBy: by.String(), Selector: selector, Reason: reason, SIDs: k.sids})
-	k.r.Tell("kick.requested", kickData{KickID: k.report.KickID, By: by.String(), Reason: reason, Sessions: orEmpty(k.ids)})
+	k.r.SaveKick(store.Kick{ID: k.id, RequestedBy: by, Selector: selector, Reason: reason, SIDs: k.sids})
+	k.r.Tell("kick.requested", kickData{KickID: k.report.KickID, By: by, Reason: reason, Sessions: orEmpty(k.ids)})
 	k.report.Generation, k.report.Revision = k.r.Generation, k.r.Revision
 }
 
-func selected(s *store.Session, by KickSelect) bool {
+// picks reports whether a session is selected. A group of platforms stands for its members.
+func (by KickSelect) picks(s *store.Session, platforms rules.Platforms) bool {
 	switch {
 	case by.All:
 		return true
 	case by.Except != 0:
 		return s.Generation != by.Except
 	case by.Platform != "":
-		return s.Platform == by.Platform
+		return slices.Contains(platforms.Named(by.Platform), s.Platform)
 	case len(by.Devices) > 0:
 		return s.Device != 0 && slices.Contains(by.Devices, s.Device)
 	}

@@ -63,7 +63,7 @@ func (g *Gate) kickDue(ctx context.Context, l *link) (int, error) {
 
 func (g *Gate) kickOne(ctx context.Context, l *link, conn Link, d store.DueEviction) {
 	rule := rules.Merge(d.Levels...)
-	k := kickOf(d.JID, d.Lang, rule, &d.Session, &d.Eviction)
+	k := kickOf(d.JID, d.Langs, rule, &d.Session, &d.Eviction)
 	ctx, cancel := context.WithTimeout(ctx, kickTimeout)
 	defer cancel()
 	_, domain := split(d.JID)

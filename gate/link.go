@@ -270,6 +270,26 @@ func (g *Gate) connOf(name string) (conn Link) {
 	return conn
 }
 
+// anyUp reports whether one of the links is up, here or, as far as its owner has told, in another process.
+func (g *Gate) anyUp(ctx context.Context, names []string) bool {
+	var elsewhere []string
+	for _, name := range names {
+		known, up := false, false
+		g.withLink(name, func(l *link) { known, up = l.fence.Value != 0, l.conn != nil })
+		if up {
+			return true
+		}
+		if !known {
+			elsewhere = append(elsewhere, name)
+		}
+	}
+	if len(elsewhere) == 0 {
+		return false
+	}
+	up, err := g.store.AnyLinkUp(ctx, elsewhere)
+	return up || err != nil
+}
+
 func (g *Gate) connection(name string) (n int) {
 	g.withLink(name, func(l *link) { n = l.connection })
 	return n

@@ -309,7 +309,7 @@ func kicks(r *store.Record, rule rules.Effective, newcomer, resource string) []K
 			if s.Eviction == nil || braked(r) && !s.Eviction.ByOperator() || s.SID == newcomer || (s.Resource == resource) != same {
 				continue
 			}
-			k := kickOf(r.JID, r.Lang, rule, s, s.Eviction)
+			k := kickOf(r.JID, r.Langs(s.Lang), rule, s, s.Eviction)
 			if size += k.size(); size > maxKicks {
 				return out
 			}

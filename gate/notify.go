@@ -63,7 +63,7 @@ func tellOthers(r *store.Record, s *store.Session) *newLogin {
 		device = d.Name
 	}
 	for _, o := range others[:min(len(others), maxTold)] {
-		text, lang := rules.Render(rule.Text, "new_login", []string{o.Lang, r.Lang}, rules.Placeholders{Platform: s.Platform, Device: device, Time: s.StartedAt})
+		text, lang := rules.Render(rule.Text, "new_login", r.Langs(o.Lang), rules.Placeholders{Platform: s.Platform, Device: device, Time: s.StartedAt})
 		n.notices = append(n.notices, Notice{User: user, Resource: o.Resource, Device: device, Platform: s.Platform, At: s.StartedAt, Text: text, Lang: lang})
 	}
 	return n

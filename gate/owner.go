@@ -23,7 +23,7 @@ type OwnDevice struct {
 
 // OwnDevices are what an account's owner may know of it: what is signed in, the asking session first and then the newest, then what is not.
 type OwnDevices struct {
-	Langs   []string // of the asking session, then of the account; may be empty
+	Langs   []string // of the asking session, then of the account and its domain; may be empty
 	Devices []OwnDevice
 }
 
@@ -83,6 +83,6 @@ func (g *Gate) OwnDevices(ctx context.Context, account, resource string) (OwnDev
 		}
 		out.Devices = append(out.Devices, d)
 	}
-	out.Langs = append(out.Langs, own.Lang)
+	out.Langs = append(out.Langs, own.Langs...)
 	return out, nil
 }

@@ -73,7 +73,7 @@ func userAgents(r *store.Record, by KickSelect) (ids []string, unknown bool) {
 		add(r.Device(d))
 	}
 	for _, s := range r.Sessions {
-		if len(by.Devices) == 0 && selected(s, by) != (by.Except != 0) {
+		if len(by.Devices) == 0 && by.picks(s, r.Platforms) != (by.Except != 0) {
 			add(r.Device(s.Device))
 		}
 	}

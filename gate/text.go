@@ -9,13 +9,13 @@ import (
 )
 
 // kickOf puts an eviction into the words of the client that goes.
-func kickOf(jid, accountLang string, rule rules.Effective, s *store.Session, e *store.Eviction) Kick {
+func kickOf(jid string, langs []string, rule rules.Effective, s *store.Session, e *store.Eviction) Kick {
 	user, _, _ := strings.Cut(jid, "@")
 	overrides := rule.Text
 	if e.Text != nil {
 		overrides = map[string]map[string]string{e.Code: e.Text}
 	}
-	text, lang := rules.Render(overrides, e.Code, []string{s.Lang, accountLang}, rules.Placeholders{Platform: e.Platform, Device: e.Device, Time: e.RequestedAt})
+	text, lang := rules.Render(overrides, e.Code, langs, rules.Placeholders{Platform: e.Platform, Device: e.Device, Time: e.RequestedAt})
 	return Kick{User: user, SID: s.SID, Resource: s.Resource, Code: e.Code, Device: e.Device, Platform: e.Platform, At: e.RequestedAt, Text: text, Lang: lang}
 }
 
@@ -25,7 +25,7 @@ func denial(r *store.Record, rule rules.Effective, code, condition, lang string,
 	if condition == "conflict" || condition == "not-allowed" {
 		d.Type = "cancel"
 	}
-	d.Text, d.Lang = rules.Render(rule.Text, code, []string{lang, r.Lang}, rules.Placeholders{Time: r.Now, Seconds: int(retryAfter / time.Second)})
+	d.Text, d.Lang = rules.Render(rule.Text, code, r.Langs(lang), rules.Placeholders{Time: r.Now, Seconds: int(retryAfter / time.Second)})
 	return d
 }
 

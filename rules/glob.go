@@ -2,9 +2,9 @@ package rules
 
 import "unicode/utf8"
 
-// matchGlob reports whether the whole of text matches pattern: * stands for any characters, also none, ? for exactly one, any other for
+// Glob reports whether the whole of text matches pattern: * stands for any characters, also none, ? for exactly one, any other for
 // itself; ASCII letters of either case are alike. It takes at most len(pattern) × len(text) steps, whatever the pattern.
-func matchGlob(pattern, text string) bool {
+func Glob(pattern, text string) bool {
 	p, t := 0, 0
 	star, mark := -1, 0 // the last *, and where in text its match ends for now
 	for t < len(text) {

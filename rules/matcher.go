@@ -48,11 +48,11 @@ type Matchers []Matcher
 // Match reports whether the matcher fits. One without any pattern fits nothing.
 func (m Matcher) Match(s Subject) bool {
 	return m.given() &&
-		(m.Resource == "" || matchGlob(m.Resource, s.Resource)) &&
-		(m.Client == "" || matchGlob(m.Client, s.Client)) &&
-		(m.Identity == "" || matchGlob(m.Identity, s.identity())) &&
-		(m.Account == "" || matchGlob(m.Account, s.Account)) &&
-		(m.Group == "" || matchGlob(m.Group, s.Group)) &&
+		(m.Resource == "" || Glob(m.Resource, s.Resource)) &&
+		(m.Client == "" || Glob(m.Client, s.Client)) &&
+		(m.Identity == "" || Glob(m.Identity, s.identity())) &&
+		(m.Account == "" || Glob(m.Account, s.Account)) &&
+		(m.Group == "" || Glob(m.Group, s.Group)) &&
 		(m.DeviceID == "" || m.DeviceID == s.DeviceID) &&
 		(m.CIDR == "" || within(m.CIDR, s.IP))
 }

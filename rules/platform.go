@@ -91,6 +91,14 @@ func (pl Platforms) checkGroups() error {
 	return nil
 }
 
+// Named returns the platforms that a name stands for: a group's members, or the platform itself.
+func (pl Platforms) Named(name string) []string {
+	if members, ok := pl.Groups[name]; ok {
+		return members
+	}
+	return []string{name}
+}
+
 func (pl Platforms) matched(platform string) bool {
 	return platform == unknownPlatform || slices.ContainsFunc(pl.Matchers, func(m Matcher) bool { return m.Platform == platform })
 }

@@ -159,8 +159,8 @@ func TestGlob(t *testing.T) {
 		{"a*?b", "ab", false},
 		{"a*?b", "axxb", true},
 	} {
-		if got := matchGlob(tt.pattern, tt.text); got != tt.want {
-			t.Errorf("matchGlob(%q, %q) = %v", tt.pattern, tt.text, got)
+		if got := Glob(tt.pattern, tt.text); got != tt.want {
+			t.Errorf("Glob(%q, %q) = %v", tt.pattern, tt.text, got)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestGlobDoesNotExplode(t *testing.T) {
 	t.Parallel()
 	pattern, text := strings.Repeat("*a", 500)+"b", strings.Repeat("a", 1023)
 	begin := time.Now()
-	if matchGlob(pattern, text) {
+	if Glob(pattern, text) {
 		t.Error("matched")
 	}
 	if d := time.Since(begin); d > time.Second {
@@ -184,13 +184,13 @@ func FuzzGlob(f *testing.F) {
 	f.Add("a[b]\\*", "a[b]\\")
 	f.Add("*\xff", "\xff")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		got := matchGlob(pattern, text)
+		got := Glob(pattern, text)
 		if !utf8.ValidString(pattern) || !utf8.ValidString(text) || len(pattern) > 200 {
 			return
 		}
 		want := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(lowerASCII(pattern)))
 		if matched := regexp.MustCompile(`(?s)\A` + want + `\z`).MatchString(lowerASCII(text)); got != matched {
-			t.Fatalf("matchGlob(%q, %q) = %v", pattern, text, got)
+			t.Fatalf("Glob(%q, %q) = %v", pattern, text, got)
 		}
 	})
 }

@@ -374,7 +374,7 @@ func (p *parser) texts(at string) (map[string]map[string]string, error) {
 func (p *parser) textsOf(at string) (map[string]string, error) {
 	texts := map[string]string{}
 	err := p.object(at, `must be an object of language and text, such as {"en": "Signed in on {device}."}`, func(tag, here string) error {
-		if !languageTag(tag) {
+		if !LanguageTag(tag) {
 			return invalid(here, "unknown language tag "+quoted(tag)+`; must be a BCP 47 tag, such as "en", "ja" or "zh-Hant"`)
 		}
 		for other := range texts {
@@ -395,8 +395,8 @@ func (p *parser) textsOf(at string) (map[string]string, error) {
 	return texts, err
 }
 
-// languageTag reports whether s is a well-formed BCP 47 tag of known subtags that names a language.
-func languageTag(s string) bool {
+// LanguageTag reports whether s is a well-formed BCP 47 tag of known subtags that names a language.
+func LanguageTag(s string) bool {
 	if s == "" || len(s) > maxTag || strings.Contains(s, "_") {
 		return false
 	}

@@ -58,6 +58,8 @@ const (
 	GrantCreate       Action = "grant.create"
 	ProtectionRelease Action = "protection.release"
 	LinkMode          Action = "link.mode"
+	DomainChange      Action = "domain.change"
+	AccountChange     Action = "account.change"
 	WebhookCreate     Action = "webhook.create"
 	WebhookUpdate     Action = "webhook.change"
 	WebhookRotate     Action = "webhook.rotate"
@@ -72,7 +74,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		RulePut, RuleDelete, RuleExpire, PlatformsPut, GroupMembers, SessionKick, JobCancel, DeviceRegister, DeviceChange, DeviceBlock, DeviceUnblock, DeviceForget, GrantCreate, ProtectionRelease,
-		LinkMode, WebhookCreate, WebhookUpdate, WebhookRotate, WebhookDelete, WebhookTest, WebhookRedeliver, AccountErase, AccountErased,
+		LinkMode, DomainChange, AccountChange, WebhookCreate, WebhookUpdate, WebhookRotate, WebhookDelete, WebhookTest, WebhookRedeliver, AccountErase, AccountErased,
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -10,11 +11,14 @@ import (
 	"github.com/bindgate/bindgate/rules"
 )
 
-// Crowd is the accounts that a rule can hold for and that have a live session which may stay.
+// Crowd is the accounts that a rule can hold for and that have a live session which may stay; of a kick's, those that have one which the kick is for.
 type Crowd struct {
 	RuleScope
 	Link    string   // only those with such a session on it; "": on any
 	Domains []string // only those of these domains; nil: all
+
+	kick  *BulkKick
+	until time.Time // of the kick: its sessions began before
 }
 
 // from returns what finds the crowd's accounts behind a key, a page of them or more accounts than belong to it.
@@ -29,8 +33,18 @@ func (c Crowd) from() string {
 	return "(select distinct account as key from sessions where account > @after order by key limit @limit)"
 }
 
-// crowdLive is the condition for an account a to have a session that counts.
-const crowdLive = "exists (select from sessions s where s.account = a.key and s.evict_code is null and (@link = '' or s.link = @link))"
+// live is the condition for an account a to have a session that counts.
+func (c Crowd) live() string {
+	return "exists (select from sessions s where s.account = a.key and " + c.session() + " and (@link = '' or s.link = @link))"
+}
+
+// session is the condition for a session s to count.
+func (c Crowd) session() string {
+	if c.kick == nil {
+		return "s.evict_code is null"
+	}
+	return c.kick.where()
+}
 
 // where returns the condition for an account a to belong to the crowd, if it has such a session.
 func (c Crowd) where() string {
@@ -48,7 +62,11 @@ func (c Crowd) where() string {
 }
 
 func (c Crowd) args(after Key, limit int) pgx.NamedArgs {
-	return pgx.NamedArgs{"subject": c.Subject, "key": uuidOf(KeyOf(c.Subject)), "link": c.Link, "domains": c.Domains, "after": uuidOf(after), "limit": limit}
+	args := pgx.NamedArgs{"subject": c.Subject, "key": uuidOf(KeyOf(c.Subject)), "link": c.Link, "domains": c.Domains, "after": uuidOf(after), "limit": limit}
+	if c.kick != nil {
+		c.kick.args(args, c.until)
+	}
+	return args
 }
 
 // CrowdPage is a piece of a walk through a crowd in the order of the accounts' keys.
@@ -63,7 +81,7 @@ func (s *Store) Walk(ctx context.Context, c Crowd, after Key, limit int) (CrowdP
 	page := CrowdPage{Last: after}
 	looked := 0
 	q := guardedRead()
-	q.Queue("select a.key, a.jid, "+crowdLive+" and "+c.where()+" from "+c.from()+" p join accounts a on a.key = p.key order by a.key", c.args(after, limit)).Query(func(rows pgx.Rows) error {
+	q.Queue("select a.key, a.jid, "+c.live()+" and "+c.where()+" from "+c.from()+" p join accounts a on a.key = p.key order by a.key", c.args(after, limit)).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var key pgtype.UUID
 			var jid string

@@ -17,7 +17,7 @@ import (
 type DueEviction struct {
 	Key      Key
 	JID      string
-	Lang     string // the account's
+	Langs    []string // for the words to its client, the strongest first
 	Session  Session
 	Eviction Eviction // Attempts counts this one
 	Levels   []rules.LevelRule
@@ -36,7 +36,7 @@ func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEv
 				evict_next = clock_timestamp() + case s.evict_attempts when 0 then interval '1s' when 1 then interval '2s' when 2 then interval '4s' else interval '30s' end
 			from due where s.account = due.account and s.sid = due.sid
 			returning s.*)
-		select a.key, a.jid, coalesce(a.lang, ''), c.sid, c.generation, c.resource, c.lang, c.device, c.state,
+		select a.key, a.jid, coalesce(a.lang, ''), coalesce((select d.lang from domains d where d.name = a.domain), ''), c.sid, c.generation, c.resource, c.lang, c.device, c.state,
 			c.evict_code, c.evict_device, c.evict_platform, c.evict_kick, c.evict_text, c.evict_at, c.evict_attempts, c.still_present
 		from claimed c join accounts a on a.key = c.account`, f.Link, f.Value, limit)
 	if err != nil {
@@ -45,9 +45,11 @@ func (s *Store) ClaimEvictions(ctx context.Context, f Fence, limit int) ([]DueEv
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DueEviction, error) {
 		var d DueEviction
 		var key pgtype.UUID
+		var account Account
 		var device, kick pgtype.Int8
-		err := row.Scan(&key, &d.JID, &d.Lang, &d.Session.SID, &d.Session.Generation, &d.Session.Resource, &d.Session.Lang, &device, &d.Session.State,
+		err := row.Scan(&key, &d.JID, &account.Lang, &account.DomainLang, &d.Session.SID, &d.Session.Generation, &d.Session.Resource, &d.Session.Lang, &device, &d.Session.State,
 			&d.Eviction.Code, &d.Eviction.Device, &d.Eviction.Platform, &kick, &d.Eviction.Text, &d.Eviction.RequestedAt, &d.Eviction.Attempts, &d.Eviction.StillPresent)
+		d.Langs = account.Langs(d.Session.Lang)
 		d.Key, d.Session.Device, d.Eviction.Kick, d.Session.Link = key.Bytes, device.Int64, kick.Int64, f.Link
 		return d, err
 	})

@@ -125,24 +125,6 @@ type Group struct {
 	Rule    bool // it has a rule
 }
 
-// ListGroups returns the groups behind a name, by their names: all that have an account or a rule. With domains not nil it counts their accounts only, and
-// leaves out groups without any.
-func (s *Store) ListGroups(ctx context.Context, domains []string, after string, limit int) ([]Group, error) {
-	rows, err := s.pool.Query(ctx, `select name, sum(members)::bigint, bool_or(rule) from (
-			select account_group as name, count(*) as members, false as rule from accounts
-				where account_group is not null and account_group collate "C" > $1 and ($3::text[] is null or domain = any($3)) group by account_group
-			union all select subject, 0, true from rules where scope = 'group' and subject collate "C" > $1) g
-		group by name having $3::text[] is null or sum(members) > 0 order by name collate "C" limit $2`, after, limit, domains)
-	if err != nil {
-		return nil, fmt.Errorf("list groups: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
-	if err != nil {
-		return nil, fmt.Errorf("list groups: %w", err)
-	}
-	return list, nil
-}
-
 // HasMember reports whether an account of one of the domains is in the group.
 func (s *Store) HasMember(ctx context.Context, group string, domains []string) (bool, error) {
 	var found bool
@@ -150,27 +132,4 @@ func (s *Store) HasMember(ctx context.Context, group string, domains []string) (
 		return false, fmt.Errorf("members: %w", err)
 	}
 	return found, nil
-}
-
-// Domain is a domain as readers see it.
-type Domain struct {
-	Name     string
-	Accounts int64
-	Rule     bool // it has a rule
-}
-
-// ListDomains returns the domains behind a name, by their names: all that have an account or a rule; with domains not nil, of those.
-func (s *Store) ListDomains(ctx context.Context, domains []string, after string, limit int) ([]Domain, error) {
-	rows, err := s.pool.Query(ctx, `select name, sum(accounts)::bigint, bool_or(rule) from (
-			select domain as name, count(*) as accounts, false as rule from accounts where domain collate "C" > $1 and ($3::text[] is null or domain = any($3)) group by domain
-			union all select subject, 0, true from rules where scope = 'domain' and subject collate "C" > $1 and ($3::text[] is null or subject = any($3))) d
-		group by name order by name collate "C" limit $2`, after, limit, domains)
-	if err != nil {
-		return nil, fmt.Errorf("list domains: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Domain])
-	if err != nil {
-		return nil, fmt.Errorf("list domains: %w", err)
-	}
-	return list, nil
 }

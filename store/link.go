@@ -112,3 +112,12 @@ func (s *Store) Links(ctx context.Context) ([]Link, error) {
 	}
 	return links, nil
 }
+
+// AnyLinkUp reports whether a process owns one of the links and says that it is up.
+func (s *Store) AnyLinkUp(ctx context.Context, names []string) (up bool, err error) {
+	err = s.pool.QueryRow(ctx, `select exists (select from links where name = any($1) and expires_at > clock_timestamp() and state @> '{"up": true}')`, names).Scan(&up)
+	if err != nil {
+		return false, fmt.Errorf("links that are up: %w", err)
+	}
+	return up, nil
+}

@@ -33,7 +33,7 @@ type OwnDevice struct {
 // Own is what an account's owner may know of it. Of an account that is not on record there is nothing but the clock.
 type Own struct {
 	Now      time.Time // the database's clock
-	Lang     string    // of the account; "": none
+	Langs    []string  // of the account and of its domain; any may be empty
 	Sessions []OwnSession
 	Devices  []OwnDevice
 }
@@ -44,8 +44,10 @@ func (s *Store) FindOwn(ctx context.Context, account Key, resource string, limit
 	var own Own
 	key := uuidOf(account)
 	q := &pgx.Batch{}
-	q.Queue("select clock_timestamp(), coalesce((select lang from accounts where key = $1), '')", key).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&own.Now, &own.Lang) })
+	own.Langs = make([]string, 2)
+	q.Queue(`select clock_timestamp(), coalesce(l.own, ''), coalesce(l.domain, '') from (values (1)) one
+		left join lateral (select lang as own, `+domainLang+` as domain from accounts where key = $1) l on true`, key).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&own.Now, &own.Langs[0], &own.Langs[1]) })
 	q.Queue(`select s.generation, s.resource, case when s.evict_code is null then s.state else 'evicting' end, s.platform, coalesce(d.name, ''), s.lang, s.started_at, s.last_seen_at
 		from sessions s left join devices d on d.account = s.account and d.id = s.device where s.account = $1
 		order by s.resource = $2 desc, s.generation desc limit $3`, key, resource, limit).

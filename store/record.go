@@ -16,9 +16,13 @@ type Account struct {
 	Domain     string
 	Generation int64
 	Revision   int64
-	Lang       string
+	Lang       string // of texts, BCP 47; "": none
+	DomainLang string // its domain's
 	Group      string // "": none
 }
+
+// Langs are the wishes for the language of a text to one of the account's clients, the strongest first; any may be empty.
+func (a Account) Langs(stream string) []string { return []string{stream, a.Lang, a.DomainLang} }
 
 // Session is a live session.
 type Session struct {

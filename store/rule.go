@@ -209,7 +209,7 @@ func ruleChanged(ctx context.Context, tx pgx.Tx, c RuleChange, data map[string]a
 		}
 	}
 	if c.ApplyNow {
-		if job, err = acceptJob(ctx, tx, JobApplyRule, c.RuleScope, c.By); err != nil {
+		if job, err = acceptJob(ctx, tx, c.RuleScope, c.By); err != nil {
 			return 0, err
 		}
 		data["kick_id"] = JobID(job)

@@ -43,31 +43,6 @@ type ListedSession struct {
 // ID returns the session's public id.
 func (s ListedSession) ID() string { return SessionID(s.Key, s.Generation) }
 
-// SessionFilter says which sessions are listed; zero fields filter nothing.
-type SessionFilter struct {
-	Domains  []string // nil: all; empty: none
-	Domain   string
-	Account  *Key
-	Platform string
-	State    string // StateEnded lists the history; all others, and "", the live ones
-	Query    string // part of the account's JID or of the resource, whatever the case
-	After    SessionPosition
-	Limit    int
-}
-
-// SessionPosition is a place in a list of sessions: behind the session it was made of. Zero is the start.
-type SessionPosition struct {
-	Key        Key
-	SID        string    // of a live one; never empty
-	EndedAt    time.Time // of an ended one
-	Generation int64
-}
-
-// Position returns the place behind a session.
-func (s ListedSession) Position() SessionPosition {
-	return SessionPosition{Key: s.Key, SID: s.SID, EndedAt: s.EndedAt, Generation: s.Generation}
-}
-
 const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, case when s.evict_code is null then s.state else 'evicting' end,
 	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, ''
 	from sessions s join accounts a on a.key = s.account`
@@ -75,58 +50,6 @@ const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.r
 const listedEnded = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, 'ended',
 	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, s.ended_at, s.end_reason
 	from session_history s join accounts a on a.key = s.account`
-
-// ListSessions returns the sessions that pass the filter. Live ones are ordered by account key and sid, ended ones by account key and the newest
-// first within one; a list read page by page has every session that is there all the while exactly once.
-func (s *Store) ListSessions(ctx context.Context, f SessionFilter) ([]ListedSession, error) {
-	q := &query{}
-	if f.Domains != nil {
-		q.where("a.domain = any(?)", f.Domains)
-	}
-	if f.Domain != "" {
-		q.where("a.domain = ?", f.Domain)
-	}
-	if f.Account != nil {
-		q.where("s.account = ?", uuidOf(*f.Account))
-	}
-	if f.Platform != "" {
-		q.where("s.platform = ?", f.Platform)
-	}
-	if f.Query != "" {
-		q.where("(strpos(lower(a.jid), lower(?)) > 0", f.Query)
-		q.sql.WriteString(fmt.Sprintf(" or strpos(lower(s.resource), lower($%d)) > 0)", len(q.args)))
-	}
-	var columns, order string
-	if f.State == StateEnded {
-		columns, order = listedEnded, "s.account desc, s.ended_at desc, s.generation desc"
-		if !f.After.EndedAt.IsZero() {
-			q.where("(s.account, s.ended_at, s.generation) < (?, ?, ?)", uuidOf(f.After.Key), f.After.EndedAt, f.After.Generation)
-			q.where("a.key <= ?", uuidOf(f.After.Key)) // lets the join begin at the place too
-		}
-	} else {
-		columns, order = listedLive, "s.account, s.sid"
-		switch f.State {
-		case "":
-		case StateEvicting:
-			q.where("s.evict_code is not null")
-		default:
-			q.where("s.evict_code is null and s.state = ?", f.State)
-		}
-		if f.After.SID != "" {
-			q.where("(s.account, s.sid) > (?, ?)", uuidOf(f.After.Key), f.After.SID)
-			q.where("a.key >= ?", uuidOf(f.After.Key)) // lets the join begin at the place too
-		}
-	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf("select %s%s order by %s limit %d", columns, q.sql.String(), order, f.Limit), q.args...)
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanListedSession)
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	return list, nil
-}
 
 // FindSession returns a session that lives or has ended, by its account and generation; ErrNotFound.
 func (s *Store) FindSession(ctx context.Context, account Key, generation int64) (ListedSession, error) {

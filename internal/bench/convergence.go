@@ -143,7 +143,7 @@ type progress struct {
 // follow reads a job's progress every second until it is as wanted.
 func follow(ctx context.Context, st *store.Store, job int64, wanted func(store.Job) bool) (p progress, err error) {
 	for last := int64(-1); ; last = p.job.Done {
-		if p.job, err = st.FindJob(ctx, job); err != nil {
+		if p.job, err = st.FindJob(ctx, job, nil); err != nil {
 			return p, err
 		}
 		if p.job.Done != last {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -37,23 +38,50 @@ var rows = []struct {
 	{"memory", memory},
 	{"condition", condition},
 	{"convergence", convergence},
+	{"sessions", sessionsOf},
+	{"kicks", kicksAccepted},
+	{"lookup", lookup},
+	{"lists", lists},
 }
 
 func main() {
 	only := flag.String("only", "", "comma-separated rows; empty: all")
 	out := flag.String("json", "bench.json", "where the JSON goes; empty: nowhere")
+	profile := flag.String("cpuprofile", "", "where a profile of this process goes, which has bindgate in it; empty: nowhere")
+	verbose := flag.Bool("v", false, "tell what the rows are made of while they are measured")
 	flag.Parse()
 	debug.SetGCPercent(400) // as bindgate serve does
-	if err := run(*only, *out); err != nil {
+	err := profiled(*profile, func() error { return run(*only, *out, *verbose) })
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(only, out string) error {
+func profiled(path string, what func() error) error {
+	if path == "" {
+		return what()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return what()
+}
+
+func run(only, out string, verbose bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	level := slog.LevelWarn
+	if verbose {
+		level = slog.LevelInfo
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	wanted := strings.Split(only, ",")
 	var done []row
 	for _, r := range rows {

@@ -190,7 +190,7 @@ func (w *world) recordSessions() (string, error) {
 		return "", err
 	}
 	var out []string
-	for _, s := range list {
+	for _, s := range list.Sessions {
 		user, _, _ := strings.Cut(s.JID, "@")
 		line := user + "/" + s.Resource + " " + s.SID
 		if s.State == "binding" || s.State == store.StateEvicting {

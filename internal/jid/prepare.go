@@ -45,6 +45,9 @@ func (e *badRune) Error() string { return "jid: prohibited character" }
 
 // prepare maps, normalizes, refuses what is prohibited, checks right-to-left text: in this order (RFC 3454 §2).
 func (p profile) prepare(s string) (string, error) {
+	if plain(s) {
+		return s, nil
+	}
 	out := normalize(p.mapped(s))
 	var rtl, ltr bool
 	var first, last rune
@@ -65,6 +68,17 @@ func (p profile) prepare(s string) (string, error) {
 		return "", errBidi
 	}
 	return out, nil
+}
+
+// plain reports whether a text is such that every profile leaves it as it is, as most are.
+func plain(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 func (p profile) mapped(s string) string {

@@ -110,22 +110,37 @@ func makeTemplate(ctx context.Context, c *pg.Cluster) error {
 
 func templateName() string { return "bindgate_" + migrations.Hash() }
 
+// Database returns the URL of a fresh, migrated database, for examples, which have no testing.TB. drop deletes it. pg.ErrNotInstalled: there is no PostgreSQL
+// on the machine.
+func Database(ctx context.Context) (url string, drop func() error, err error) {
+	return copyOf(ctx, templateName())
+}
+
 func create(t testing.TB, template string) string {
 	t.Helper()
-	c, err := shared()
+	url, drop, err := copyOf(t.Context(), template)
 	if err != nil {
 		unavailable(t, err)
 	}
-	name := "t_" + strings.ToLower(rand.Text())
-	if err := exec(t.Context(), c, `create database `+name+` template `+template); err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
 	t.Cleanup(func() {
-		if err := exec(context.Background(), c, `drop database `+name+` with (force)`); err != nil {
+		if err := drop(); err != nil {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	return withDatabase(c.URL(), name)
+	return url
+}
+
+func copyOf(ctx context.Context, template string) (url string, drop func() error, err error) {
+	c, err := shared()
+	if err != nil {
+		return "", nil, err
+	}
+	name := "t_" + strings.ToLower(rand.Text())
+	if err := exec(ctx, c, `create database `+name+` template `+template); err != nil {
+		return "", nil, err
+	}
+	drop = func() error { return exec(context.Background(), c, `drop database `+name+` with (force)`) }
+	return withDatabase(c.URL(), name), drop, nil
 }
 
 func exec(ctx context.Context, c *pg.Cluster, sql string) error {

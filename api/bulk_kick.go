@@ -1,0 +1,117 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/bindgate/bindgate/internal/jid"
+	"github.com/bindgate/bindgate/rules"
+	"github.com/bindgate/bindgate/store"
+)
+
+// kickFilter says on the wire which sessions a kick of many accounts is for.
+type kickFilter struct {
+	All       bool   `json:"all,omitzero"`
+	Domain    string `json:"domain,omitzero"`
+	Group     string `json:"group,omitzero"`
+	Platform  string `json:"platform,omitzero"`
+	State     string `json:"state,omitzero"`
+	Resource  string `json:"resource,omitzero"`
+	OlderThan int64  `json:"older_than_seconds,omitzero"`
+}
+
+var (
+	kickFilterFields = []string{"all", "domain", "group", "platform", "state", "resource", "older_than_seconds"}
+	kickableStates   = []string{string(rules.Binding), string(rules.Active), string(rules.Hibernating)}
+)
+
+// maxOlderThan is ten years of seconds.
+const maxOlderThan = 10 * 366 * 86_400
+
+func showKickFilter(f store.KickFilter) *kickFilter {
+	return &kickFilter{
+		All: f == (store.KickFilter{}), Domain: f.Domain, Group: f.Group, Platform: f.Platform, State: f.State, Resource: f.Resource, OlderThan: f.OlderThan,
+	}
+}
+
+// kickMany accepts a kick by filter. A token that is limited to domains kicks in them alone.
+func (a *api) kickMany(c *call) error {
+	o, err := readObject(c.Request(), "filter", "reason", "text", "cooldown_seconds", "block_devices", "revoke_credentials")
+	if err != nil {
+		return err
+	}
+	domains := c.caller.domains
+	k := store.BulkKick{}
+	if k.Filter, err = c.kickFilter(o); err != nil {
+		return err
+	}
+	if k.Filter.Domain != "" {
+		domains = []string{k.Filter.Domain}
+	}
+	k.Reason, k.Text = o.words("reason", maxReason), o.languages("text")
+	if n := o.within("cooldown_seconds", 0, maxKickCooldown); n != nil {
+		k.Cooldown = *n
+	}
+	block, revoke := o.boolean("block_devices"), o.boolean("revoke_credentials")
+	k.Block, k.Revoke = block != nil && *block, revoke != nil && *revoke
+	if o.problem != nil {
+		return o.problem
+	}
+	id, err := a.gate.KickMany(c.ctx, k, domains, c.actor())
+	if err != nil {
+		return err
+	}
+	j, err := a.store.FindJob(c.ctx, id, nil)
+	if err != nil {
+		return err
+	}
+	c.setJob(id)
+	return c.respond(http.StatusAccepted, showJob(j))
+}
+
+// kickFilter reads the filter. Whoever wants everybody to go has to say so.
+func (c *call) kickFilter(o *object) (store.KickFilter, error) {
+	var f store.KickFilter
+	in := o.object("filter", kickFilterFields)
+	if in == nil {
+		o.wrong("/filter", `This is needed: which sessions, such as {"platform": "web"}, or {"all": true}.`)
+		return f, o.problem
+	}
+	if len(in.fields) == 0 {
+		in.wrong("", `An empty filter would find every session. If that is meant, send {"all": true}.`)
+	}
+	if all, ok := in.fields["all"]; ok {
+		switch {
+		case string(all) != "true":
+			in.wrong("/all", "This must be true; leave it out to select sessions in another way.")
+		case len(in.fields) > 1:
+			in.wrong("/all", "With this there can be no other field: all sessions are meant.")
+		}
+	}
+	if in.has("domain") {
+		domain, err := jid.Domain(in.text("domain", jid.MaxPart))
+		switch {
+		case in.problem != nil:
+		case err != nil:
+			in.wrong("/domain", jidProblem(err))
+		case !c.caller.sees(domain):
+			return f, failField(codeNotFound, "/filter/domain", "The token does not cover this domain.")
+		}
+		f.Domain = domain
+	}
+	if f.Group = in.text("group", 64); in.has("group") && !rules.GroupName(f.Group) {
+		in.wrong("/group", groupNames)
+	}
+	f.Platform = in.text("platform", maxPlatform)
+	if f.State = in.text("state", 16); f.State != "" && !slices.Contains(kickableStates, f.State) {
+		in.wrong("/state", fmt.Sprintf("This must be one of %s.", strings.Join(kickableStates, ", ")))
+	}
+	f.Resource = in.text("resource", jid.MaxPart)
+	if n := in.within("older_than_seconds", 1, maxOlderThan); n != nil {
+		f.OlderThan = *n
+	}
+	o.adopt(in)
+	return f, o.problem
+}
