@@ -13,7 +13,8 @@
 //	cmd/bindgate   the commands: serve (all wiring), migrate, demo, doctor, token
 //	api            REST under /v1: routes, authorization, errors
 //	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ has the server's module
-//	gate           the use cases: admit, follow events, kick and prove it, reconcile
+//	internal/webhook  sends events to webhooks; internal/target says where they may go
+//	gate           the use cases: admit, follow events, kick and prove it, reconcile; the feed of the event log
 //	store          the record in PostgreSQL; whoever changes an account holds its row lock
 //	rules          the decision: a pure function of facts
 //	migrations     the record's schema

@@ -18,14 +18,14 @@ var directions = []struct {
 }{
 	{"rules", []string{"log", "log/slog", "database/sql", "github.com/jackc", "encoding/xml", "net/http", "mellium.im"}, "a decision is a pure function: same facts, same answer"},
 	{"rules", []string{module}, "rules is the innermost package"},
-	{"store", []string{module + "gate", module + "api", module + "dashboard", module + "xmppbridge", module + "webhook", module + "cmd"}, "the record knows no use case"},
+	{"store", []string{module + "gate", module + "api", module + "dashboard", module + "xmppbridge", module + "internal/webhook", module + "cmd"}, "the record knows no use case"},
 	{"store", []string{"mellium.im", "github.com/labstack"}, "only adapters know wire formats"},
-	{"gate", []string{module + "api", module + "dashboard", module + "xmppbridge", module + "webhook", module + "cmd"}, "use cases know no adapter"},
+	{"gate", []string{module + "api", module + "dashboard", module + "xmppbridge", module + "internal/webhook", module + "cmd"}, "use cases know no adapter"},
 	{"gate", []string{"mellium.im", "github.com/labstack"}, "only adapters know wire formats"},
-	{"api", []string{module + "dashboard", module + "xmppbridge", module + "webhook", module + "cmd", "mellium.im"}, "adapters never import each other"},
-	{"dashboard", []string{module + "api", module + "xmppbridge", module + "webhook", module + "cmd", "mellium.im"}, "adapters never import each other"},
-	{"webhook", []string{module + "api", module + "xmppbridge", module + "dashboard", module + "cmd", "mellium.im"}, "adapters never import each other"},
-	{"xmppbridge", []string{module + "api", module + "dashboard", module + "webhook", module + "cmd", "github.com/labstack"}, "adapters never import each other"},
+	{"api", []string{module + "dashboard", module + "xmppbridge", module + "internal/webhook", module + "cmd", "mellium.im"}, "adapters never import each other"},
+	{"dashboard", []string{module + "api", module + "xmppbridge", module + "internal/webhook", module + "cmd", "mellium.im"}, "adapters never import each other"},
+	{"internal/webhook", []string{module + "api", module + "xmppbridge", module + "dashboard", module + "cmd", "mellium.im", "github.com/labstack"}, "adapters never import each other"},
+	{"xmppbridge", []string{module + "api", module + "dashboard", module + "internal/webhook", module + "cmd", "github.com/labstack"}, "adapters never import each other"},
 	{"migrations", []string{module}, "the schema stands alone"},
 	{"client", []string{module, "github.com", "golang.org", "mellium.im", "cel.dev"}, "a backend imports it alone: it brings nothing but the standard library"},
 }
@@ -39,6 +39,7 @@ var direct = []struct {
 	{"rules", []string{"context"}, "a decision takes no time and cannot be cancelled"}, // the language of conditions could be
 	{"gate", []string{"github.com/jackc", "database/sql", "net/http", "encoding/xml"}, "only the store knows SQL, only adapters know wire formats"},
 	{"xmppbridge", []string{module + "store", "github.com/jackc", "database/sql"}, "the bridge decides nothing and writes nothing"},
+	{"internal/webhook", []string{"github.com/jackc", "database/sql"}, "only the store knows SQL"},
 	{"store", []string{"net/http", "encoding/xml"}, "the record knows no transport"},
 }
 
@@ -71,9 +72,9 @@ func TestDependencyDirections(t *testing.T) {
 
 func TestProductCodeHasNoTestKits(t *testing.T) {
 	t.Parallel()
-	kits := []string{module + "internal/pgtest", module + "internal/xmpptest", "testing", "github.com/rogpeppe", "pgregory.net", "go.uber.org/goleak"}
+	kits := []string{module + "internal/pgtest", module + "internal/xmpptest", "testing", "github.com/rogpeppe", "pgregory.net", "go.uber.org/goleak", "github.com/standard-webhooks"}
 	deps := imports(t, "-deps", `{{.ImportPath}}`)
-	for _, pkg := range []string{"rules", "store", "gate", "api", "xmppbridge", "client"} {
+	for _, pkg := range []string{"rules", "store", "gate", "api", "xmppbridge", "internal/webhook", "client"} {
 		for _, dep := range deps(pkg) {
 			if hits(dep, kits) {
 				t.Errorf("%s depends on %s, which is for tests", pkg, dep)

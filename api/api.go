@@ -36,6 +36,7 @@ type Gate interface {
 	Erase(ctx context.Context, account string, by store.Actor, wait time.Duration) (gate.Erasure, error)
 	Evaluate(ctx context.Context, e gate.Evaluation) (gate.Evaluated, error)
 	Preview(ctx context.Context, r gate.PreviewRequest) (gate.Preview, error)
+	Events() *gate.Feed
 }
 
 // Config is what an API is made of. Store, Gate and Keys are required.
@@ -48,6 +49,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // for /metrics; nil: an own one
 
+	PrivateTargets bool           // webhooks may go to private addresses, and without TLS
 	RateLimit      float64        // requests per second and token, and without a good token per client address; 0: no limit
 	TrustedProxies []netip.Prefix // whose word about the client's address is taken
 }
@@ -66,10 +68,13 @@ type api struct {
 	cursors *cursors
 	log     *slog.Logger
 	metrics *metrics
-	proxies proxies
-	limits  limits
-	running *turns        // requests with a token
-	exports chan struct{} // bounds how many are made at once
+	streams chan struct{} // bounds the event streams
+
+	privateTargets bool
+	proxies        proxies
+	limits         limits
+	running        *turns        // requests with a token
+	exports        chan struct{} // bounds how many are made at once
 
 	reference reference
 }
@@ -147,6 +152,16 @@ func routes() []route {
 		{post, "/v1/kicks", ScopeSessionsKick, nil, (*api).kickMany},
 		{get, "/v1/kicks/:id", ScopeSessionsRead, nil, (*api).getJob},
 		{del, "/v1/kicks/:id", ScopeSessionsKick, nil, (*api).cancelJob},
+		{get, "/v1/events", ScopeSessionsRead, []string{"type", "account", "last_event_id"}, (*api).streamEvents},
+		{get, "/v1/webhooks", ScopeWebhooksWrite, pages, (*api).listWebhooks},
+		{post, "/v1/webhooks", ScopeWebhooksWrite, nil, (*api).createWebhook},
+		{get, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).getWebhook},
+		{patch, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).changeWebhook},
+		{del, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).deleteWebhook},
+		{post, "/v1/webhooks/:id/rotate", ScopeWebhooksWrite, nil, (*api).rotateWebhook},
+		{post, "/v1/webhooks/:id/test", ScopeWebhooksWrite, nil, (*api).testWebhook},
+		{get, "/v1/webhooks/:id/deliveries", ScopeWebhooksWrite, append([]string{"state"}, pages...), (*api).listDeliveries},
+		{post, "/v1/webhooks/:id/deliveries/:delivery/redeliver", ScopeWebhooksWrite, nil, (*api).redeliver},
 		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
 		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
 		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
@@ -203,9 +218,9 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 	}
 	return &api{
 		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
-		limits:    limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
-		running:   newTurns(maxRunning, maxQueued, maxQueue),
-		exports:   make(chan struct{}, exportsAtOnce),
+		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
+		running: newTurns(maxRunning, maxQueued, maxQueue),
+		exports: make(chan struct{}, exportsAtOnce), streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets,
 		reference: ref,
 	}, nil
 }
@@ -218,11 +233,17 @@ func (a *api) handler() http.Handler {
 		r.URL.RawPath = r.URL.EscapedPath()
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if r.Method == http.MethodHead {
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
 			r.Method = http.MethodGet // net/http leaves the body out
 		}
 		e.ServeHTTP(w, r)
 	})
 }
+
+// headKey marks the context of a request that asks for the headers alone.
+type headKey struct{}
+
+func (c *call) head() bool { return c.ctx.Value(headKey{}) != nil }
 
 func (a *api) router() *echo.Echo {
 	e := echo.New()

@@ -35,6 +35,12 @@ func deeds(s *service) []deed {
 		returning id`).Scan(&job); err != nil {
 		s.t.Fatal(err)
 	}
+	var hook int64
+	if err := s.pool.QueryRow(s.t.Context(), `with w as (insert into webhooks (url, enabled, secret, created_at, created_by, position) values ('https://example.org', true, 'x', now(), 'x', 0) returning id)
+		insert into webhook_deliveries (webhook, id, state, created_at) select id, 1, 'failed', now() from w returning webhook`).Scan(&hook); err != nil {
+		s.t.Fatal(err)
+	}
+	webhook := "/v1/webhooks/" + store.WebhookID(hook)
 	device := "/v1/accounts/ada@example.org/devices/" + store.DeviceID(store.KeyOf(ada), store.DeviceOf("resource", "desk"))
 	const put, post, patch, del = http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
 	none := []option{header("If-None-Match", "*")}
@@ -64,6 +70,12 @@ func deeds(s *service) []deed {
 		{method: del, route: "/v1/sessions/{id}", path: "/v1/sessions/" + ids[1], status: 202, action: store.SessionKick, account: ada, domain: "example.org", target: "kick_", count: "select count(*) from kicks where reason = ''"},
 		{method: del, route: "/v1/accounts/{jid}/protection", path: "/v1/accounts/ada@example.org/protection", status: 204, action: store.ProtectionRelease, account: ada, domain: "example.org"},
 		{method: put, route: "/v1/links/{id}/mode", path: "/v1/links/main/mode", body: `{"mode":"observe"}`, status: 202, action: store.LinkMode, target: "main", count: "select mode_change from links"},
+		{method: post, route: "/v1/webhooks", body: `{"url":"https://example.org/new","domains":["example.org"]}`, status: 201, action: store.WebhookCreate, domain: "example.org", target: "whk_", count: "select count(*) from webhooks where url like '%new'"},
+		{method: patch, route: "/v1/webhooks/{id}", path: webhook, body: `{"description":"mine"}`, status: 200, action: store.WebhookUpdate, target: "whk_"},
+		{method: post, route: "/v1/webhooks/{id}/rotate", path: webhook + "/rotate", status: 200, action: store.WebhookRotate, target: "whk_"},
+		{method: post, route: "/v1/webhooks/{id}/test", path: webhook + "/test", status: 202, action: store.WebhookTest, target: "whk_", count: "select count(*) from webhook_deliveries where id < 0"},
+		{method: post, route: "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", path: webhook + "/deliveries/" + store.DeliveryID(hook, 1) + "/redeliver", status: 202, action: store.WebhookRedeliver, target: "whk_"},
+		{method: del, route: "/v1/webhooks/{id}", path: webhook, status: 204, action: store.WebhookDelete, target: "whk_"},
 		{method: del, route: "/v1/accounts/{jid}", path: "/v1/accounts/eve@example.org", status: 200, action: store.AccountErase, domain: "example.org", target: "era_"},
 	}
 }
@@ -125,7 +137,7 @@ func TestDeeds(t *testing.T) {
 		}
 		s.checkEntries(d, id)
 	}
-	for _, secret := range []string{s.token, "bgg_"} {
+	for _, secret := range []string{s.token, "bgg_", "whsec_"} {
 		var n int
 		if err := s.pool.QueryRow(t.Context(), `select count(*) from audit a where strpos(a::text, $1) > 0`, secret).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d entries of the audit hold a secret, %v", n, err)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -24,6 +25,8 @@ const (
 	codeNotFound           code = "not_found"
 	codeMethodNotAllowed   code = "method_not_allowed"
 	codeRevisionMismatch   code = "revision_mismatch"
+	codeLimitReached       code = "limit_reached"
+	codeEventsGone         code = "events_gone"
 	codeKeyConflict        code = "idempotency_conflict"
 	codeKeyInProgress      code = "idempotency_in_progress"
 	codeTooManyGrants      code = "too_many_grants"
@@ -50,6 +53,8 @@ var statuses = map[code]struct {
 	codeNotFound:           {http.StatusNotFound, "There is no such thing"},
 	codeMethodNotAllowed:   {http.StatusMethodNotAllowed, "This cannot be done with that"},
 	codeRevisionMismatch:   {http.StatusConflict, "The account has changed"},
+	codeLimitReached:       {http.StatusConflict, "There are as many as there may be"},
+	codeEventsGone:         {http.StatusGone, "The events are not kept any more"},
 	codeKeyConflict:        {http.StatusConflict, "The key was used for something else"},
 	codeKeyInProgress:      {http.StatusConflict, "The request is being carried out"},
 	codeTooManyGrants:      {http.StatusConflict, "The account has too many open grants"},
@@ -116,6 +121,10 @@ func explain(err error) *failure {
 		return notFound()
 	case errors.Is(err, store.ErrVersion):
 		return failField(codeRevisionMismatch, "/if_revision", "The account's revision is not the one in if_revision. Read the account again and decide anew.")
+	case errors.Is(err, store.ErrTooMany):
+		return fail(codeLimitReached, fmt.Sprintf("There are %d webhooks already, which is the most there may be. Delete one that is not needed.", store.MaxWebhooks))
+	case errors.Is(err, gate.ErrEventsGone):
+		return fail(codeEventsGone, "Events that follow this one are not kept any more.")
 	case errors.Is(err, store.ErrKeyReused):
 		return failField(codeKeyConflict, headerIdempotencyKey, "This key was used within the last day for a request with another method, path, query or body. Take a new key for a new request.")
 	case errors.Is(err, store.ErrKeyInUse), errors.Is(err, store.ErrClaimLost):
@@ -150,7 +159,7 @@ func explainRule(e *rules.FieldError) *failure {
 
 // notFound says the same of what is not there and of what the token does not cover.
 func notFound() *failure {
-	return fail(codeNotFound, "There is no such account, session, device, rule or kick. An account is on record from its first login on, a session until it leaves the history.")
+	return fail(codeNotFound, "There is no such account, session, device, rule, kick or webhook. An account is on record from its first login on, a session until it leaves the history.")
 }
 
 // handleError is where every error ends: told to the caller, and logged once if it is ours.

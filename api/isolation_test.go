@@ -19,7 +19,7 @@ import (
 // in a domain that is not there. The three answers have to be the same to the byte, and must neither hold anything of theirs nor change anything.
 // Then an unlimited token makes it about what is there, and has to get another answer: there was something to hide.
 //
-//	{jid} {session} {device} {kick} {grant} {domain} {group}
+//	{jid} {session} {device} {kick} {grant} {domain} {group} {webhook} {delivery}
 //
 // {own} and {mine} are always there: an account of ours.example, and its session.
 type probe struct {
@@ -116,6 +116,18 @@ var isolated = map[string][]probe{
 	"PUT /v1/platforms":          {{path: "/v1/platforms", body: `{"matchers":[],"groups":{}}`, status: 403}},
 	"GET /v1/links":              {{path: "/v1/links", status: 200}},
 	"PUT /v1/links/{id}/mode":    {{path: "/v1/links/{link}/mode", body: `{"mode":"off"}`, status: 403}},
+	"GET /v1/events": {
+		{path: "/v1/events?account={jid}&last_event_id=x", status: 422, same: "the id is wrong; what a stream holds is TestStreamFilter's"},
+	},
+	"GET /v1/webhooks":                                       {{path: "/v1/webhooks", status: 200}},
+	"POST /v1/webhooks":                                      {{path: "/v1/webhooks", body: `{"url":"https://ours.example/","domains":["{domain}"]}`, status: 422}},
+	"GET /v1/webhooks/{id}":                                  {{path: "/v1/webhooks/{webhook}", status: 404}},
+	"PATCH /v1/webhooks/{id}":                                {{path: "/v1/webhooks/{webhook}", body: `{"enabled":false}`, status: 404}},
+	"DELETE /v1/webhooks/{id}":                               {{path: "/v1/webhooks/{webhook}", status: 404}},
+	"POST /v1/webhooks/{id}/rotate":                          {{path: "/v1/webhooks/{webhook}/rotate", status: 404}},
+	"POST /v1/webhooks/{id}/test":                            {{path: "/v1/webhooks/{webhook}/test", status: 404}},
+	"GET /v1/webhooks/{id}/deliveries":                       {{path: "/v1/webhooks/{webhook}/deliveries", status: 404}},
+	"POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver": {{path: "/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver", status: 404}},
 }
 
 // things are what a probe is about, by the words that stand for them.
@@ -161,6 +173,14 @@ func twoDomains(t *testing.T) (s *service, theirs things, ghosts []things) {
 	theirs["{device}"], theirs["{grant}"] = device.ID, grant.Token
 	job := s.do("PUT", "/v1/domains/theirs.example/rule?apply=now", `{"max_sessions":4}`).ok(200, nil).header.Get("Location")
 	theirs["{kick}"] = strings.TrimPrefix(job, "/v1/kicks/")
+	var hook struct{ ID string }
+	s.do("POST", "/v1/webhooks", `{"url":"https://theirs.example/","domains":["theirs.example"]}`).ok(201, &hook)
+	number, err := store.ParseWebhookID(hook.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.exec(`insert into webhook_deliveries (webhook, id, state, created_at) values ($1, 1, 'delivered', now())`, number)
+	theirs["{webhook}"], theirs["{delivery}"] = hook.ID, store.DeliveryID(number, 1)
 	eventually(t, "all is counted", func() bool {
 		return s.count(`select count(*) from census where figures -> 'domains' ? 'theirs.example'`) == 1
 	})
@@ -171,6 +191,7 @@ func twoDomains(t *testing.T) (s *service, theirs things, ghosts []things) {
 		ghosts = append(ghosts, things{
 			"{jid}": jid, "{domain}": domain, "{group}": "none", "{session}": store.SessionID(key, 1), "{device}": store.DeviceID(key, 1),
 			"{kick}": store.JobID(1 << 40), "{grant}": strings.Repeat("A", len(grant.Token)), "{link}": "none",
+			"{webhook}": store.WebhookID(1 << 40), "{delivery}": store.DeliveryID(1<<40, 1),
 		})
 	}
 	ghosts[0]["{domain}"] = "elsewhere.example"

@@ -15,7 +15,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
-	routes   map[string]bool
+	streams  prometheus.Gauge
+	routes   map[string]bool // whether they are timed
 	page     http.Handler
 }
 
@@ -27,15 +28,16 @@ func newMetrics(registry *prometheus.Registry, log *slog.Logger) (*metrics, erro
 			Name: "bindgate_http_request_seconds", Help: "Time to answer a request, by route.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route"}),
-		routes: map[string]bool{},
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "bindgate_event_streams", Help: "Event streams that are open."}),
+		routes:  map[string]bool{},
 		page: promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: requestTimeout,
 		}),
 	}
 	for _, r := range routes() {
-		m.routes[r.path] = true
+		m.routes[r.path] = !r.stream()
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.streams} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -45,8 +47,9 @@ func newMetrics(registry *prometheus.Registry, log *slog.Logger) (*metrics, erro
 
 func (m *metrics) observe(c echo.Context, took time.Duration) {
 	route, method := c.Path(), c.Request().Method
-	if !m.routes[route] {
-		route = "none"
+	timed, known := m.routes[route]
+	if !known {
+		route, timed = "none", true
 	}
 	switch method {
 	case http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete:
@@ -54,6 +57,9 @@ func (m *metrics) observe(c echo.Context, took time.Duration) {
 		method = "other"
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(c.Response().Status)).Inc()
+	if !timed { // a stream lasts as long as its client likes
+		return
+	}
 	m.seconds.WithLabelValues(route).Observe(took.Seconds())
 }
 

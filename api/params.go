@@ -19,7 +19,10 @@ const (
 	maxLimit     = 500
 )
 
-// parseQuery reads a query string that has only known parameters, each once.
+// repeatable are the parameters that may be given more than once.
+var repeatable = []string{"type"}
+
+// parseQuery reads a query string that has only known parameters, each once unless it is repeatable.
 func parseQuery(raw string, known []string) (url.Values, error) {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
@@ -37,7 +40,7 @@ func parseQuery(raw string, known []string) (url.Values, error) {
 			return nil, failField(codeUnknownField, printable(name), "There are no query parameters here.")
 		case !slices.Contains(known, name):
 			return nil, failField(codeUnknownField, printable(name), fmt.Sprintf("There is no such parameter here; the parameters are %s.", strings.Join(known, ", ")))
-		case len(values) > 1:
+		case len(values) > 1 && !slices.Contains(repeatable, name):
 			return nil, failField(codeInvalidField, name, "This parameter is given more than once.")
 		case !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0):
 			return nil, failField(codeInvalidField, name, "This must be valid UTF-8 without the character U+0000.")

@@ -9,7 +9,7 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
-// told of, sweeper, sequencer, tender of jobs, eraser, counter and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
+// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser, counter and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
 // which Own waits.
 package gate
 
@@ -70,6 +70,8 @@ type Gate struct {
 	curious allowance     // of inquiries
 	telling allowance     // of new logins
 	owners  chan struct{} // bounds what owners read at once
+
+	feed *Feed
 }
 
 // New returns a gate on a migrated store.
@@ -96,7 +98,7 @@ func New(st *store.Store, cfg Config) *Gate {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 3 * time.Second
 	}
-	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}, previews: make(chan struct{}, 2)}
+	g := &Gate{cfg: cfg, log: cfg.Logger, store: st, queue: newQueue(cfg.Queue), alone: make(chan struct{}, 8), links: map[string]*link{}, previews: make(chan struct{}, 2), feed: newFeed(st)}
 	g.asks.open = map[askKey]*asking{}
 	g.owners = make(chan struct{}, ownersAtOnce)
 	_, _ = rand.Read(g.id[:]) // never fails
@@ -120,6 +122,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return g.every(ctx, time.Second, "sweeping", g.sweep) })
 	group.Go(func() error { return g.every(ctx, 100*time.Millisecond, "sequencing events", g.sequence) })
+	group.Go(func() error { return g.feed.follow(ctx, trouble{log: g.log, what: "following the event log"}) })
 	group.Go(func() error { return g.every(ctx, 500*time.Millisecond, "tending jobs", g.tendJobs) })
 	group.Go(func() error { return g.every(ctx, time.Second, "counting", g.store.TakeCensus) })
 	group.Go(func() error { return g.every(ctx, 250*time.Millisecond, "erasing", g.eraseLeft) })
@@ -339,6 +342,9 @@ func (g *Gate) loadTokenKey(ctx context.Context) (err error) {
 func (g *Gate) sequence(ctx context.Context) error {
 	for {
 		n, err := g.store.Sequence(ctx, 200)
+		if n > 0 {
+			g.feed.wake()
+		}
 		if err != nil || n < 200 {
 			return err
 		}

@@ -196,7 +196,7 @@ func denyLive(r *store.Record, s *store.Session, d rules.Decision) {
 
 func tellDenied(r *store.Record, s *store.Session, d rules.Decision, at time.Time) {
 	r.Tell("login.denied", deniedData{
-		Resource: s.Resource, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, at), RetryAfter: int64(d.RetryAfter / time.Second),
+		Resource: s.Resource, DeviceID: dataOf(r, s).DeviceID, Platform: s.Platform, Code: string(d.Code), DecisionID: store.DecisionID(r.Key, at), RetryAfter: int64(d.RetryAfter / time.Second),
 	})
 }
 

@@ -48,11 +48,12 @@ type endedWinner struct {
 }
 
 type deniedData struct {
-	Resource   string `json:"resource"`
-	Platform   string `json:"platform"`
-	Code       string `json:"code"`
-	DecisionID string `json:"decision_id"`
-	RetryAfter int64  `json:"retry_after_seconds,omitempty"`
+	Resource   string  `json:"resource"`
+	DeviceID   *string `json:"device_id"`
+	Platform   string  `json:"platform"`
+	Code       string  `json:"code"`
+	DecisionID string  `json:"decision_id"`
+	RetryAfter int64   `json:"retry_after_seconds,omitempty"`
 }
 
 type kickData struct {

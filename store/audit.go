@@ -60,6 +60,12 @@ const (
 	LinkMode          Action = "link.mode"
 	DomainChange      Action = "domain.change"
 	AccountChange     Action = "account.change"
+	WebhookCreate     Action = "webhook.create"
+	WebhookUpdate     Action = "webhook.change"
+	WebhookRotate     Action = "webhook.rotate"
+	WebhookDelete     Action = "webhook.delete"
+	WebhookTest       Action = "webhook.test"
+	WebhookRedeliver  Action = "webhook.redeliver"
 	AccountErase      Action = "account.erase"  // was asked for
 	AccountErased     Action = "account.erased" // nothing is left
 )
@@ -68,7 +74,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		RulePut, RuleDelete, RuleExpire, PlatformsPut, GroupMembers, SessionKick, JobCancel, DeviceRegister, DeviceChange, DeviceBlock, DeviceUnblock, DeviceForget, GrantCreate, ProtectionRelease,
-		LinkMode, DomainChange, AccountChange, AccountErase, AccountErased,
+		LinkMode, DomainChange, AccountChange, WebhookCreate, WebhookUpdate, WebhookRotate, WebhookDelete, WebhookTest, WebhookRedeliver, AccountErase, AccountErased,
 	}
 }
 

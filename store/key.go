@@ -43,6 +43,8 @@ const (
 	prefixDecision = "dec_"
 	prefixKick     = "kick_"
 	prefixGrant    = "gra_"
+	prefixWebhook  = "whk_"
+	prefixDelivery = "del_"
 	prefixAudit    = "aud_"
 	prefixErasure  = "era_"
 )
@@ -105,6 +107,34 @@ func ParseJobID(id string) (int64, error) {
 		return 0, ErrBadID
 	}
 	return n, nil
+}
+
+// WebhookID returns a webhook's public id.
+func WebhookID(webhook int64) string { return formatID(prefixWebhook, Key{}, webhook) }
+
+// ParseWebhookID is the inverse of WebhookID.
+func ParseWebhookID(id string) (int64, error) {
+	account, n, err := parseID(prefixWebhook, id)
+	if err != nil || account != (Key{}) || n <= 0 {
+		return 0, ErrBadID
+	}
+	return n, nil
+}
+
+// DeliveryID returns the public id of what was sent to a webhook. It carries both, and no account.
+func DeliveryID(webhook, delivery int64) string {
+	var k Key
+	binary.BigEndian.PutUint64(k[8:], uint64(webhook))
+	return formatID(prefixDelivery, k, delivery)
+}
+
+// ParseDeliveryID is the inverse of DeliveryID.
+func ParseDeliveryID(id string) (webhook, delivery int64, err error) {
+	k, n, err := parseID(prefixDelivery, id)
+	if err != nil || [8]byte(k[:8]) != [8]byte{} {
+		return 0, 0, ErrBadID
+	}
+	return int64(binary.BigEndian.Uint64(k[8:])), n, nil
 }
 
 // GrantID returns a grant's public id. It is not its token.

@@ -18,6 +18,8 @@ import (
 
 	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/target"
+	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
@@ -48,8 +50,11 @@ type running struct {
 // gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
 const gcPercent = 400
 
-// apiConnections to the database are for REST calls; the gate has others.
-const apiConnections = 8
+// apiConnections to the database are for REST calls, webhookConnections for webhooks; the gate has others.
+const (
+	apiConnections     = 8
+	webhookConnections = 4
+)
 
 // httpGrace is how long requests that run may take when serve ends; what is not done then is cut off. A kick that was promised is in the
 // database.
@@ -57,7 +62,7 @@ const httpGrace = 5 * time.Second
 
 // serve runs bindgate until ctx ends or a part of it fails. ready is called once, when it takes requests.
 //
-// It starts from the inside out: database, gate, links, HTTP; and ends the other way round, each step waiting for the one before it.
+// It starts from the inside out: database, gate, links, webhooks, HTTP; and ends the other way round, each step waiting for the one before it.
 func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running)) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -127,10 +132,18 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	defer reads.Close()
 	handler, err := api.New(ctx, api.Config{
 		Store: reads, Gate: g, Keys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: log, Registry: registry, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		PrivateTargets: cfg.AllowPrivateTargets,
 	})
 	if err != nil {
 		return err
 	}
+	// And of its own again: a crowd of events keeps no call waiting.
+	sends, err := store.Open(ctx, store.Config{URL: db.url, MaxConns: webhookConnections})
+	if err != nil {
+		return cfg.databaseError(err)
+	}
+	defer sends.Close()
+	deliverer := webhook.New(webhook.Config{Store: sends, Events: g.Events(), Targets: target.Policy{Private: cfg.AllowPrivateTargets}, Version: version(), Logger: log})
 	links, err := bridges(ctx, cfg, g, log)
 	if err != nil {
 		return err
@@ -142,6 +155,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	gateStage := begin(ctx, "gate", failed, g.Run)
 	linkStage := begin(ctx, "links", failed, links...)
 	keyStage := begin(ctx, "token keys", failed, keys.Run)
+	webhookStage := begin(ctx, "webhooks", failed, deliverer.Run)
 	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
 	up := running{addr: listener.Addr().String()}
 	if len(secrets) > 0 {
@@ -158,8 +172,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	drain(ctx, server) // no new requests; those that run are answered
 	httpStage.end()
 	keyStage.end()
-	linkStage.end() // the XMPP servers go over to their failure policy, another process takes the lease
-	gateStage.end() // what was begun is written
+	webhookStage.end() // what is not sent is in the log; another process goes on with it
+	linkStage.end()    // the XMPP servers go over to their failure policy, another process takes the lease
+	gateStage.end()    // what was begun is written
 	databaseStage.end()
 	return err // then the deferred: connections, embedded database
 }

@@ -1,0 +1,82 @@
+package gate_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/store"
+)
+
+// Readers that begin anywhere, before what is in memory too, get every event once and in order, and are told when what they want is not kept any more.
+func TestFeed(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	st := store.FromPool(pool)
+	g := gate.New(st, gate.Config{})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	const batches, each = 120, 75 // twice what is kept in memory
+	const all = batches * each
+	feed := g.Events()
+	reading, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	read := func(after int64) {
+		for next := after + 1; next <= all; {
+			grown := feed.Grown()
+			events, err := feed.Read(reading, next-1, 100)
+			if err != nil {
+				t.Errorf("behind %d: %v", next-1, err)
+				return
+			}
+			for _, e := range events {
+				var body struct{ ID, Type string }
+				if err := json.Unmarshal(e.Body, &body); err != nil || e.Position != next || body.Type != e.Type {
+					t.Errorf("got %d (%s, %v), want %d", e.Position, e.Body, err, next)
+					return
+				}
+				next++
+			}
+			if len(events) == 0 {
+				select {
+				case <-grown:
+				case <-reading.Done():
+					t.Errorf("nothing behind %d", next-1)
+					return
+				}
+			}
+		}
+	}
+	var readers sync.WaitGroup
+	readers.Go(func() { read(0) })
+	for range batches {
+		events := make([]store.Event, each)
+		for i := range events {
+			events[i] = store.Event{Type: "session.started", Account: "ada@example.org", Data: json.RawMessage(`{}`)}
+		}
+		if err := st.Tell(t.Context(), events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, after := range []int64{0, 1, each - 1, each, all / 2, all - 1} {
+		readers.Go(func() { read(after) })
+	}
+	readers.Wait()
+	if _, err := pool.Exec(t.Context(), "delete from event_positions where first <= $1", 3*each); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := feed.Read(t.Context(), each, 10); !errors.Is(err, gate.ErrEventsGone) {
+		t.Errorf("events that are gone: %v", err)
+	}
+	if oldest, newest, err := feed.Bounds(t.Context()); err != nil || oldest != 3*each+1 || newest != all {
+		t.Errorf("bounds %d, %d, %v", oldest, newest, err)
+	}
+	read(3 * each)
+}
