@@ -49,6 +49,11 @@ func packSession(p store.SessionPosition) []byte {
 	b := append([]byte{}, p.Key[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(micros(p.EndedAt)))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Generation))
+	rest := byte(0)
+	if p.Rest {
+		rest = 1
+	}
+	b = append(b, rest)
 	for _, text := range []string{p.Domain, p.JID} {
 		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 	}
@@ -56,13 +61,14 @@ func packSession(p store.SessionPosition) []byte {
 }
 
 func unpackSession(b []byte) (p store.SessionPosition) {
-	if len(b) < 34 { // cannot be: the MAC is right
+	if len(b) < 35 { // cannot be: the MAC is right
 		return p
 	}
 	p.Key = store.Key(b[:16])
 	p.EndedAt = timeOfMicros(int64(binary.BigEndian.Uint64(b[16:24])))
 	p.Generation = int64(binary.BigEndian.Uint64(b[24:32]))
-	b = b[32:]
+	p.Rest = b[32] == 1
+	b = b[33:]
 	for _, text := range []*string{&p.Domain, &p.JID} {
 		n, width := binary.Uvarint(b)
 		*text, b = string(b[width:width+int(n)]), b[width+int(n):]

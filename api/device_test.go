@@ -173,6 +173,7 @@ func TestBlockEndsSessions(t *testing.T) {
 	if s.get("/v1/sessions/"+ses[1]).ok(200, &live); live.State != "active" {
 		t.Errorf("the other one is %s", live.State)
 	}
+	s.linked()
 	s.obey(1)
 	s.do("PATCH", adasDevices+"/"+id, `{"blocked":true,"name":"stolen"}`).ok(200, nil)
 	s.get(adasDevices+"/"+id).ok(200, &d)

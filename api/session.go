@@ -96,7 +96,7 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 	if err != nil {
 		return err
 	}
-	f.Limit, f.State, f.Query = limit, q.Get("state"), q.Get("q")
+	f.Limit, f.State, f.Text = limit, q.Get("state"), q.Get("q")
 	if f.State != "" && !slices.Contains(states, f.State) {
 		return failField(codeInvalidField, "state", fmt.Sprintf("This must be one of %s.", strings.Join(states, ", ")))
 	}
@@ -107,7 +107,7 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		}
 		f.Platforms = platforms.Named(p)
 	}
-	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Query)
+	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Text)
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)
 		if err != nil {
@@ -115,14 +115,13 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		}
 		f.After = unpackSession(place)
 	}
-	if account, resource, whole := strings.Cut(f.Query, "/"); whole { // an account has no slash
+	if account, resource, slash := strings.Cut(f.Text, "/"); slash && strings.Contains(account, "@") { // a full JID
 		key := store.KeyOf(strings.ToLower(account))
 		if f.Account != nil && *f.Account != key {
 			f.Domains = []string{}
 		}
-		f.Account, f.Query, f.Resource = &key, "", resource
+		f.Account, f.Text, f.Resource = &key, "", resource
 	}
-	f.Query = strings.ToLower(f.Query) // as servers prepare what is before the slash
 	read, err := a.store.ListSessions(c.ctx, f)
 	if err != nil {
 		return err

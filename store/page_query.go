@@ -52,7 +52,7 @@ func newPageQuery(f SessionFilter) *pageQuery {
 		}
 	}
 	orOn := map[bool]string{true: "=", false: ""}[inside] // a page that ended in the middle of an account goes on in it
-	begun := after != SessionPosition{Domain: after.Domain}
+	begun := after != SessionPosition{Domain: after.Domain, Rest: after.Rest}
 	switch {
 	case f.Account != nil:
 		q.columns = fmt.Sprintf("%s from %s s join accounts a on a.key = s.account", columns, table)
@@ -63,8 +63,8 @@ func newPageQuery(f SessionFilter) *pageQuery {
 		} else if inside {
 			q.fits = append(q.fits, "s.sid > "+q.arg(after.SID))
 		}
-	case f.Query != "":
-		looked := fmt.Sprintf(`select key, jid, domain from accounts where jid collate "C" >= %s and jid collate "C" < %[1]s || chr(1114111)`, q.arg(f.Query)+"::text")
+	case f.Text != "" && !after.Rest:
+		looked := fmt.Sprintf(`select key, jid, domain from accounts where jid collate "C" >= %s and jid collate "C" < %[1]s || chr(1114111)`, q.arg(strings.ToLower(f.Text))+"::text")
 		if begun {
 			looked += ` and jid collate "C" >` + orOn + " " + q.arg(after.JID)
 		}
@@ -120,8 +120,12 @@ func (q *pageQuery) filter(f SessionFilter) {
 	if f.Resource != "" {
 		q.fits = append(q.fits, "starts_with(s.resource, "+q.arg(f.Resource)+")")
 	}
-	if f.Account != nil && f.Query != "" {
-		q.fits = append(q.fits, "starts_with(a.jid, "+q.arg(f.Query)+")")
+	if f.Text != "" && (f.Account != nil || f.After.Rest) {
+		text := q.arg(strings.ToLower(f.Text)) + "::text"
+		q.fits = append(q.fits, "strpos(lower(a.jid || '/' || s.resource), "+text+") > 0")
+		if f.After.Rest {
+			q.fits = append(q.fits, "not starts_with(a.jid, "+text+")")
+		}
 	}
 	switch f.State {
 	case "", StateEnded:

@@ -17,7 +17,7 @@ type SessionFilter struct {
 	Account   *Key
 	Platforms []string
 	State     string // StateEnded lists the history; all others, and "", the live ones
-	Query     string // how the account's bare JID begins
+	Text      string // in the full JID, in capitals or not
 	Resource  string // how the resource begins
 	After     SessionPosition
 	Limit     int // of the page
@@ -29,6 +29,7 @@ type SessionPosition struct {
 	Domain     string
 	JID        string
 	Key        Key
+	Rest       bool   // who begins with the filter's Text is listed already
 	SID        string // of a live one; "": none
 	EndedAt    time.Time
 	Generation int64
@@ -53,17 +54,48 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) (SessionPage,
 	var page SessionPage
 	var err error
 	switch {
-	case f.Account != nil, f.Query != "", f.State == StateEvicting, f.State == stateBinding:
-		page, err = s.sessionPage(ctx, f)
-	case f.Domains != nil:
-		page, err = s.sessionsOfDomains(ctx, f)
+	case f.Account == nil && f.Text != "":
+		page, err = s.sessionsWithText(ctx, f)
 	default:
-		page, err = s.sessionPage(ctx, f)
+		page, err = s.anySessions(ctx, f)
 	}
 	if err != nil {
 		return page, fmt.Errorf("list sessions: %w", err)
 	}
 	return page, nil
+}
+
+func (s *Store) anySessions(ctx context.Context, f SessionFilter) (SessionPage, error) {
+	if f.Account == nil && f.Domains != nil && f.State != StateEvicting && f.State != stateBinding {
+		return s.sessionsOfDomains(ctx, f)
+	}
+	return s.sessionPage(ctx, f)
+}
+
+// sessionsWithText lists first the accounts that begin with the text, by their index, and behind them all others that have it somewhere.
+func (s *Store) sessionsWithText(ctx context.Context, f SessionFilter) (SessionPage, error) {
+	var all SessionPage
+	if !f.After.Rest {
+		page, err := s.sessionPage(ctx, f)
+		if err != nil || page.Next != nil {
+			return page, err
+		}
+		all = page
+		f.After = SessionPosition{Rest: true}
+		if f.Limit -= len(page.Sessions); f.Limit == 0 {
+			all.Next = &f.After
+			return all, nil
+		}
+	}
+	page, err := s.anySessions(ctx, f)
+	if err != nil {
+		return page, err
+	}
+	all.Sessions = append(all.Sessions, page.Sessions...)
+	if all.Next = page.Next; all.Next != nil {
+		all.Next.Rest = true
+	}
+	return all, nil
 }
 
 // sessionsOfDomains goes through one domain after the other.
@@ -79,7 +111,7 @@ func (s *Store) sessionsOfDomains(ctx context.Context, f SessionFilter) (Session
 		one := f
 		one.Domains, one.Limit = []string{domain}, f.Limit-len(all.Sessions)
 		if domain != f.After.Domain {
-			one.After = SessionPosition{}
+			one.After = SessionPosition{Rest: f.After.Rest}
 		}
 		page, err := s.sessionPage(ctx, one)
 		if err != nil {

@@ -45,11 +45,16 @@ func TestListsAreComplete(t *testing.T) {
 		"hibernating bots":   {store.SessionFilter{State: "hibernating", Platforms: []string{"bot"}}, "state = 'hibernating' and evict_code is null and platform = 'bot'"},
 		"evicting":           {store.SessionFilter{State: store.StateEvicting}, "evict_code is not null"},
 		"evicting, a domain": {store.SessionFilter{State: store.StateEvicting, Domains: []string{"d1.example"}}, "evict_code is not null and domain = 'd1.example'"},
-		"q":                  {store.SessionFilter{Query: "u1"}, "starts_with(jid, 'u1')"},
-		"q of bots":          {store.SessionFilter{Query: "u", Platforms: []string{"bot"}, Domains: []string{"d0.example", "d1.example"}}, "platform = 'bot' and domain <> 'd2.example'"},
-		"q of an account":    {store.SessionFilter{Account: &any, Query: "u7"}, "jid = 'u7@d1.example'"},
+		"q":                  {store.SessionFilter{Text: "U1"}, "jid like '%u1%'"},
+		"q in the middle":    {store.SessionFilter{Text: "/R2"}, "resource like 'r2%'"},
+		"q of a domain":      {store.SessionFilter{Text: "1@d", Domains: []string{"d1.example"}}, "jid like '%1@d1.example'"},
+		"q of domains":       {store.SessionFilter{Text: "u2", Domains: []string{"d1.example", "d2.example"}}, "jid like '%u2%' and domain <> 'd0.example'"},
+		"q, hibernating":     {store.SessionFilter{Text: "7", State: "hibernating"}, "(jid like '%7%' or resource like '%7%') and state = 'hibernating' and evict_code is null"},
+		"q, evicting":        {store.SessionFilter{Text: "1", State: store.StateEvicting}, "(jid like '%1%' or resource like '%1%') and evict_code is not null"},
+		"q of bots":          {store.SessionFilter{Text: "u", Platforms: []string{"bot"}, Domains: []string{"d0.example", "d1.example"}}, "platform = 'bot' and domain <> 'd2.example'"},
+		"q of an account":    {store.SessionFilter{Account: &any, Text: "u7"}, "jid = 'u7@d1.example'"},
 		"a full JID":         {store.SessionFilter{Account: &any, Resource: "r2"}, "jid = 'u7@d1.example' and resource = 'r2'"},
-		"another account":    {store.SessionFilter{Account: &any, Query: "u8"}, "false"},
+		"another account":    {store.SessionFilter{Account: &any, Text: "u8"}, "false"},
 	} {
 		for _, past := range []bool{false, true} {
 			f, table := c.filter, "sessions"
