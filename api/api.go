@@ -75,6 +75,8 @@ type api struct {
 	limits         limits
 	running        *turns        // requests with a token
 	exports        chan struct{} // bounds how many are made at once
+
+	reference reference
 }
 
 // call is one request with what is known of it.
@@ -170,6 +172,7 @@ func routes() []route {
 		{get, "/readyz", "", nil, (*api).getReady},
 		{get, "/metrics", "", nil, (*api).getMetrics},
 		{get, "/openapi.yaml", "", nil, (*api).getOpenAPI},
+		{get, "/docs", "", nil, (*api).getDocs},
 	}
 }
 
@@ -209,11 +212,16 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	ref, err := newReference()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	return &api{
 		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
 		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
 		running: newTurns(maxRunning, maxQueued, maxQueue),
 		exports: make(chan struct{}, exportsAtOnce), streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets,
+		reference: ref,
 	}, nil
 }
 
@@ -223,6 +231,7 @@ func (a *api) handler() http.Handler {
 		r = r.Clone(r.Context())
 		// The router takes RawPath if there is one and Path else; only the escaped path tells %2F from a slash and %252F from %2F.
 		r.URL.RawPath = r.URL.EscapedPath()
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if r.Method == http.MethodHead {
 			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
 			r.Method = http.MethodGet // net/http leaves the body out
@@ -294,7 +303,7 @@ func (a *api) serve(r route, c echo.Context) error {
 		return err
 	}
 	cl.query = q
-	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength > 0 {
+	if (r.method == http.MethodGet || r.method == http.MethodDelete) && c.Request().ContentLength != 0 { // -1: in chunks
 		return fail(codeMalformed, "This request takes no body.")
 	}
 	if r.method != http.MethodGet && len(c.Request().Header.Values(headerIdempotencyKey)) > 0 {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bindgate/bindgate/rules"
 )
 
 // What a body may be.
@@ -23,18 +25,19 @@ const (
 	maxDepth = 16
 )
 
-// readBody returns the request's body: one JSON value of bounded size and depth, UTF-8 throughout, no key twice.
+// readBody returns the request's body, which handler has limited: one JSON value of bounded size and depth, UTF-8 throughout, no key twice.
 func readBody(r *http.Request) ([]byte, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+	if err != nil || len(r.Header.Values("Content-Type")) > 1 || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
 		return nil, failField(codeMediaType, "Content-Type", "Send the body as application/json, in UTF-8.")
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+	if e := r.Header.Values("Content-Encoding"); len(e) > 1 || len(e) == 1 && e[0] != "" && e[0] != "identity" {
 		return nil, failField(codeMediaType, "Content-Encoding", "Send the body without a content encoding.")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
 	switch {
-	case len(body) > maxBody:
+	case errors.As(err, &tooLarge):
 		return nil, fail(codeTooLarge, fmt.Sprintf("The body is longer than %d bytes.", maxBody))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fail(codeTimeout, fmt.Sprintf("The body did not arrive within %d seconds.", bodyTimeout/time.Second))
@@ -249,8 +252,8 @@ func (o *object) within(name string, low, high int64) *int64 {
 	if !ok {
 		return nil
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || n < low || n > high {
+	n, ok := rules.Whole(string(raw))
+	if !ok || n < low || n > high {
 		o.wrong("/"+name, fmt.Sprintf("This must be an integer from %d to %d.", low, high))
 		return nil
 	}

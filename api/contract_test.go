@@ -20,6 +20,7 @@ import (
 )
 
 var contract = sync.OnceValues(func() (*openapi3.T, error) {
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
 	doc, err := openapi3.NewLoader().LoadFromData(bindgate.OpenAPI)
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (a *api) registerDevice(c *call) error {
 	if o.exactlyOne([]string{"resource", "user_agent_id"}) {
 		r.Resource, r.UserAgentID = o.resource("resource"), o.userAgentID("user_agent_id")
 	}
-	r.Name, r.Platform = o.label("name", maxDeviceName), o.label("platform", maxPlatform)
+	r.Name, r.Platform = o.label("name", maxDeviceName), o.platform()
 	if o.problem != nil {
 		return o.problem
 	}
@@ -135,7 +135,7 @@ func (a *api) changeDevice(c *call) error {
 	if len(o.fields) == 0 {
 		o.wrong("", "One of name, platform and blocked is needed; none is there.")
 	}
-	change := gate.DeviceChange{Account: acc.jid, Device: id, By: c.actor(), Name: o.label("name", maxDeviceName), Platform: o.label("platform", maxPlatform), Blocked: o.boolean("blocked")}
+	change := gate.DeviceChange{Account: acc.jid, Device: id, By: c.actor(), Name: o.label("name", maxDeviceName), Platform: o.platform(), Blocked: o.boolean("blocked")}
 	if o.problem != nil {
 		return o.problem
 	}
@@ -204,7 +204,7 @@ func (o *object) resource(name string) string {
 // userAgentID reads the id of a user agent (XEP-0388 §2.2), which is compared as it is; "" if it is not there.
 func (o *object) userAgentID(name string) string {
 	s := o.text(name, maxUserAgentID)
-	if len(s) > maxUserAgentID || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+	if len(s) > maxUserAgentID || strings.ContainsFunc(s, func(r rune) bool { return unprintable(r) || unicode.IsSpace(r) }) {
 		o.wrong("/"+name, "This must be the id that the client sends, such as d4565fa7-4d72-4749-b3d3-740edbf87770: 128 bytes at most, without spaces.")
 	}
 	return s
@@ -219,10 +219,30 @@ func (o *object) label(name string, limit int) *string {
 		return nil
 	}
 	s := o.text(name, limit)
-	if strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsGraphic(r) && (!unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Bidi_Control, r))
-	}) {
+	if strings.TrimSpace(s) != s || strings.ContainsFunc(s, unprintable) {
 		o.wrong("/"+name, "This must be printable, without spaces at its ends.")
 	}
 	return &s
+}
+
+// platform reads a platform's name, to which null means none; nil if it is not there.
+func (o *object) platform() *string {
+	const name = "platform"
+	if string(o.fields[name]) == "null" {
+		return new(string)
+	}
+	if !o.has(name) {
+		return nil
+	}
+	s := o.text(name, maxPlatform)
+	if !rules.PlatformName(s) {
+		o.wrong("/"+name, "This must be printable, without spaces at its ends.")
+	}
+	return &s
+}
+
+// unprintable reports whether r is a control character, breaks a line, turns the direction of the text around it, or is none. Characters that this
+// program's tables do not have yet, such as new emoji, are printable.
+func unprintable(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == 0xfffe || r == 0xffff
 }

@@ -175,6 +175,9 @@ func (a *api) handleError(err error, c echo.Context) {
 		return
 	}
 	h := c.Response().Header()
+	if n := c.Request().ContentLength; n < 0 || n > maxBody {
+		h.Set("Connection", "close") // net/http would wait for the rest of the body before it answers
+	}
 	if f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
 	}

@@ -37,6 +37,7 @@ func Routes() []Route {
 
 // ReadObject reads a body as every handler does.
 func ReadObject(r *http.Request) (fields map[string]json.RawMessage, code, field string) {
+	r.Body = http.MaxBytesReader(nil, r.Body, maxBody)
 	o, err := readObject(r)
 	if err != nil {
 		f := explain(err)

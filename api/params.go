@@ -61,7 +61,7 @@ func limitOf(q url.Values) (int, error) {
 		return defaultLimit, nil
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 || n > maxLimit {
+	if err != nil || n < 1 || n > maxLimit || v[0] == '+' {
 		return 0, failField(codeInvalidField, "limit", fmt.Sprintf("This must be an integer from 1 to %d.", maxLimit))
 	}
 	return n, nil

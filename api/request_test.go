@@ -105,7 +105,7 @@ func TestPaths(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/", "/v1", "/v1/", "/v2/sessions", "/v1/sessions/", "/v1/accounts", "/v1/accounts/ada@example.org/", "/v1/accounts/ada@example.org/phone", "/v1/accounts/ada@example.org/devices/",
-		"/v1//sessions", "/v1/Sessions", "/docs", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x",
+		"/v1//sessions", "/v1/Sessions", "/docs/", "/docs/x", "/dashboard", "/v1/sessions/../links", "/v1/accounts/a/b/c/d", "/healthz/x",
 	} {
 		s.get(path).fails(404, "not_found", "-")
 	}

@@ -19,7 +19,7 @@ var notForBackends = map[string]string{
 }
 
 const (
-	ada     = "ada/♥%25?#@example.org"
+	ada     = "ada♥%25?#@example.org"
 	ses     = "ses_szg0vqj6xya2c0fznywy50jyg000000000000a8"
 	dev     = "dev_szg0vqj6xya2c0fznywy50jyg012ab3cd4ef5gh"
 	kick    = "kick_00000000000000000000000000000000000000a"
@@ -83,7 +83,7 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"releaseProtection": func(ctx context.Context, c *client.Client) (any, error) { return nil, c.ReleaseProtection(ctx, ada) },
 	"listLoops":         func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListLoops(ctx, pages)) },
 	"evaluate": func(ctx context.Context, c *client.Client) (any, error) {
-		return c.Evaluate(ctx, client.EvaluateRequest{Account: ada, Resource: "tablet", Platform: "ios", DeviceID: dev, IP: "192.0.2.1", Grant: "grt_x"})
+		return c.Evaluate(ctx, client.EvaluateRequest{Account: ada, Resource: "tablet", Platform: "ios", DeviceID: dev, IP: "192.0.2.1", Grant: "grt_0123456789abcdefABCDEF0123456789"})
 	},
 	"getDefaultRule": func(ctx context.Context, c *client.Client) (any, error) { return rule(c.GetDefaultRule(ctx)) },
 	"putDefaultRule": func(ctx context.Context, c *client.Client) (any, error) {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client that others
-# wrote, for the benchmarks an ejabberd to compare with and a source of HTTP load.
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client and a contract tester that others
+# wrote, for the benchmarks an ejabberd to compare with and a source of HTTP load. The tester, schemathesis, is not in Debian: pip puts it into a directory
+# of its own in the user's cache, once for each version.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
@@ -36,9 +37,17 @@ have_postgres || need postgresql
 have prosody || need prosody
 have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua5.4
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
-[ -z "$tests" ] || /usr/bin/python3 -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
 [ -z "$bench" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
 [ -z "$bench" ] || have wrk || need wrk
+tester=
+if [ -n "$tests" ]; then
+	python=/usr/bin/python3
+	$python -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
+	requirements=$(dirname "$0")/../internal/e2e/testdata/schemathesis/requirements.txt
+	tester=${XDG_CACHE_HOME:-$HOME/.cache}/bindgate/$(sed 's/==/-/' "$requirements")
+	[ ! -x "$tester/bin/schemathesis" ] || tester=
+	[ -z "$tester" ] || $python -c 'import ensurepip' 2>/dev/null || need python3-venv
+fi
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -48,13 +57,31 @@ if ! have go; then
 	say "Go is missing: install Go 1.26 or newer from https://go.dev/dl/" >&2
 	exit 1
 fi
-if [ -z "$missing" ]; then
-	[ -z "$check" ] || say "nothing is missing"
+
+# install_tester: without it the contract's test is skipped, which is no reason not to run the others, but on a machine that has CI set.
+install_tester() {
+	[ -n "$tester" ] || return 0
+	say "installing schemathesis into $tester"
+	if $python -m venv --clear "$tester" && "$tester/bin/pip" install -q --disable-pip-version-check -r "$requirements"; then
+		return 0
+	fi
+	rm -rf "$tester"
+	say "failed: pip install -r $requirements" >&2
+	[ -z "${CI:-}" ] || exit 1
+}
+
+if [ -n "$check" ]; then
+	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
+	if [ -n "$missing" ]; then
+		say "missing: $missing"
+		exit 1
+	fi
+	say "nothing is missing"
 	exit 0
 fi
-if [ -n "$check" ]; then
-	say "missing: $missing"
-	exit 1
+if [ -z "$missing" ]; then
+	install_tester
+	exit 0
 fi
 if ! have apt-get; then
 	say "missing: $missing. This script installs them on Debian and its relatives only: install them with your system's packages, then run the command again." >&2
@@ -117,4 +144,5 @@ if have systemctl && [ -d /run/systemd/system ]; then
 		case " $missing " in *" $unit "*) $root systemctl disable --quiet "$unit" 2>/dev/null || true ;; esac
 	done
 fi
+install_tester
 say "done"

@@ -284,5 +284,8 @@ var shippedMatchers = Matchers{
 	{Platform: "desktop", Client: "*client/console"},
 }
 
+// PlatformName reports whether a platform may be called so: 1 to 64 printable characters.
+func PlatformName(name string) bool { return platformName(name) }
+
 // GroupName reports whether a group of accounts may be called so: 1 to 64 printable characters.
 func GroupName(name string) bool { return platformName(name) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,11 +261,21 @@ func whole(tok json.Token, at string, least, most int, want string) (int, error)
 	if !ok {
 		return 0, invalid(at, want)
 	}
-	n, err := strconv.Atoi(number.String())
-	if err != nil || n < least || n > most {
+	n, ok := Whole(number.String())
+	if !ok || n < int64(least) || n > int64(most) {
 		return 0, invalid(at, want)
 	}
-	return n, nil
+	return int(n), nil
+}
+
+// Whole reads a JSON number that is an integer, as JSON Schema does (draft 2020-12, validation §6.1.1): 3, 3.0 and 3e0 are the same. What is beyond the
+// integers that a float64 holds exactly has to be written without fraction and exponent.
+func Whole(number string) (n int64, ok bool) {
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	return int64(f), err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
 }
 
 func (p *parser) boolean(at string) (bool, error) {

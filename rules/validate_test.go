@@ -69,7 +69,7 @@ func TestParseNamesTheFirstWrongField(t *testing.T) {
 		{"limit 0", `{"max_sessions":0}`, InvalidField, "/max_sessions", limit},
 		{"a negative limit", `{"max_sessions":-1}`, InvalidField, "/max_sessions", limit},
 		{"a fraction", `{"max_sessions":1.5}`, InvalidField, "/max_sessions", limit},
-		{"an exponent", `{"max_sessions":1e2}`, InvalidField, "/max_sessions", limit},
+		{"a huge exponent", `{"max_sessions":1e99}`, InvalidField, "/max_sessions", limit},
 		{"too large", `{"max_sessions":1000001}`, InvalidField, "/max_sessions", limit},
 		{"far too large", `{"max_sessions":99999999999999999999}`, InvalidField, "/max_sessions", limit},
 		{"a number in quotes", `{"max_sessions":"1"}`, InvalidField, "/max_sessions", limit},
@@ -294,5 +294,20 @@ func TestKeptRuleOfANewerVersion(t *testing.T) {
 	}
 	if _, err := Kept([]byte(`{"max_sessions": "two"}`)); err == nil {
 		t.Fatal("a rule that makes no sense was read")
+	}
+}
+
+// As JSON Schema reads them.
+func TestWholeNumbers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"3": 3, "3.0": 3, "3e0": 3, "0.3e1": 3, "-0.0": 0, "-7": -7, "9223372036854775807": 9223372036854775807, "9007199254740992.0": 1 << 53} {
+		if got, ok := Whole(text); !ok || got != want {
+			t.Errorf("%s: %d, %t", text, got, ok)
+		}
+	}
+	for _, text := range []string{"3.5", "1e-1", "1e99", "1e999", "9223372036854775808", "9007199254740994.0", "-9223372036854775809", "", "x"} {
+		if got, ok := Whole(text); ok {
+			t.Errorf("%s: %d", text, got)
+		}
 	}
 }
