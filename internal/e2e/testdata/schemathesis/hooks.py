@@ -12,7 +12,7 @@ REFUSALS = [
     ("invalid_field", r"^Must be a range of addresses", "which texts with colons are addresses of IPv6"),
     ("invalid_field", r"^This is not a cursor of this list\.", "cursors are sealed, so that they cannot be made up"),
     ("invalid_field", r"^Line \d+, column \d+: ", "a condition is a program in CEL"),
-    ("invalid_field", r"^Unknown language tag ", "whether a language's subtags are registered"),
+    ("invalid_field", r"^(Unknown language tag |This must be a BCP 47 tag )", "whether a language's subtags are registered"),
     ("invalid_field", r"^The language of .* is given twice", "en-US and en-us are two keys and one language"),
     ("invalid_field", r"^This is not the id of a (session|device) of this account\.", "whose id it is"),
     ("invalid_field", r"^This account has no such device\.", "whose id it is"),
