@@ -293,7 +293,7 @@ func (h *hearing) allowed() (Code, string) {
 		case byChoice:
 			return CodeTakeover, fieldOnExcess
 		case bySameResource:
-			if h.returns || h.onlyOwnGo() {
+			if h.returns {
 				return CodeOwnReconnect, fieldSameResource
 			}
 			return CodeTakeover, fieldSameResource

@@ -83,13 +83,6 @@ func (h *hearing) onlyGoneGo() bool {
 	return !h.any(func(i int) bool { return h.marks[i].goes != stays && !h.gone(i) })
 }
 
-// onlyOwnGo reports whether everybody who goes is an earlier session of the newcomer's own party that has no client any more.
-func (h *hearing) onlyOwnGo() bool {
-	return h.f.Newcomer.Party != NoParty && !h.any(func(i int) bool {
-		return h.marks[i].goes != stays && !(h.f.Sessions[i].Party == h.f.Newcomer.Party && h.gone(i))
-	})
-}
-
 // anyoneAliveGoes reports whether a session would have to go that is not known to be dead, nor the newcomer's own.
 func (h *hearing) anyoneAliveGoes() bool {
 	for i := range h.marks {

@@ -68,7 +68,7 @@ func TestProtection(t *testing.T) {
 		{"a takeover displaces who lives", one, "b web party=2", "", list{"1 a web active party=1"}, "allow takeover evict [1] (account) displaces [1]"},
 		{"a dead one is not displaced, it is gone", `{"max_sessions":1,"on_excess":"deny"}`, "b web party=2", "", list{"1 a web active silent party=1"}, "allow takeover evict [1] (account)"},
 		{"a suspended phone is displaced: it will want to come back", one, "b web party=2", "", list{"1 a web hibernating party=1"}, "allow takeover evict [1] (account) displaces [1]"},
-		{"not so by its own return", `{}`, "a web party=1", "", list{"1 a web hibernating party=1"}, "allow own_reconnect evict [1] (default)"},
+		{"not so by its own return", `{}`, "a web party=1", "", list{"1 a web hibernating party=1"}, "allow takeover evict [1] (default)"},
 		{"a second time within ten minutes by who cannot be told from it: is it the same?", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active party=1"}, "need takeover probe [5] (default)"},
 		{"it is another client", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active alive party=1"}, "allow takeover evict [5] (default) displaces [5]"},
 		{"it is", `{}`, "a web party=1", "5 200 190 turns1", list{"5 a web active silent party=1"}, "allow own_reconnect evict [5] (default)"},
@@ -159,7 +159,7 @@ func TestProtection(t *testing.T) {
 		{"one that is known", `{"require_grant":true}`, "a web party=1 known", "", nil, "allow ok (default)"},
 		{"one on a resource that is in use: is it the same?", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active party=1"}, "need grant_required probe [4] (account)"},
 		{"that is somebody else", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active alive party=1"}, "deny grant_required <resource-constraint/> (account)"},
-		{"that is dead: it is", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active silent party=1"}, "allow own_reconnect evict [4] (default)"},
+		{"that is dead: it is", `{"require_grant":true}`, "a web party=1", "", list{"4 a web active silent party=1"}, "allow takeover evict [4] (default)"},
 		{"a certain id is told by itself", `{"require_grant":true}`, "a web certain dev7 party=7", "", list{"4 a web active party=1"}, "deny grant_required <resource-constraint/> (account)"},
 		{"under shadow", `{"require_grant":true,"enforce":false}`, "a web party=1", "", nil, "deny grant_required <resource-constraint/> (account) shadow"},
 

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"slices"
@@ -10,17 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/store"
 )
 
-// Bounds of what a worker takes up.
+// Bounds of a worker.
 const (
-	takeChunk   = 256    // events in one look at the log
-	takeRounds  = 16     // looks in one step
-	maxBegun    = 256    // deliveries that are begun; those beyond the slots wait for one
-	maxWaiting  = 50_000 // deliveries that wait; nothing more is taken up until they are fewer
-	maxBodies   = 2048   // of these, whose text is kept in memory
+	maxBegun    = 256 // deliveries that are begun; those beyond the slots wait for one
 	cursorEvery = 5 * time.Second
 	stepTimeout = 10 * time.Second
 )
@@ -52,18 +46,6 @@ type worker struct {
 	step    store.WebhookStep
 	begun   []start
 	settled []*lane // that failed in this step, and are to be sent in a later one
-}
-
-// start is a request that is made once its step is written.
-type start struct {
-	lane  *lane
-	probe bool
-}
-
-// result is a request that is over.
-type result struct {
-	start
-	outcome
 }
 
 func newWorker(d *Deliverer, h *held, log *slog.Logger) *worker {
@@ -217,118 +199,6 @@ func (w *worker) once(ctx, requests context.Context) (more bool, err error) {
 	return more, nil
 }
 
-// takes reports whether more is to be taken up: there is nothing that could be sent instead.
-func (w *worker) takes(now time.Time) bool {
-	if !w.hook.Enabled || w.lanes.count >= maxWaiting || w.step.Disable != "" {
-		return false
-	}
-	top := w.lanes.top()
-	return top == nil || top.due.After(now)
-}
-
-// takeUp looks at the next events of the log.
-func (w *worker) takeUp(ctx context.Context, now time.Time) (more bool, err error) {
-	events, err := w.d.cfg.Events.Read(ctx, w.cursor, takeChunk)
-	if errors.Is(err, gate.ErrEventsGone) {
-		oldest, _, err := w.d.cfg.Events.Bounds(ctx)
-		if err != nil {
-			return false, err
-		}
-		if oldest-1 <= w.cursor { // they go just now
-			return false, nil
-		}
-		w.log.WarnContext(ctx, "events were dropped by age before they could be delivered", "events", oldest-1-w.cursor)
-		w.cursor = oldest - 1
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	for _, e := range events {
-		w.cursor = e.Position
-		if !w.wants(e) {
-			continue
-		}
-		d := &delivery{id: e.Position, account: e.Account}
-		if w.lanes.count < maxBodies {
-			d.body = bodyOf(e)
-		}
-		w.add(d, now)
-		w.step.Taken = append(w.step.Taken, store.TakenDelivery{Position: d.id})
-	}
-	return len(events) > 0, nil
-}
-
-func (w *worker) wants(e gate.Told) bool {
-	return e.Type != store.EventErased && (w.hook.Types == nil || slices.Contains(w.hook.Types, e.Type)) && (w.hook.Domains == nil || e.Domain != "" && slices.Contains(w.hook.Domains, e.Domain))
-}
-
-// choose has what is due be sent, as far as that goes. It reports whether something is due in the next step at once.
-func (w *worker) choose(now time.Time) (next bool) {
-	if w.step.Disable != "" {
-		return true
-	}
-	for l := w.lanes.top(); l != nil; l = w.lanes.top() {
-		byHand := l.queue[0].byHand
-		probe := w.health.down && !byHand
-		switch {
-		case byHand:
-		case w.health.paused.After(now), probe && (w.begunNow > 0 || l.hold.After(now)), !probe && l.due.After(now):
-			return false
-		}
-		if l.settled {
-			return true
-		}
-		if w.begunNow >= maxBegun {
-			return false
-		}
-		w.begunNow++
-		w.lanes.take(l)
-		w.begun = append(w.begun, start{lane: l, probe: probe})
-	}
-	return false
-}
-
-// fill reads the texts that are to be sent and not in memory. An event that is not kept any more has failed.
-func (w *worker) fill(ctx context.Context, now time.Time) error {
-	var missing []int64
-	for _, s := range w.begun {
-		if d := s.lane.queue[0]; d.body == nil && d.id > 0 {
-			missing = append(missing, d.id)
-		} else if d.body == nil {
-			d.body = testBody(w.hook.ID, d.id, now)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	events, err := w.d.cfg.Store.EventsAt(ctx, missing)
-	if err != nil {
-		return err
-	}
-	bodies := make(map[int64][]byte, len(events))
-	for _, e := range events {
-		if e.Type != store.EventErased {
-			bodies[e.Position] = bodyOf(gate.TellOf(e))
-		}
-	}
-	w.begun = slices.DeleteFunc(w.begun, func(s start) bool {
-		d := s.lane.queue[0]
-		if d.body == nil {
-			d.body = bodies[d.id]
-		}
-		if d.body != nil {
-			return false
-		}
-		w.begunNow--
-		w.over(s.lane, store.AttemptedDelivery{ID: d.id, State: store.DeliveryFailed, Error: "the event is not kept any more"}, now)
-		return true
-	})
-	return nil
-}
-
 // write writes the step, if there is something to write.
 func (w *worker) write(ctx context.Context, now time.Time) error {
 	taken := make(map[int64]int, len(w.step.Taken))
@@ -369,41 +239,6 @@ func (w *worker) write(ctx context.Context, now time.Time) error {
 	w.written, w.writtenAt = w.cursor, now
 	w.step = store.WebhookStep{Taken: w.step.Taken[:0], Begun: w.step.Begun[:0], Ended: w.step.Ended[:0]}
 	return nil
-}
-
-// send makes a request when there is a slot for it. One that has to wait for it is given up, as if it had not been begun, when nothing is to be sent any more.
-func (w *worker) send(ctx context.Context, s start) {
-	d := s.lane.queue[0]
-	m := message{url: w.hook.URL, id: messageID(d.id), body: d.body, secrets: w.hook.Secrets}
-	byHand := d.byHand
-	w.sending.Go(func() {
-		free, ok := w.slot(ctx)
-		if !ok || !byHand && time.Now().UnixNano() < w.halted.Load() {
-			free()
-			w.results <- result{s, outcome{cancelled: true}}
-			return
-		}
-		out := w.d.client.send(ctx, m)
-		free()
-		w.results <- result{s, out}
-	})
-}
-
-// slot waits for a slot: one of the webhook's own, or of those that all webhooks share.
-func (w *worker) slot(ctx context.Context) (free func(), ok bool) {
-	select {
-	case w.slots <- struct{}{}:
-	case <-ctx.Done():
-		return func() {}, false
-	}
-	select {
-	case w.own <- struct{}{}:
-		return func() { <-w.own; <-w.slots }, true
-	case w.d.shared <- struct{}{}:
-		return func() { <-w.d.shared; <-w.slots }, true
-	case <-ctx.Done():
-		return func() { <-w.slots }, false
-	}
 }
 
 // idle returns how long there is nothing to do unless something happens.
