@@ -170,7 +170,7 @@ func (b *batch) load(ctx context.Context, fence Fence, mode Mode) error {
 	} else {
 		q.Queue(guardLink, linkLockClass, fence.Number)
 	}
-	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), " + domainLang + ", coalesce(account_group, ''), last_ask, standing, coalesce(erasure, 0) from accounts where key = any($1) order by key"
+	lock := "select key, jid, domain, generation, revision, coalesce(lang, ''), coalesce(account_group, ''), last_ask, standing, coalesce(erasure, 0) from accounts where key = any($1) order by key"
 	switch mode {
 	case SkipBusy:
 		lock += " for update skip locked"
@@ -205,6 +205,7 @@ func (b *batch) finish(r *Record) {
 	r.Now = b.now
 	r.LinkMode = b.linkMode
 	r.Levels = b.levels.of(r.JID, r.Group)
+	r.DomainLang = b.levels.langs[r.Domain]
 	slices.SortFunc(r.Sessions, func(x, y *Session) int { return cmp.Compare(x.Generation, y.Generation) })
 }
 
@@ -212,7 +213,7 @@ func (b *batch) scanAccounts(rows pgx.Rows) error {
 	for rows.Next() {
 		r := &Record{}
 		var k pgtype.UUID
-		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.DomainLang, &r.Group, &r.lastAsk, &r.standing, &r.Erasure); err != nil {
+		if err := rows.Scan(&k, &r.JID, &r.Domain, &r.Generation, &r.Revision, &r.Lang, &r.Group, &r.lastAsk, &r.standing, &r.Erasure); err != nil {
 			return err
 		}
 		r.Key = k.Bytes
@@ -357,15 +358,14 @@ func (b *batch) create(ctx context.Context, mode Mode) (busy []int, err error) {
 			_, domains[n], _ = strings.Cut(jids[n], "@")
 		}
 		q.Queue(`insert into accounts (key, jid, domain) select * from unnest($1::uuid[], $2::text[], $3::text[])
-			on conflict do nothing returning key, `+domainLang, keys, jids, domains).Query(func(rows pgx.Rows) error {
+			on conflict do nothing returning key`, keys, jids, domains).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var k pgtype.UUID
-				var lang string
-				if err := rows.Scan(&k, &lang); err != nil {
+				if err := rows.Scan(&k); err != nil {
 					return err
 				}
 				i := b.index[k.Bytes]
-				r := &Record{Account: Account{Key: k.Bytes, JID: b.wants[i].JID, Domain: domainOf(b.wants[i].JID), DomainLang: lang}, created: true}
+				r := &Record{Account: Account{Key: k.Bytes, JID: b.wants[i].JID, Domain: domainOf(b.wants[i].JID)}, created: true}
 				b.records[i] = r
 			}
 			return rows.Err()

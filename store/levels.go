@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,19 +12,36 @@ import (
 	"github.com/bindgate/bindgate/rules"
 )
 
-// levelRules finds the rules of accounts: $1 their bare JIDs, $2 their domains, $3 their keys, for their groups. There is always a default.
+// langOfDomain is in the place of a rule's scope where levelRules finds a domain's language.
+const langOfDomain = "lang"
+
+// levelRules finds the rules of accounts, and the languages of their domains: $1 their bare JIDs, $2 their domains, $3 their keys, for their groups. There is
+// always a default rule.
 const levelRules = `select scope, subject, fields from rules where scope = 'default' and subject = ''
 	union all select scope, subject, fields from rules where scope = 'account' and subject = any($1) and (expires_at is null or expires_at > clock_timestamp())
 	union all select scope, subject, fields from rules where scope = 'domain' and subject = any($2)
+	union all select '` + langOfDomain + `', name, to_jsonb(lang) from domains where name = any($2) and lang is not null
 	union all select r.scope, r.subject, r.fields
 		from (select distinct account_group from accounts where key = any($3) and account_group is not null) g join rules r on r.scope = 'group' and r.subject = g.account_group`
 
 // levels are the rules of some accounts.
 type levels struct {
 	rules map[RuleScope]rules.LevelRule
+	langs map[string]string // by domain
 }
 
 func (l *levels) add(scope, subject string, fields []byte) error {
+	if scope == langOfDomain {
+		var lang string
+		if err := json.Unmarshal(fields, &lang); err != nil {
+			return fmt.Errorf("the language of %q: %w", subject, err)
+		}
+		if l.langs == nil {
+			l.langs = map[string]string{}
+		}
+		l.langs[subject] = lang
+		return nil
+	}
 	rule, err := rules.Kept(fields)
 	if err != nil {
 		return fmt.Errorf("the kept rule of %s %q: %w", scope, subject, err)
