@@ -125,6 +125,9 @@ func TestScopes(t *testing.T) {
 			continue
 		}
 		path := strings.NewReplacer("{jid}", "ada@example.org", "{id}", ids[0]).Replace(route.Path)
+		if path == "/v1/events" {
+			path += "?last_event_id=x" // else it has no end
+		}
 		for _, scope := range append(api.Scopes(), "") {
 			token := signed(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix(), "scope": scope})
 			r := s.do(route.Method, path, "", as(token))

@@ -154,7 +154,7 @@ func scopesOf(t *testing.T, name string, op *openapi3.Operation) (list []string)
 		return nil
 	}
 	for _, requirement := range *op.Security {
-		list = append(list, strings.Join(requirement["bearer"], " "))
+		list = append(list, requirement["bearer"]...)
 	}
 	return list
 }
