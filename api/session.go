@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -63,9 +62,9 @@ func (a *api) listSessions(c *call) error {
 	q := url.Values(c.query)
 	f := store.SessionFilter{Domains: c.caller.domains}
 	if d := q.Get("domain"); d != "" {
-		domain, err := jid.Domain(d)
+		domain, err := parseDomain("domain", d)
 		if err != nil {
-			return failField(codeInvalidField, "domain", jidProblem(err))
+			return err
 		}
 		f.Domains = []string{}
 		if c.caller.sees(domain) {
