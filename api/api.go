@@ -93,7 +93,7 @@ type call struct {
 // route is an entry of the table of routes.
 type route struct {
 	method, path string
-	scope        string   // "": open to everyone
+	scopes       []string // one of them is enough; nil: open to everyone
 	params       []string // of the query
 	handle       func(*api, *call) error
 }
@@ -102,77 +102,79 @@ type route struct {
 // bound, a deadline for each write, and none for reading (http.ResponseController) of their own.
 func (r route) stream() bool { return r.path == "/v1/events" || r.path == pathExport }
 
+func oneOf(scopes ...string) []string { return scopes }
+
 func routes() []route {
 	pages := []string{"cursor", "limit"}
 	get, put, post, patch, del := http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []route{
-		{get, "/v1/sessions", ScopeSessionsRead, append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
-		{get, "/v1/sessions/:id", ScopeSessionsRead, nil, (*api).getSession},
-		{del, "/v1/sessions/:id", ScopeSessionsKick, nil, (*api).kickSession},
-		{post, "/v1/sessions/lookup", ScopeSessionsRead, nil, (*api).lookupSessions},
-		{get, pathAccount, ScopeSessionsRead, nil, (*api).getAccount},
-		{patch, pathAccount, ScopeRulesWrite, nil, (*api).changeAccount},
-		{del, pathAccount, ScopeAdmin, nil, (*api).eraseAccount},
-		{get, pathExport, ScopeAdmin, nil, (*api).exportAccount},
-		{get, "/v1/accounts/:jid/sessions", ScopeSessionsRead, append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
-		{get, "/v1/accounts/:jid/decisions", ScopeSessionsRead, pages, (*api).listDecisions},
-		{get, "/v1/accounts/:jid/devices", ScopeSessionsRead, pages, (*api).listDevices},
-		{post, "/v1/accounts/:jid/devices", ScopeDevicesWrite, nil, (*api).registerDevice},
-		{get, "/v1/accounts/:jid/devices/:id", ScopeSessionsRead, nil, (*api).getDevice},
-		{patch, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).changeDevice},
-		{del, "/v1/accounts/:jid/devices/:id", ScopeDevicesWrite, nil, (*api).forgetDevice},
-		{post, "/v1/accounts/:jid/kick", ScopeSessionsKick, nil, (*api).kick},
-		{post, "/v1/accounts/:jid/verify", ScopeSessionsKick, nil, (*api).verify},
-		{post, "/v1/accounts/:jid/grants", ScopeSessionsKick, nil, (*api).grant},
-		{get, "/v1/accounts/:jid/protection", ScopeSessionsKick, nil, (*api).getProtection},
-		{del, "/v1/accounts/:jid/protection", ScopeSessionsKick, nil, (*api).releaseProtection},
-		{get, "/v1/loops", ScopeSessionsRead, pages, (*api).listLoops},
-		{post, "/v1/decisions/evaluate", ScopeSessionsRead, nil, (*api).evaluate},
-		{get, "/v1/accounts/:jid/rule", ScopeRulesRead, nil, (*api).getAccountRule},
-		{put, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).putAccountRule},
-		{del, "/v1/accounts/:jid/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteAccountRule},
-		{get, "/v1/accounts/:jid/rule/effective", ScopeRulesRead, nil, (*api).getEffectiveRule},
-		{put, "/v1/accounts/:jid/group", ScopeRulesWrite, nil, (*api).putAccountGroup},
-		{get, "/v1/groups", ScopeRulesRead, pages, (*api).listGroups},
-		{post, "/v1/groups/:group/members", ScopeRulesWrite, nil, (*api).changeMembers},
-		{get, "/v1/groups/:group/rule", ScopeRulesRead, nil, (*api).getGroupRule},
-		{put, "/v1/groups/:group/rule", ScopeRulesWrite, []string{"apply"}, (*api).putGroupRule},
-		{del, "/v1/groups/:group/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteGroupRule},
-		{get, "/v1/domains", ScopeRulesRead, pages, (*api).listDomains},
-		{patch, "/v1/domains/:domain", ScopeRulesWrite, nil, (*api).changeDomain},
-		{get, "/v1/domains/:domain/rule", ScopeRulesRead, nil, (*api).getDomainRule},
-		{put, "/v1/domains/:domain/rule", ScopeRulesWrite, []string{"apply"}, (*api).putDomainRule},
-		{del, "/v1/domains/:domain/rule", ScopeRulesWrite, []string{"apply"}, (*api).deleteDomainRule},
-		{get, "/v1/rules", ScopeRulesRead, pages, (*api).listRules},
-		{get, "/v1/rules/default", ScopeRulesRead, nil, (*api).getDefaultRule},
-		{put, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).putDefaultRule},
-		{del, "/v1/rules/default", ScopeRulesWrite, []string{"apply"}, (*api).deleteDefaultRule},
-		{post, "/v1/rules/preview", ScopeRulesRead, nil, (*api).previewRule},
-		{get, "/v1/kicks", ScopeSessionsRead, append([]string{"state"}, pages...), (*api).listJobs},
-		{post, "/v1/kicks", ScopeSessionsKick, nil, (*api).kickMany},
-		{get, "/v1/kicks/:id", ScopeSessionsRead, nil, (*api).getJob},
-		{del, "/v1/kicks/:id", ScopeSessionsKick, nil, (*api).cancelJob},
-		{get, "/v1/events", ScopeSessionsRead, []string{"type", "account", "last_event_id"}, (*api).streamEvents},
-		{get, "/v1/webhooks", ScopeWebhooksWrite, pages, (*api).listWebhooks},
-		{post, "/v1/webhooks", ScopeWebhooksWrite, nil, (*api).createWebhook},
-		{get, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).getWebhook},
-		{patch, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).changeWebhook},
-		{del, "/v1/webhooks/:id", ScopeWebhooksWrite, nil, (*api).deleteWebhook},
-		{post, "/v1/webhooks/:id/rotate", ScopeWebhooksWrite, nil, (*api).rotateWebhook},
-		{post, "/v1/webhooks/:id/test", ScopeWebhooksWrite, nil, (*api).testWebhook},
-		{get, "/v1/webhooks/:id/deliveries", ScopeWebhooksWrite, append([]string{"state"}, pages...), (*api).listDeliveries},
-		{post, "/v1/webhooks/:id/deliveries/:delivery/redeliver", ScopeWebhooksWrite, nil, (*api).redeliver},
-		{get, "/v1/platforms", ScopeAdmin, nil, (*api).getPlatforms},
-		{put, "/v1/platforms", ScopeAdmin, nil, (*api).putPlatforms},
-		{get, "/v1/links", ScopeSessionsRead, nil, (*api).listLinks},
-		{put, "/v1/links/:id/mode", ScopeAdmin, nil, (*api).putLinkMode},
-		{get, "/v1/stats", ScopeSessionsRead, nil, (*api).getStats},
-		{get, "/v1/audit", ScopeAdmin, append(slices.Clone(auditParams), pages...), (*api).listAudit},
-		{get, "/healthz", "", nil, (*api).getHealth},
-		{get, "/readyz", "", nil, (*api).getReady},
-		{get, "/metrics", "", nil, (*api).getMetrics},
-		{get, "/openapi.yaml", "", nil, (*api).getOpenAPI},
-		{get, "/docs", "", nil, (*api).getDocs},
+		{get, "/v1/sessions", oneOf(ScopeSessionsRead), append([]string{"domain", "account", "platform", "state", "q"}, pages...), (*api).listSessions},
+		{get, "/v1/sessions/:id", oneOf(ScopeSessionsRead), nil, (*api).getSession},
+		{del, "/v1/sessions/:id", oneOf(ScopeSessionsKick), nil, (*api).kickSession},
+		{post, "/v1/sessions/lookup", oneOf(ScopeSessionsRead), nil, (*api).lookupSessions},
+		{get, pathAccount, oneOf(ScopeSessionsRead), nil, (*api).getAccount},
+		{patch, pathAccount, oneOf(ScopeRulesWrite), nil, (*api).changeAccount},
+		{del, pathAccount, oneOf(ScopeAdmin), nil, (*api).eraseAccount},
+		{get, pathExport, oneOf(ScopeAdmin), nil, (*api).exportAccount},
+		{get, "/v1/accounts/:jid/sessions", oneOf(ScopeSessionsRead), append([]string{"platform", "state", "q"}, pages...), (*api).listAccountSessions},
+		{get, "/v1/accounts/:jid/decisions", oneOf(ScopeSessionsRead), pages, (*api).listDecisions},
+		{get, "/v1/accounts/:jid/devices", oneOf(ScopeSessionsRead), pages, (*api).listDevices},
+		{post, "/v1/accounts/:jid/devices", oneOf(ScopeDevicesWrite), nil, (*api).registerDevice},
+		{get, "/v1/accounts/:jid/devices/:id", oneOf(ScopeSessionsRead), nil, (*api).getDevice},
+		{patch, "/v1/accounts/:jid/devices/:id", oneOf(ScopeDevicesWrite), nil, (*api).changeDevice},
+		{del, "/v1/accounts/:jid/devices/:id", oneOf(ScopeDevicesWrite), nil, (*api).forgetDevice},
+		{post, "/v1/accounts/:jid/kick", oneOf(ScopeSessionsKick), nil, (*api).kick},
+		{post, "/v1/accounts/:jid/verify", oneOf(ScopeSessionsKick), nil, (*api).verify},
+		{post, "/v1/accounts/:jid/grants", oneOf(ScopeSessionsKick), nil, (*api).grant},
+		{get, "/v1/accounts/:jid/protection", oneOf(ScopeSessionsKick, ScopeSessionsRead), nil, (*api).getProtection},
+		{del, "/v1/accounts/:jid/protection", oneOf(ScopeSessionsKick), nil, (*api).releaseProtection},
+		{get, "/v1/loops", oneOf(ScopeSessionsKick, ScopeSessionsRead), pages, (*api).listLoops},
+		{post, "/v1/decisions/evaluate", oneOf(ScopeSessionsRead), nil, (*api).evaluate},
+		{get, "/v1/accounts/:jid/rule", oneOf(ScopeRulesRead), nil, (*api).getAccountRule},
+		{put, "/v1/accounts/:jid/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putAccountRule},
+		{del, "/v1/accounts/:jid/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteAccountRule},
+		{get, "/v1/accounts/:jid/rule/effective", oneOf(ScopeRulesRead), nil, (*api).getEffectiveRule},
+		{put, "/v1/accounts/:jid/group", oneOf(ScopeRulesWrite), nil, (*api).putAccountGroup},
+		{get, "/v1/groups", oneOf(ScopeRulesRead), pages, (*api).listGroups},
+		{post, "/v1/groups/:group/members", oneOf(ScopeRulesWrite), nil, (*api).changeMembers},
+		{get, "/v1/groups/:group/rule", oneOf(ScopeRulesRead), nil, (*api).getGroupRule},
+		{put, "/v1/groups/:group/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putGroupRule},
+		{del, "/v1/groups/:group/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteGroupRule},
+		{get, "/v1/domains", oneOf(ScopeRulesRead), pages, (*api).listDomains},
+		{patch, "/v1/domains/:domain", oneOf(ScopeRulesWrite), nil, (*api).changeDomain},
+		{get, "/v1/domains/:domain/rule", oneOf(ScopeRulesRead), nil, (*api).getDomainRule},
+		{put, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDomainRule},
+		{del, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDomainRule},
+		{get, "/v1/rules", oneOf(ScopeRulesRead), pages, (*api).listRules},
+		{get, "/v1/rules/default", oneOf(ScopeRulesRead), nil, (*api).getDefaultRule},
+		{put, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDefaultRule},
+		{del, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDefaultRule},
+		{post, "/v1/rules/preview", oneOf(ScopeRulesRead), nil, (*api).previewRule},
+		{get, "/v1/kicks", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), append([]string{"state"}, pages...), (*api).listJobs},
+		{post, "/v1/kicks", oneOf(ScopeSessionsKick), nil, (*api).kickMany},
+		{get, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), nil, (*api).getJob},
+		{del, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeRulesWrite), nil, (*api).cancelJob},
+		{get, "/v1/events", oneOf(ScopeSessionsRead), []string{"type", "account", "last_event_id"}, (*api).streamEvents},
+		{get, "/v1/webhooks", oneOf(ScopeWebhooksWrite), pages, (*api).listWebhooks},
+		{post, "/v1/webhooks", oneOf(ScopeWebhooksWrite), nil, (*api).createWebhook},
+		{get, "/v1/webhooks/:id", oneOf(ScopeWebhooksWrite), nil, (*api).getWebhook},
+		{patch, "/v1/webhooks/:id", oneOf(ScopeWebhooksWrite), nil, (*api).changeWebhook},
+		{del, "/v1/webhooks/:id", oneOf(ScopeWebhooksWrite), nil, (*api).deleteWebhook},
+		{post, "/v1/webhooks/:id/rotate", oneOf(ScopeWebhooksWrite), nil, (*api).rotateWebhook},
+		{post, "/v1/webhooks/:id/test", oneOf(ScopeWebhooksWrite), nil, (*api).testWebhook},
+		{get, "/v1/webhooks/:id/deliveries", oneOf(ScopeWebhooksWrite), append([]string{"state"}, pages...), (*api).listDeliveries},
+		{post, "/v1/webhooks/:id/deliveries/:delivery/redeliver", oneOf(ScopeWebhooksWrite), nil, (*api).redeliver},
+		{get, "/v1/platforms", oneOf(ScopeAdmin), nil, (*api).getPlatforms},
+		{put, "/v1/platforms", oneOf(ScopeAdmin), nil, (*api).putPlatforms},
+		{get, "/v1/links", oneOf(ScopeSessionsRead), nil, (*api).listLinks},
+		{put, "/v1/links/:id/mode", oneOf(ScopeAdmin), nil, (*api).putLinkMode},
+		{get, "/v1/stats", oneOf(ScopeSessionsRead), nil, (*api).getStats},
+		{get, "/v1/audit", oneOf(ScopeAdmin), append(slices.Clone(auditParams), pages...), (*api).listAudit},
+		{get, "/healthz", nil, nil, (*api).getHealth},
+		{get, "/readyz", nil, nil, (*api).getReady},
+		{get, "/metrics", nil, nil, (*api).getMetrics},
+		{get, "/openapi.yaml", nil, nil, (*api).getOpenAPI},
+		{get, "/docs", nil, nil, (*api).getDocs},
 	}
 }
 
@@ -291,7 +293,7 @@ func (a *api) serve(r route, c echo.Context) error {
 		defer cancel()
 		cl.ctx = ctx
 	}
-	if r.scope != "" {
+	if r.scopes != nil {
 		leave, err := a.enter(r, cl)
 		if err != nil {
 			return err
@@ -312,14 +314,14 @@ func (a *api) serve(r route, c echo.Context) error {
 	return r.handle(a, cl)
 }
 
-// enter lets a call with a good token in: within its rate, with the scope of the route, and when it is its turn, which leave ends.
+// enter lets a call with a good token in: within its rate, with a scope of the route, and when it is its turn, which leave ends.
 func (a *api) enter(r route, c *call) (leave func(), err error) {
 	c.caller, err = a.auth.authenticate(c.ctx, c.Request())
 	if err := a.admit(c, err); err != nil {
 		return nil, err
 	}
-	if !c.caller.may(r.scope) {
-		return nil, insufficient(r.scope)
+	if !c.caller.may(r.scopes...) {
+		return nil, insufficient(r.scopes...)
 	}
 	if r.stream() {
 		return func() {}, nil

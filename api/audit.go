@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -62,8 +61,8 @@ func (a *api) listAudit(c *call) error {
 		f.Account = &acc.key
 	}
 	if d := q.Get("domain"); d != "" {
-		if f.Domain, err = jid.Domain(d); err != nil {
-			return failField(codeInvalidField, "domain", jidProblem(err))
+		if f.Domain, err = parseDomain("domain", d); err != nil {
+			return err
 		}
 	}
 	if f.Since, err = timeParam(q, "since"); err != nil {

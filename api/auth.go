@@ -32,8 +32,9 @@ type caller struct {
 	token   [sha256.Size]byte // stands for the token: a hash of what is signed
 }
 
-func (c *caller) may(scope string) bool {
-	return slices.Contains(c.scopes, scope) || slices.Contains(c.scopes, ScopeAdmin)
+// may reports whether the caller's token has one of the scopes.
+func (c *caller) may(scopes ...string) bool {
+	return slices.ContainsFunc(c.scopes, func(s string) bool { return s == ScopeAdmin || slices.Contains(scopes, s) })
 }
 
 func (c *caller) sees(domain string) bool {
@@ -142,13 +143,19 @@ func tokenProblem(err error) string {
 	return errUnreadable.Error()
 }
 
-func insufficient(scope string) *failure {
-	needed := scope
-	if scope != ScopeAdmin {
-		needed += " (or admin)"
+// insufficient says which scopes would do, each of them alone. The header names the first, for whoever asks for another token by it takes all that it names
+// (RFC 6750 §3).
+func insufficient(scopes ...string) *failure {
+	enough := slices.Clone(scopes)
+	if !slices.Contains(enough, ScopeAdmin) {
+		enough = append(enough, ScopeAdmin)
+	}
+	needed := enough[0]
+	if len(enough) > 1 {
+		needed += " (or " + strings.Join(enough[1:], ", or ") + ")"
 	}
 	return &failure{
 		code: codeInsufficientScope, detail: "The token needs the scope " + needed + " for this.",
-		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scope),
+		challenge: fmt.Sprintf(`Bearer realm="bindgate", error="insufficient_scope", scope=%q`, scopes[0]),
 	}
 }

@@ -91,11 +91,11 @@ func (c *call) kickFilter(o *object) (store.KickFilter, error) {
 		}
 	}
 	if in.has("domain") {
-		domain, err := jid.Domain(in.text("domain", jid.MaxPart))
+		domain, err := parseDomain("/filter/domain", in.text("domain", jid.MaxPart))
 		switch {
 		case in.problem != nil:
 		case err != nil:
-			in.wrong("/domain", jidProblem(err))
+			return f, err
 		case !c.caller.sees(domain):
 			return f, failField(codeNotFound, "/filter/domain", "The token does not cover this domain.")
 		}

@@ -88,7 +88,7 @@ func TestKickManyRefuses(t *testing.T) {
 		`{"filter":{"all":true,"state":"x"}}`:                    {"invalid_field", "/filter/all"},
 		`{"filter":{"q":"a"}}`:                                   {"unknown_field", "/filter/q"},
 		`{"filter":{"domain":""}}`:                               {"invalid_field", "/filter/domain"},
-		`{"filter":{"domain":"a b"}}`:                            {"invalid_field", "/filter/domain"},
+		`{"filter":{"domain":"a b"}}`:                            {"invalid_jid", "/filter/domain"},
 		`{"filter":{"domain":5}}`:                                {"invalid_field", "/filter/domain"},
 		`{"filter":{"group":" a"}}`:                              {"invalid_field", "/filter/group"},
 		`{"filter":{"state":"evicting"}}`:                        {"invalid_field", "/filter/state"},

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -76,7 +77,27 @@ func TestExportHasEverything(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.get("/v1/accounts/ada@example.org/export").fails(404, "not_found", "-")
+	head := func() *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, s.url+"/v1/accounts/ada@example.org/export", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	if r := head(); r.StatusCode != http.StatusNotFound {
+		t.Errorf("HEAD of nobody: %d", r.StatusCode)
+	}
 	s.remember()
+	if r := head(); r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("HEAD: %d %v", r.StatusCode, r.Header)
+	}
 	s.seed(seeded{account: "ada@example.org", resource: "tablet", generation: 2})
 	var doc map[string][]map[string]any
 	r := s.get("/v1/accounts/ada@example.org/export").ok(200, &doc)

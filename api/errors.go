@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -74,9 +75,9 @@ var statuses = map[code]struct {
 type failure struct {
 	code      code
 	field     *string // JSON pointer, or the name of a parameter or header
-	detail    string
-	challenge string // WWW-Authenticate
-	cause     error  // for the log; not told
+	detail    string  // "" of codeNotFound: what missing says of the route
+	challenge string  // WWW-Authenticate
+	cause     error   // for the log; not told
 }
 
 func (f *failure) Error() string { return string(f.code) + ": " + f.detail }
@@ -126,7 +127,7 @@ func explain(err error) *failure {
 	case errors.Is(err, gate.ErrEventsGone):
 		return fail(codeEventsGone, "Events that follow this one are not kept any more.")
 	case errors.Is(err, store.ErrKeyReused):
-		return failField(codeKeyConflict, headerIdempotencyKey, "This key was used within the last day for a request with another method, path, query or body. Take a new key for a new request.")
+		return failField(codeKeyConflict, headerIdempotencyKey, "This key was used within the last day for a request with another method, path, query, body or If-Match. Take a new key for a new request.")
 	case errors.Is(err, store.ErrKeyInUse), errors.Is(err, store.ErrClaimLost):
 		return failField(codeKeyInProgress, headerIdempotencyKey, "A request with this key is being carried out. Send it again in a moment for its answer.")
 	case errors.Is(err, errBusy): // which is counted, and logged by nobody: there are many of them
@@ -157,14 +158,52 @@ func explainRule(e *rules.FieldError) *failure {
 	return failField(c, e.Field, sentence(e.Message))
 }
 
-// notFound says the same of what is not there and of what the token does not cover.
-func notFound() *failure {
-	return fail(codeNotFound, "There is no such account, session, device, rule, kick or webhook. An account is on record from its first login on, a session until it leaves the history.")
+// notFound says the same of what is not there and of what the token does not cover: a sentence that fits the route, and nothing but the route.
+func notFound() *failure { return &failure{code: codeNotFound} }
+
+// at names where a body has what is not there.
+func (f *failure) at(field string) *failure {
+	f.field = &field
+	return f
+}
+
+// missing says what may not be there, by how the paths of routes end.
+var missing = []struct{ route, detail string }{
+	{"/webhooks/:id/deliveries/:delivery/redeliver", "There is no such webhook, or it has no such delivery."},
+	{"/webhooks/:id*", "There is no such webhook."},
+	{"/kicks/:id", "There is no such kick of many accounts. What became of a kick of one account is in its answer and among the events."},
+	{"/links/:id/mode", "There is no such link."},
+	{"/groups/:group/members", "There is no such group."},
+	{"/groups/:group/rule", "There is no such group, or it has no rule."},
+	{"/domains/:domain", "There is no such domain."},
+	{"/domains/:domain/rule", "There is no such domain, or it has no rule."},
+	{"/rules/default", "There is no default rule."},
+	{"/rules/preview", "There is no such account, domain or group."},
+	{"/sessions/:id", "There is no such session. It is on record until it leaves the history."},
+	{"/accounts/:jid/devices/:id", "There is no such account, or it has no such device."},
+	{"/accounts/:jid/rule", "There is no such account, or it has no rule of its own."},
+	{"/accounts/:jid/group", "There is no such account or group. An account is on record from its first login on."},
+	{"/accounts/:jid*", "There is no such account. It is on record from its first login on."},
+	{"/decisions/evaluate", "There is no such account."},
+}
+
+func missingAt(route string) string {
+	for _, m := range missing {
+		prefix, whole := strings.CutSuffix("/v1"+m.route, "*")
+		if route == prefix || whole && strings.HasPrefix(route, prefix) {
+			return m.detail
+		}
+	}
+	return "There is no such thing."
 }
 
 // handleError is where every error ends: told to the caller, and logged once if it is ours.
 func (a *api) handleError(err error, c echo.Context) {
 	f := explain(err)
+	detail := f.detail
+	if detail == "" {
+		detail = missingAt(c.Path())
+	}
 	st := statuses[f.code]
 	id := c.Response().Header().Get(headerRequestID)
 	if f.cause != nil && !errors.Is(f.cause, context.Canceled) { // a caller that has gone away is no fault
@@ -189,7 +228,7 @@ func (a *api) handleError(err error, c echo.Context) {
 	default:
 	}
 	body, _ := encode(problem{ // strings and a number always encode
-		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: f.detail, Field: f.field, RequestID: id,
+		Type: "urn:bindgate:problem:" + string(f.code), Code: f.code, Title: st.title, Status: st.status, Detail: detail, Field: f.field, RequestID: id,
 	})
 	h.Del("ETag")
 	_ = c.Blob(st.status, "application/problem+json", body) // the caller is gone: nobody is left to tell

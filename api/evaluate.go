@@ -27,7 +27,7 @@ func (a *api) evaluate(c *call) error {
 		return err
 	}
 	if !c.caller.sees(acc.domain) {
-		return notFound()
+		return notFound().at("/account")
 	}
 	e := gate.Evaluation{Account: acc.jid, Platform: o.text("platform", maxPlatform), IP: o.text("ip", 64), Grant: o.text("grant", 512)}
 	if o.has("resource") {

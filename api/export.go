@@ -24,6 +24,13 @@ func (a *api) exportAccount(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.head() {
+		if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
+			return err
+		}
+		c.Response().Header().Set("Content-Type", "application/json")
+		return c.NoContent(http.StatusOK)
+	}
 	select {
 	case a.exports <- struct{}{}:
 		defer func() { <-a.exports }()

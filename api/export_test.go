@@ -10,9 +10,10 @@ import (
 
 // Route is an entry of the router as the tests see it.
 type Route struct {
-	Method, Path, Scope string
-	Params              []string
-	Changes             bool // something, when it is carried out
+	Method, Path string
+	Scopes       []string // one of them is enough
+	Params       []string
+	Changes      bool // something, when it is carried out
 }
 
 var param = regexp.MustCompile(`:(\w+)`)
@@ -30,7 +31,7 @@ func Routes() []Route {
 			continue
 		}
 		known := table[r.Method+r.Path]
-		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scope, known.params, known.method != "" && known.changes()})
+		out = append(out, Route{r.Method, param.ReplaceAllString(r.Path, "{$1}"), known.scopes, known.params, known.method != "" && known.changes()})
 	}
 	return out
 }

@@ -47,7 +47,7 @@ func (a *api) putAccountGroup(c *call) error {
 	if group == "" {
 		_, err = a.store.FindAccount(c.ctx, acc.key)
 	} else {
-		err = a.seesGroup(c, group)
+		err = a.seesGroup(c, group, "/group")
 	}
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (a *api) changeMembers(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.seesGroup(c, group); err != nil {
+	if err := a.seesGroup(c, group, ""); err != nil {
 		return err
 	}
 	o, err := readObject(c.Request(), "add", "remove")

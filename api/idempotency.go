@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -140,9 +142,17 @@ func bufferBody(r *http.Request) (body []byte, whole bool) {
 	return body, true
 }
 
-// fingerprint tells requests apart.
+// fingerprint tells requests apart, but not two ways to escape one path.
 func fingerprint(r *http.Request, body []byte) []byte {
-	return digest(r.Method, r.URL.EscapedPath(), r.URL.RawQuery, string(body))
+	texts := []string{r.Method, r.URL.RawQuery, string(body), strings.Join(r.Header.Values("If-Match"), ","), strings.Join(r.Header.Values("If-None-Match"), ",")}
+	for piece := range strings.SplitSeq(r.URL.EscapedPath(), "/") {
+		plain, err := url.PathUnescape(piece)
+		if err != nil {
+			plain = piece // cannot be: net/http has parsed the path already
+		}
+		texts = append(texts, plain)
+	}
+	return digest(texts...)
 }
 
 // digest hashes texts so that no two lists of them run together.

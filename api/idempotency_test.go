@@ -35,6 +35,10 @@ func TestIdempotencyKeyIsForOneRequest(t *testing.T) {
 	// The query belongs to the request too.
 	s.do("PUT", adasRule, `{}`, withKey("q")).ok(201, nil)
 	s.do("PUT", adasRule+"?apply=now", `{}`, withKey("q")).fails(409, "idempotency_conflict", "Idempotency-Key")
+	// So does a condition; how a path is escaped does not.
+	s.do("PUT", "/v1/accounts/ad%61%40example.org/rule", `{}`, withKey("q")).ok(201, nil)
+	s.do("PUT", adasRule, `{}`, withKey("q"), header("If-Match", "*")).fails(409, "idempotency_conflict", "Idempotency-Key")
+	s.do("PUT", adasRule, `{}`, withKey("q"), header("If-None-Match", "*")).fails(409, "idempotency_conflict", "Idempotency-Key")
 	// A day later the key is free.
 	s.exec(`update idempotency_keys set created_at = now() - interval '25 hours'`)
 	if s.do("POST", adasGrants, `{"ttl_seconds":61}`, withKey("k")).ok(201, nil).header.Get("Idempotency-Replayed") != "" {

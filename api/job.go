@@ -37,6 +37,9 @@ type jobSessions struct {
 	StillPresent int64 `json:"still_present"`
 }
 
+// kickReaders are the scopes that show kicks by filter.
+var kickReaders = []string{ScopeSessionsKick, ScopeSessionsRead}
+
 var jobStates = []string{store.JobRunning, store.JobDone, store.JobCancelled}
 
 func (a *api) listJobs(c *call) error {
@@ -49,7 +52,11 @@ func (a *api) listJobs(c *call) error {
 	if state != "" && !slices.Contains(jobStates, state) {
 		return failField(codeInvalidField, "state", "This must be one of "+strings.Join(jobStates, ", ")+".")
 	}
-	of := c.listName("/v1/kicks", state)
+	kind := ""
+	if !c.caller.may(kickReaders...) {
+		kind = store.JobApplyRule
+	}
+	of := c.listName("/v1/kicks", state, kind)
 	var before int64
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)
@@ -58,7 +65,7 @@ func (a *api) listJobs(c *call) error {
 		}
 		before = int64(binary.BigEndian.Uint64(place))
 	}
-	read, err := a.store.ListJobs(c.ctx, c.caller.domains, state, before, limit+1)
+	read, err := a.store.ListJobs(c.ctx, c.caller.domains, kind, state, before, limit+1)
 	if err != nil {
 		return err
 	}
@@ -68,7 +75,7 @@ func (a *api) listJobs(c *call) error {
 }
 
 func (a *api) getJob(c *call) error {
-	j, err := a.findJob(c)
+	j, err := a.findJob(c, kickReaders)
 	if err != nil {
 		return err
 	}
@@ -77,7 +84,7 @@ func (a *api) getJob(c *call) error {
 
 // cancelJob answers with the job as it is then: one that has finished stays so.
 func (a *api) cancelJob(c *call) error {
-	j, err := a.findJob(c)
+	j, err := a.findJob(c, []string{ScopeSessionsKick})
 	if err != nil {
 		return err
 	}
@@ -90,13 +97,18 @@ func (a *api) cancelJob(c *call) error {
 	return c.respond(http.StatusOK, showJob(j))
 }
 
-// findJob reads the path's job. One that may concern accounts which the caller's token does not cover is not there.
-func (a *api) findJob(c *call) (store.Job, error) {
+// findJob reads the path's job. One that may concern accounts which the caller's token does not cover is not there. Whoever may read or write rules is let in for
+// those that apply one; a kick by filter takes one of the scopes given.
+func (a *api) findJob(c *call, kickScopes []string) (store.Job, error) {
 	id, err := store.ParseJobID(c.pathParam("id"))
 	if err != nil {
 		return store.Job{}, err
 	}
-	return a.store.FindJob(c.ctx, id, c.caller.domains)
+	j, err := a.store.FindJob(c.ctx, id, c.caller.domains)
+	if err == nil && j.Kind == store.JobKick && !c.caller.may(kickScopes...) {
+		return j, insufficient(kickScopes...)
+	}
+	return j, err
 }
 
 func showJob(j store.Job) job {

@@ -4,17 +4,16 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
 // domainScope reads the path's domain. One that the caller's token does not cover is not there.
 func (a *api) domainScope(c *call) (store.RuleScope, error) {
-	d, err := jid.Domain(c.pathParam("domain"))
+	d, err := parseDomain("domain", c.pathParam("domain"))
 	switch {
 	case err != nil:
-		return store.RuleScope{}, failField(codeInvalidJID, "domain", jidProblem(err))
+		return store.RuleScope{}, err
 	case !c.caller.sees(d):
 		return store.RuleScope{}, notFound()
 	}
@@ -28,7 +27,7 @@ func (a *api) groupScope(c *call) (store.RuleScope, error) {
 	if err != nil {
 		return store.RuleScope{}, err
 	}
-	if err := a.seesGroup(c, name); err != nil {
+	if err := a.seesGroup(c, name, ""); err != nil {
 		return store.RuleScope{}, err
 	}
 	if c.Request().Method != http.MethodGet {
@@ -40,14 +39,17 @@ func (a *api) groupScope(c *call) (store.RuleScope, error) {
 }
 
 // seesGroup says of a group that the caller's token does not cover that it is not there. Nor can an account be put into it: what it then falls under would
-// tell of the group.
-func (a *api) seesGroup(c *call, name string) error {
+// tell of the group. field is where the body names it; "": the path does.
+func (a *api) seesGroup(c *call, name, field string) error {
 	if c.caller.domains == nil {
 		return nil
 	}
 	seen, err := a.store.HasMember(c.ctx, name, c.caller.domains)
 	if err == nil && !seen {
-		return notFound()
+		if field == "" {
+			return notFound()
+		}
+		return notFound().at(field)
 	}
 	return err
 }

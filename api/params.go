@@ -100,6 +100,14 @@ func parseAccount(field, s string) (account, error) {
 	return account{jid: j.Bare(), domain: j.Domain, key: store.KeyOf(j.Bare())}, nil
 }
 
+func parseDomain(field, s string) (string, error) {
+	d, err := jid.Domain(s)
+	if err != nil {
+		return "", failField(codeInvalidJID, field, jidProblem(err))
+	}
+	return d, nil
+}
+
 func jidProblem(err error) string {
 	var e *jid.Error
 	if errors.As(err, &e) {

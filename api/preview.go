@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
@@ -85,12 +84,12 @@ func (a *api) previewScope(c *call, o *object) (store.RuleScope, error) {
 	}
 	switch scope.Level {
 	case rules.LevelDomain:
-		d, err := jid.Domain(subject)
+		d, err := parseDomain("/subject", subject)
 		switch {
 		case err != nil:
-			return scope, failField(codeInvalidJID, "/subject", jidProblem(err))
+			return scope, err
 		case !c.caller.sees(d):
-			return scope, notFound()
+			return scope, notFound().at("/subject")
 		}
 		scope.Subject = d
 	case rules.LevelAccount:
@@ -99,14 +98,14 @@ func (a *api) previewScope(c *call, o *object) (store.RuleScope, error) {
 		case err != nil:
 			return scope, err
 		case !c.caller.sees(acc.domain):
-			return scope, notFound()
+			return scope, notFound().at("/subject")
 		}
 		scope.Subject = acc.jid
 	case rules.LevelGroup:
 		if !rules.GroupName(subject) {
 			return scope, failField(codeInvalidField, "/subject", groupNames)
 		}
-		if err := a.seesGroup(c, subject); err != nil {
+		if err := a.seesGroup(c, subject, "/subject"); err != nil {
 			return scope, err
 		}
 		scope.Subject = subject

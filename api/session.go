@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -62,9 +62,9 @@ func (a *api) listSessions(c *call) error {
 	q := url.Values(c.query)
 	f := store.SessionFilter{Domains: c.caller.domains}
 	if d := q.Get("domain"); d != "" {
-		domain, err := jid.Domain(d)
+		domain, err := parseDomain("domain", d)
 		if err != nil {
-			return failField(codeInvalidField, "domain", jidProblem(err))
+			return err
 		}
 		f.Domains = []string{}
 		if c.caller.sees(domain) {
@@ -107,20 +107,16 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		}
 		f.Platforms = platforms.Named(p)
 	}
-	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Text)
+	if err := a.wholeJID(c, &f); err != nil {
+		return err
+	}
+	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Text, f.Resource)
 	if cursor := q.Get("cursor"); cursor != "" {
 		place, err := a.cursors.open(of, cursor)
 		if err != nil {
 			return err
 		}
 		f.After = unpackSession(place)
-	}
-	if account, resource, slash := strings.Cut(f.Text, "/"); slash && strings.Contains(account, "@") { // a full JID
-		key := store.KeyOf(strings.ToLower(account))
-		if f.Account != nil && *f.Account != key {
-			f.Domains = []string{}
-		}
-		f.Account, f.Text, f.Resource = &key, "", resource
 	}
 	read, err := a.store.ListSessions(c.ctx, f)
 	if err != nil {
@@ -140,6 +136,27 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		body = append(body, "null"...)
 	}
 	return c.respondWith(http.StatusOK, append(body, '}'))
+}
+
+// wholeJID has a text that is a full JID, as far as the slash and beyond, looked up, if its account is on record and among those that are listed. Any other is
+// sought like any text: whether an account is on record is told by its sessions alone.
+func (a *api) wholeJID(c *call, f *store.SessionFilter) error {
+	bare, resource, slash := strings.Cut(f.Text, "/")
+	if f.Account != nil || !slash || !strings.Contains(bare, "@") {
+		return nil
+	}
+	acc, err := parseAccount("q", bare)
+	if err != nil || f.Domains != nil && !slices.Contains(f.Domains, acc.domain) {
+		return nil //nolint:nilerr // a text
+	}
+	switch _, err := a.store.FindAccount(c.ctx, acc.key); {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	f.Account, f.Text, f.Resource = &acc.key, "", resource
+	return nil
 }
 
 func keyName(k *store.Key) string {

@@ -90,7 +90,7 @@ func get(t *testing.T, url, token string) *http.Response {
 func TestOneTurnAtATime(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan bool), make(chan bool)
-	r := route{http.MethodGet, "/x", ScopeSessionsRead, nil, func(_ *api, c *call) error {
+	r := route{http.MethodGet, "/x", oneOf(ScopeSessionsRead), nil, func(_ *api, c *call) error {
 		entered <- true
 		<-leave
 		return c.NoContent(http.StatusNoContent)
@@ -120,7 +120,7 @@ func TestOneTurnAtATime(t *testing.T) {
 // A stream takes nobody's turn, and has no deadline.
 func TestStreamsTakeNoTurn(t *testing.T) {
 	t.Parallel()
-	r := route{http.MethodGet, "/v1/events", ScopeSessionsRead, nil, func(a *api, c *call) error {
+	r := route{http.MethodGet, "/v1/events", oneOf(ScopeSessionsRead), nil, func(a *api, c *call) error {
 		if _, ok := c.ctx.Deadline(); ok {
 			t.Error("a stream has a deadline")
 		}
@@ -138,7 +138,7 @@ func TestStreamsTakeNoTurn(t *testing.T) {
 // A body that does not come is 408, in bodyTimeout: this test takes as long.
 func TestASlowBody(t *testing.T) {
 	t.Parallel()
-	r := route{http.MethodPut, "/x", ScopeSessionsRead, nil, func(_ *api, c *call) error {
+	r := route{http.MethodPut, "/x", oneOf(ScopeSessionsRead), nil, func(_ *api, c *call) error {
 		if _, err := readObject(c.Request()); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -31,12 +32,14 @@ type Claims struct {
 	TTL      time.Duration // how long a token is valid; 0: 10 minutes
 }
 
-// HS256 mints short-lived tokens with the secret that bindgate has: the text of a line of its secret file, 32 bytes at least (RFC 7518 §3.2). A token is made anew when a third of its time is left.
+// HS256 mints short-lived tokens with the secret that bindgate has: the text of a line of its secret file, whose line break does not count. It should
+// have 32 bytes at least (RFC 7518 §3.2): bindgate takes a shorter one too, and warns of it, for it may be guessed from any token. A token is made anew when a third of its time is left.
 func HS256(secret []byte, c Claims) (TokenFunc, error) {
 	ttl := c.TTL
+	secret = bytes.TrimRight(secret, "\r\n")
 	switch {
-	case len(secret) < sha256.Size:
-		return nil, errors.New("client: the secret must have 32 bytes at least")
+	case len(secret) == 0:
+		return nil, errors.New("client: the secret is empty")
 	case ttl == 0:
 		ttl = 10 * time.Minute
 	case ttl < 3*time.Second:

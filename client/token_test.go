@@ -47,8 +47,19 @@ func TestHS256(t *testing.T) {
 			t.Error("a token was not made anew")
 		}
 	})
-	if _, err := client.HS256([]byte("short"), client.Claims{}); err == nil {
-		t.Error("a secret of five bytes")
+	if _, err := client.HS256([]byte("\r\n"), client.Claims{}); err == nil {
+		t.Error("an empty secret")
+	}
+	line, err := client.HS256([]byte("short\r\n"), client.Claims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := line(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jwt.Parse(token, func(*jwt.Token) (any, error) { return []byte("short"), nil }); err != nil {
+		t.Errorf("a short secret with its line break: %v", err)
 	}
 	if _, err := client.HS256(make([]byte, 32), client.Claims{TTL: time.Second}); err == nil {
 		t.Error("a token for a second")

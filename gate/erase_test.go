@@ -143,3 +143,17 @@ func TestErasureGoesOnAfterACrash(t *testing.T) {
 	}
 	b.gone(ann)
 }
+
+// In a rolling upgrade the last session may be ended by a process that knows nothing of erasures.
+func TestErasureGoesOnBehindAnOlderProcess(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const ann = "ann@" + theDomain
+	b.login("ann", "a1", "bedroom")
+	b.event(gate.EventUnbind, "ann", "a1", "bedroom")
+	b.eventually("ann", "")
+	if _, err := b.store.Pool().Exec(t.Context(), "update accounts set erasure = 7"); err != nil {
+		t.Fatal(err)
+	}
+	b.gone(ann)
+}

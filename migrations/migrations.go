@@ -1,6 +1,7 @@
 // Package migrations brings a database to the schema that this binary knows.
 //
-// Migrations only go forward. Each is safe while the previous binary still runs on the database.
+// Migrations only go forward. Each is safe while the previous binary still runs on the database. Those that build indexes on accounts, sessions or their history (8 and
+// 10) keep writers of that table waiting, logins among them, for as long as reading all of its rows and sorting them takes.
 package migrations
 
 import (

@@ -52,9 +52,11 @@ func (s *Store) FindErasure(ctx context.Context, account Key) (erasure int64, er
 	return erasure, nil
 }
 
-// Erasing returns accounts that are to be erased and have a live session which nobody wants to go.
+// Erasing returns accounts that are to be erased and have a live session which nobody wants to go, or none at all: that one was ended by a bindgate that knew nothing
+// of erasures.
 func (s *Store) Erasing(ctx context.Context, limit int) ([]string, error) {
-	return s.jids(ctx, "accounts to be erased", `select jid from accounts where erasure is not null and exists (select from sessions where account = key and evict_code is null) limit $1`, limit)
+	return s.jids(ctx, "accounts to be erased", `select jid from accounts where erasure is not null and (exists (select from sessions where account = key and evict_code is null)
+		or not exists (select from sessions where account = key)) limit $1`, limit)
 }
 
 // eraseBatch is how many rows, or batches of events, are looked at in one transaction.
@@ -69,53 +71,55 @@ type erasure struct {
 
 // EraseSome does a bounded piece of what is left to erase; more: there may be more. Any number of processes may call it at once.
 func (s *Store) EraseSome(ctx context.Context) (more bool, err error) {
-	rows, err := s.pool.Query(ctx, "select account, id, jid, erased_at from erasures where not cleaned order by erased_at limit 1")
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, "select account, id, jid, erased_at from erasures where not cleaned order by erased_at limit 1 for update skip locked")
+		if err != nil {
+			return err
+		}
+		e, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[erasure])
+		if errors.Is(err, pgx.ErrNoRows) { // or others have them all
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		more = true
+		return eraseHistory(ctx, tx, e)
+	})
 	if err != nil {
-		return false, fmt.Errorf("erase: %w", err)
+		return false, fmt.Errorf("erase history: %w", err)
 	}
-	e, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[erasure])
-	switch {
-	case err == nil:
-		return true, s.eraseHistory(ctx, e)
-	case !errors.Is(err, pgx.ErrNoRows):
-		return false, fmt.Errorf("erase: %w", err)
+	if more {
+		return true, nil
 	}
 	return s.eraseEvents(ctx)
 }
 
-// eraseHistory erases a piece of what is kept by time, or, when none is left, what is left of the account in the audit and the jobs.
-func (s *Store) eraseHistory(ctx context.Context, e erasure) error {
+// eraseHistory erases a piece of what is kept by time, or, when none is left, what is left of the account in the audit and the jobs. The caller has the erasure's
+// row, so nobody else is at it; rows that somebody has for another reason are waited for, since none may be taken for gone.
+func eraseHistory(ctx context.Context, tx pgx.Tx, e erasure) error {
 	for _, sql := range []string{
-		`delete from session_history h using (select account, ended_at, generation from session_history where account = $1 and ended_at <= $2 limit $3 for update skip locked) o
+		`delete from session_history h using (select account, ended_at, generation from session_history where account = $1 and ended_at <= $2 limit $3) o
 			where h.account = o.account and h.ended_at = o.ended_at and h.generation = o.generation`,
-		`delete from decisions d using (select account, at from decisions where account = $1 and at <= $2 limit $3 for update skip locked) o where d.account = o.account and d.at = o.at`,
+		`delete from decisions d using (select account, at from decisions where account = $1 and at <= $2 limit $3) o where d.account = o.account and d.at = o.at`,
 	} {
-		tag, err := s.pool.Exec(ctx, sql, e.Account, e.ErasedAt, eraseBatch)
-		if err != nil {
-			return fmt.Errorf("erase history: %w", err)
-		}
-		if tag.RowsAffected() > 0 {
-			return nil
+		tag, err := tx.Exec(ctx, sql, e.Account, e.ErasedAt, eraseBatch)
+		if err != nil || tag.RowsAffected() > 0 {
+			return err
 		}
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// That something was done to somebody stays; who it was does not. Ids carry the account's key.
-		if _, err := tx.Exec(ctx, `update audit set account = null, jid = '', target = $3, old = null, new = null, outcome = null,
-				actor = case via when 'owner' then $3 else actor end, address = case via when 'owner' then '' else address end
-			where account = $1 and at <= $2`, e.Account, e.ErasedAt, ErasureID(e.ID)); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `with gone as (delete from jobs where filter ->> 'level' = 'account' and filter ->> 'subject' = $1 and requested_at <= $2 returning id)
-			delete from job_parts using gone where job = gone.id`, e.JID, e.ErasedAt); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "update erasures set cleaned = true where account = $1 and id = $2", e.Account, e.ID)
+	// That something was done to somebody stays; who it was does not. Ids carry the account's key.
+	if _, err := tx.Exec(ctx, `update audit set account = null, jid = '', target = $3, old = null, new = null, outcome = null,
+			actor = case via when 'owner' then $3 else actor end, address = case via when 'owner' then '' else address end
+		where account = $1 and at <= $2`, e.Account, e.ErasedAt, ErasureID(e.ID)); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("erase history: %w", err)
 	}
-	return nil
+	if _, err := tx.Exec(ctx, `with gone as (delete from jobs where filter ->> 'level' = 'account' and filter ->> 'subject' = $1 and requested_at <= $2 returning id)
+		delete from job_parts using gone where job = gone.id`, e.JID, e.ErasedAt); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "update erasures set cleaned = true where account = $1 and id = $2", e.Account, e.ID)
+	return err
 }
 
 // eraseEvents looks at the next batches of the event log for all erasures that have come as far. Those that are farthest go first, so that each walk ends, and

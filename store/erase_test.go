@@ -73,6 +73,57 @@ func TestErasureWalksTheLog(t *testing.T) {
 	}
 }
 
+// Rows that somebody has locked are waited for, not taken for gone.
+func TestErasureWaitsForRows(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	st := store.FromPool(pool)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`insert into session_history (account, sid, generation, ended_at, link, resource, identity, platform, ip, secure, transport, client, started_at, last_seen_at, end_reason)
+		select md5('ada')::uuid, 's' || n, n, now() - interval '2 hours', 'main', 'r', 'unknown', 'web', '192.0.2.1', true, 'tcp', '', now(), now(), 'logout' from generate_series(1, 3) n`)
+	exec(`insert into decisions (account, at, ask_id, resource, platform, outcome, code, evicted, rule_level, explanation, condition, shadow)
+		select md5('ada')::uuid, now() - interval '2 hours', 'a', 'phone', 'ios', 'deny', 'limit', '{}', 'default', '{no}', '', false`)
+	exec(`insert into erasures (account, id, jid, erased_at) values (md5('ada')::uuid, 1, 'ada@example.org', now() - interval '1 hour')`)
+	for _, blank := range []string{`update session_history set ip = ''`, `update decisions set repeats = repeats + 1`} {
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+		if _, err := tx.Exec(t.Context(), blank); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := st.EraseSome(t.Context())
+			done <- err
+		}()
+		for waiting, deadline := 0, time.Now().Add(10*time.Second); waiting == 0; {
+			if err := pool.QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").Scan(&waiting); err != nil || time.Now().After(deadline) {
+				t.Fatalf("the erasure waits for nobody, %v", err)
+			}
+		}
+		if more, err := st.EraseSome(t.Context()); more || err != nil { // another process: the erasure is being worked on
+			t.Errorf("more %t, %v", more, err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var left int
+	if err := pool.QueryRow(t.Context(), "select (select count(*) from session_history) + (select count(*) from decisions)").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows are left, %v", left, err)
+	}
+}
+
 // A change that waits for an account while that is erased begins a new record.
 func TestChangeWaitsForAnErasure(t *testing.T) {
 	t.Parallel()

@@ -121,11 +121,14 @@ func (s *Store) FindJob(ctx context.Context, id int64, domains []string) (Job, e
 	return j, nil
 }
 
-// ListJobs returns jobs, the newest first: those before an id, or from the newest on if it is 0; in a state, or in any if that is "". With domains not nil
-// those that may concern others are left out.
-func (s *Store) ListJobs(ctx context.Context, domains []string, state string, before int64, limit int) ([]Job, error) {
+// ListJobs returns jobs, the newest first: those before an id, or from the newest on if it is 0; of a kind and in a state, or of any if that is
+// "". With domains not nil those that may concern others are left out.
+func (s *Store) ListJobs(ctx context.Context, domains []string, kind, state string, before int64, limit int) ([]Job, error) {
 	q := &query{}
 	q.where("(?::text[] is null or j.domains <@ ?)", domains, domains)
+	if kind != "" {
+		q.where("j.kind = ?", kind)
+	}
 	if state != "" {
 		q.where("j.state = ?", state)
 	}
