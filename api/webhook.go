@@ -49,10 +49,11 @@ func showWebhook(w store.Webhook) webhook {
 	}
 }
 
-// newSecret makes a secret, and the text that a receiver is given: the same for every attempt of a request with an Idempotency-Key.
-func (c *call) newSecret() (secret store.WebhookSecret, shown string, err error) {
+// newSecret makes a secret for a webhook, 0 for one that is new, and the text that a receiver is given: the same for every attempt of a request with an
+// Idempotency-Key.
+func (c *call) newSecret(webhook int64) (secret store.WebhookSecret, shown string, err error) {
 	if c.claim != nil {
-		secret, err = hkdf.Key(sha256.New, c.claim.Seed, nil, "bindgate webhook secret 1", secretSize)
+		secret, err = hkdf.Key(sha256.New, c.claim.Seed, nil, "bindgate webhook secret 1 of "+store.WebhookID(webhook), secretSize)
 	} else {
 		secret = make([]byte, secretSize)
 		_, _ = rand.Read(secret) // never fails
@@ -96,7 +97,7 @@ func (a *api) createWebhook(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	secret, shown, err := c.newSecret()
+	secret, shown, err := c.newSecret(0)
 	if err != nil {
 		return err
 	}
@@ -245,7 +246,7 @@ func (a *api) rotateWebhook(c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	secret, shown, err := c.newSecret()
+	secret, shown, err := c.newSecret(w.ID)
 	if err != nil {
 		return err
 	}
