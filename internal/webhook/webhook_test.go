@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/bindgate/bindgate/internal/target"
@@ -529,18 +532,27 @@ func TestLeaseEndsByTheClock(t *testing.T) {
 		return 200
 	})
 	w.hook(r.URL)
-	st, err := store.Open(t.Context(), store.Config{URL: w.store.Pool().Config().ConnString(), MaxConns: 4})
+	cfg := w.store.Pool().Config()
+	var silent atomic.Bool // the database, to the first process
+	cfg.PrepareConn = func(ctx context.Context, _ *pgx.Conn) (bool, error) {
+		if silent.Load() {
+			<-ctx.Done()
+		}
+		return true, ctx.Err()
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := w.deliver(func(c *webhook.Config) { c.Store = st })
+	t.Cleanup(pool.Close)
+	stop := w.deliver(func(c *webhook.Config) { c.Store = store.FromPool(pool) })
 	w.tellMany(events, 1)
 	w.until("the first are on their way, the others wait", func() bool {
 		var begun int
 		err := w.store.Pool().QueryRow(t.Context(), "select count(*) from webhook_deliveries where attempts = 1").Scan(&begun)
 		return err == nil && begun == events && came.Load() == first
 	})
-	st.Close()
+	silent.Store(true)
 	w.deliver()
 	w.until("the next process has sent all", func() bool { return r.count() == events })
 	close(release)
