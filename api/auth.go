@@ -22,7 +22,7 @@ type Keys interface {
 	Find(ctx context.Context, alg, id string) ([]any, error)
 }
 
-// caller is who a token speaks for.
+// caller is who a token speaks for. It is shared by the token's requests, and does not change.
 type caller struct {
 	issuer  string
 	subject string
@@ -43,6 +43,7 @@ func (c *caller) sees(domain string) bool {
 type authenticator struct {
 	keys   Keys
 	parser *jwt.Parser
+	read   readTokens
 }
 
 func newAuthenticator(keys Keys, issuer, audience string) *authenticator {
@@ -71,6 +72,9 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	}
 	if token = strings.TrimSpace(token); len(token) > maxToken {
 		return nil, badToken(fmt.Sprintf("The token is longer than %d bytes.", maxToken))
+	}
+	if who := a.read.find(ctx, a.keys, token); who != nil {
+		return who, nil
 	}
 	head, err := readHeader(token)
 	if err != nil {
@@ -101,6 +105,7 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	if c.domains != nil {
 		who.domains = append([]string{}, *c.domains...)
 	}
+	a.read.keep(token, head, who)
 	return who, nil
 }
 

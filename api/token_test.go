@@ -371,3 +371,17 @@ func TestSignaturesAreExact(t *testing.T) {
 	}
 	s.get("/v1/sessions", as(good)).ok(200, nil)
 }
+
+// A token that was good is read once, and checked each time.
+func TestAGoodTokenExpires(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	claims := plainClaims()
+	claims["exp"] = time.Now().Add(2 * time.Second).Unix()
+	token := signed(t, jwt.SigningMethodHS256, []byte(secret), claims)
+	for range 2 {
+		s.get("/v1/sessions", as(token)).ok(200, nil)
+	}
+	s.get("/v1/sessions", as(token[:len(token)-2]+"AA")).fails(401, "unauthorized", "-")
+	eventually(t, "it has expired", func() bool { return s.get("/v1/sessions", as(token)).status == 401 })
+}

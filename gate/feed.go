@@ -96,7 +96,13 @@ type Feed struct {
 	bytes int
 	head  int64 // position of the last event that was read; -1: nothing has been read yet
 	grown chan struct{}
+	// Whether anybody wants to know: somebody may hold grown, and when the feed was used last.
+	awaited bool
+	used    time.Time
 }
+
+// feedIdle is how long a feed goes on that nobody reads: then it costs nothing until somebody comes.
+const feedIdle = 10 * time.Second
 
 func newFeed(st *store.Store) *Feed {
 	return &Feed{store: st, kick: make(chan struct{}, 1), laggards: make(chan struct{}, feedLaggards), head: -1, grown: make(chan struct{})}
@@ -114,6 +120,10 @@ func (f *Feed) Bounds(ctx context.Context) (oldest, newest int64, err error) {
 func (f *Feed) Grown() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.awaited, f.used = true, time.Now()
+	if f.head < 0 {
+		f.wake()
+	}
 	return f.grown
 }
 
@@ -156,6 +166,7 @@ func tellAll(logged []store.LoggedEvent, after int64) ([]Told, error) {
 func (f *Feed) recent(after int64, limit int) ([]Told, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.used = time.Now()
 	switch {
 	case f.head < 0:
 		return nil, false
@@ -194,6 +205,10 @@ func (f *Feed) follow(ctx context.Context, t trouble) error {
 		case <-timer.C:
 		case <-f.kick:
 		}
+		if f.idle() {
+			timer.Reset(feedPeriod)
+			continue
+		}
 		err := f.catchUp(ctx)
 		t.note(ctx, err)
 		if err != nil {
@@ -202,6 +217,17 @@ func (f *Feed) follow(ctx context.Context, t trouble) error {
 			timer.Reset(feedPeriod)
 		}
 	}
+}
+
+// idle reports whether nobody reads the feed; then it lets go of what it keeps.
+func (f *Feed) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.awaited || time.Since(f.used) < feedIdle {
+		return false
+	}
+	f.head, f.kept, f.bytes = -1, nil, 0
+	return true
 }
 
 // catchUp reads all that is new; at first only where the log ends.
@@ -265,5 +291,5 @@ func (f *Feed) grow(head int64, events []Told) {
 	}
 	f.kept = f.kept[drop:]
 	close(f.grown)
-	f.grown = make(chan struct{})
+	f.grown, f.awaited = make(chan struct{}), false
 }
