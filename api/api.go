@@ -6,6 +6,7 @@ package api
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -66,6 +67,7 @@ type api struct {
 	gate    Gate
 	auth    *authenticator
 	cursors *cursors
+	seeds   []byte // key of the seeds of answers' secrets
 	log     *slog.Logger
 	metrics *metrics
 	streams chan struct{} // bounds the event streams
@@ -214,12 +216,16 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	seeds, err := hkdf.Key(sha256.New, shared, nil, "bindgate idempotency seeds 1", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	ref, err := newReference()
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	return &api{
-		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
+		store: cfg.Store, gate: cfg.Gate, auth: newAuthenticator(cfg.Keys, cfg.Issuer, cfg.Audience), cursors: cs, seeds: seeds, log: cfg.Logger, metrics: m, proxies: cfg.TrustedProxies,
 		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
 		running: newTurns(maxRunning, maxQueued, maxQueue),
 		exports: make(chan struct{}, exportsAtOnce), streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets,

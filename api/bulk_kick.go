@@ -42,6 +42,9 @@ func (a *api) kickMany(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.someDomain(); err != nil {
+		return err
+	}
 	domains := c.caller.domains
 	k := store.BulkKick{}
 	if k.Filter, err = c.kickFilter(o); err != nil {

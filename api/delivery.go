@@ -105,7 +105,7 @@ func (a *api) testWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.noBody(); err != nil {
+	if err := c.noFields(); err != nil {
 		return err
 	}
 	id, err := a.store.TestWebhook(c.ctx, w.ID, c.actor())
@@ -143,7 +143,7 @@ func (a *api) redeliver(c *call) error {
 	if err != nil || of != w.ID {
 		return notFound()
 	}
-	if err := c.noBody(); err != nil {
+	if err := c.noFields(); err != nil {
 		return err
 	}
 	if err := a.store.Redeliver(c.ctx, w.ID, id, c.actor()); err != nil {

@@ -101,7 +101,7 @@ var eventTypesAre = "There is no such type of event. The types are " + strings.J
 // streamStart returns the position behind which a stream starts: that of the header, else of the parameter, else that of the newest event. 0 is the oldest that is kept.
 func (a *api) streamStart(c *call) (int64, error) {
 	field, values := headerLastEventID, c.Request().Header.Values(headerLastEventID)
-	if len(values) == 0 {
+	if len(values) == 0 || len(values) == 1 && values[0] == "" { // some clients send an empty one at first
 		field, values = "last_event_id", c.query["last_event_id"]
 	}
 	oldest, newest, err := a.gate.Events().Bounds(c.ctx)
@@ -138,8 +138,9 @@ func (s *stream) run(ctx context.Context, feed *gate.Feed) error {
 	heartbeat := time.NewTimer(streamHeartbeat)
 	defer heartbeat.Stop()
 	defer func() { _ = s.rc.SetWriteDeadline(time.Now().Add(streamWrite)) }() // for the end of the answer
-	// The id alone makes no event, and lets a client that is cut before the first one go on without a gap.
-	fmt.Fprintf(&s.buf, "retry: %d\nid: %d\n\n", streamRetry.Milliseconds(), s.after)
+	// The id alone makes no event, and lets a client that is cut before the first one go on without a gap. Whatever is no event begins with a comment: so even
+	// one that only looks for empty lines can tell.
+	fmt.Fprintf(&s.buf, ":\nretry: %d\nid: %d\n\n", streamRetry.Milliseconds(), s.after)
 	told := s.after // the last id that the client has been given
 	for {
 		grown := feed.Grown()

@@ -251,6 +251,15 @@ func TestStreamStart(t *testing.T) {
 	if e := now.want(); e.ID != "4" || now.last != "4" {
 		t.Errorf("from now on: %+v", e)
 	}
+	if e := s.open("?last_event_id=1", "", header("Last-Event-ID", "")).want(); e.ID != "2" {
+		t.Errorf("an empty header counts: %+v", e)
+	}
+	begin := s.open("", "3")
+	for _, want := range []string{":", "retry: 2000", "id: 3", ""} {
+		if line, err := begin.lines.ReadString('\n'); err != nil || line != want+"\n" {
+			t.Errorf("the answer begins with %q, %v, want %q", line, err, want)
+		}
+	}
 	for _, id := range []string{"-1", "x", "1.0", "1e3", "+1", "0x1", "9223372036854775807", "99999999999999999999999999", "5", "\u00e9"} {
 		s.get("/v1/events", header("Last-Event-ID", id)).fails(http.StatusUnprocessableEntity, "invalid_field", "Last-Event-ID")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -73,9 +74,19 @@ func (a *api) once(r route, c *call) error {
 		c.Response().Header().Set(headerIdempotencyReplayed, "true")
 		return kept.write(c)
 	}
-	claim.Seed = s.seed
+	claim.Seed = a.seed(s, claim)
 	c.claim = claim
 	return a.carryOut(r, c, s)
+}
+
+// seed is what the secrets in a request's answer are derived from. A caller's key may be one that others know or can guess, as 1, 2, 3 can, so the database's key
+// goes into it; and the time of the claim's, so that the key makes other secrets when it stands for another request.
+func (a *api) seed(s seal, claim *store.Claim) []byte {
+	mac := hmac.New(sha256.New, a.seeds)
+	mac.Write(s.hash)
+	mac.Write(s.seed)
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(claim.Since.UnixMicro())))
+	return mac.Sum(nil)
 }
 
 // carryOut runs the handler, and keeps its answer before anybody gets it.
@@ -184,7 +195,7 @@ func (c *call) named(r route) *store.Key {
 // seal is what follows from an Idempotency-Key and its caller.
 type seal struct {
 	hash []byte // names the key in the record
-	seed []byte // of what is secret in answers
+	seed []byte // known to the key's holder alone: goes into what is secret in answers
 	aead cipher.AEAD
 }
 

@@ -184,3 +184,44 @@ func TestOneKeyFromManyCallers(t *testing.T) {
 		t.Errorf("done %d times, %v", n, err)
 	}
 }
+
+// A secret is the same for every attempt of a request, and another one for another request: a day later, of another operation, or of another installation.
+func TestSecretsFollowTheRequest(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	fresh := func(what, secret string) {
+		if before, ok := seen[secret]; ok || len(secret) < 24 {
+			t.Errorf("%s has the secret %q of %s", what, secret, before)
+		}
+		seen[secret] = what
+	}
+	for _, installation := range []string{"one", "another"} {
+		s := newService(t)
+		var made hook
+		s.do("POST", "/v1/webhooks", `{"url":"https://x.org"}`).ok(201, &made)
+		for _, request := range []struct{ path, body, key string }{
+			{"/v1/webhooks", `{"url":"https://y.org"}`, "1"}, {"/v1/webhooks/" + made.ID + "/rotate", "", "2"}, {adasGrants, `{}`, "3"},
+		} {
+			secret := func() string {
+				var out struct{ Secret, Token string }
+				if r := s.do("POST", request.path, request.body, withKey(request.key)); r.status != 200 {
+					r.ok(201, &out)
+				} else {
+					r.ok(200, &out)
+				}
+				return out.Secret + out.Token
+			}
+			what := installation + " POST " + request.path
+			first := secret()
+			fresh(what, first)
+			// As a process leaves it that dies between the change and its answer.
+			s.exec(`update idempotency_keys set answer = null, made = (select outcome from audit order by at desc limit 1) where answer is not null`)
+			if again := secret(); again != first {
+				t.Errorf("%s: another attempt gave %q, not %q", what, again, first)
+			}
+			s.exec(`update idempotency_keys set created_at = created_at - interval '25 hours'`)
+			fresh(what+" a day later", secret())
+			s.exec(`delete from idempotency_keys`)
+		}
+	}
+}

@@ -53,6 +53,14 @@ func (a *api) warnings(c *call, rule rules.Rule) ([]string, error) {
 	return p.RuleWarnings(rule), nil
 }
 
+// someDomain refuses a token that is limited to no domain at all what would be about none, and everybody's to see.
+func (c *call) someDomain() error {
+	if c.caller.domains != nil && len(c.caller.domains) == 0 {
+		return fail(codeInsufficientScope, "The token covers no domain: its claim domains is an empty list.")
+	}
+	return nil
+}
+
 // allDomains refuses a token that is limited to some domains what concerns all of them.
 func (c *call) allDomains(what string) error {
 	if c.caller.domains != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -49,10 +52,11 @@ func showWebhook(w store.Webhook) webhook {
 	}
 }
 
-// newSecret makes a secret, and the text that a receiver is given: the same for every attempt of a request with an Idempotency-Key.
-func (c *call) newSecret() (secret store.WebhookSecret, shown string, err error) {
+// newSecret makes a secret for a webhook, 0 for one that is new, and the text that a receiver is given: the same for every attempt of a request with an
+// Idempotency-Key.
+func (c *call) newSecret(webhook int64) (secret store.WebhookSecret, shown string, err error) {
 	if c.claim != nil {
-		secret, err = hkdf.Key(sha256.New, c.claim.Seed, nil, "bindgate webhook secret 1", secretSize)
+		secret, err = hkdf.Key(sha256.New, c.claim.Seed, nil, "bindgate webhook secret 1 of "+store.WebhookID(webhook), secretSize)
 	} else {
 		secret = make([]byte, secretSize)
 		_, _ = rand.Read(secret) // never fails
@@ -77,6 +81,9 @@ func (a *api) createWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.someDomain(); err != nil {
+		return err
+	}
 	w := store.Webhook{Enabled: true, Domains: c.caller.domains}
 	if !o.has("url") {
 		o.wrong("/url", "This is needed: where the events are sent to.")
@@ -96,7 +103,7 @@ func (a *api) createWebhook(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	secret, shown, err := c.newSecret()
+	secret, shown, err := c.newSecret(0)
 	if err != nil {
 		return err
 	}
@@ -127,6 +134,10 @@ func (a *api) targetURL(o *object) string {
 // eventTypes reads the types of events that a webhook gets; nil: all.
 func (o *object) eventTypes() (types []string) {
 	if o.null("types") {
+		return nil
+	}
+	if given := []json.RawMessage(nil); json.Unmarshal(o.fields["types"], &given) == nil && len(given) == 0 {
+		o.wrong("/types", "An empty array would be for no event. Leave types out, or send null, for all types.")
 		return nil
 	}
 	for i, raw := range o.list("types", len(gate.EventTypes())) {
@@ -242,10 +253,10 @@ func (a *api) rotateWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.noBody(); err != nil {
+	if err := c.noFields(); err != nil {
 		return err
 	}
-	secret, shown, err := c.newSecret()
+	secret, shown, err := c.newSecret(w.ID)
 	if err != nil {
 		return err
 	}
@@ -257,10 +268,21 @@ func (a *api) rotateWebhook(c *call) error {
 	return c.respond(http.StatusOK, v)
 }
 
-// noBody refuses a body where none belongs.
-func (c *call) noBody() error {
-	if r := c.Request(); r.ContentLength != 0 {
-		return fail(codeMalformed, "This request takes no body.")
+// noFields refuses a body that says something. Clients that always send one send an empty object.
+func (c *call) noFields() error {
+	r := c.Request()
+	body := bufio.NewReader(r.Body)
+	if _, err := body.Peek(1); errors.Is(err, io.EOF) {
+		return nil
 	}
-	return nil
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	o, err := readObject(r)
+	if err == nil && len(o.fields) > 0 {
+		name := slices.Sorted(maps.Keys(o.fields))[0]
+		err = failField(codeUnknownField, "/"+pointer(name), "This request takes no fields: send no body, or an empty object.")
+	}
+	return err
 }

@@ -153,7 +153,17 @@ func TestWebhookInput(t *testing.T) {
 	s.do("PATCH", at, `{"domains":["x.org"]}`).fails(http.StatusUnprocessableEntity, "unknown_field", "/domains")
 	s.do("PATCH", at, `{"enabled":null}`).fails(http.StatusUnprocessableEntity, "invalid_field", "/enabled")
 	s.do("PATCH", at, `{"url":"ftp://x.org"}`).fails(http.StatusUnprocessableEntity, "invalid_field", "/url")
-	s.do("POST", at+"/rotate", `{}`).fails(http.StatusBadRequest, "malformed_request", "-")
+	if p := s.do("PATCH", at, `{"types":[ ]}`).fails(http.StatusUnprocessableEntity, "invalid_field", "/types"); !strings.Contains(p.Detail, "Leave types out, or send null") {
+		t.Errorf("no types: %s", p.Detail)
+	}
+	s.do("POST", at+"/rotate", `{}`).ok(http.StatusOK, nil)
+	s.do("POST", at+"/test", ` { } `).ok(http.StatusAccepted, nil)
+	for _, path := range []string{"/rotate", "/test"} {
+		s.do("POST", at+path, `{"a":1}`).fails(http.StatusUnprocessableEntity, "unknown_field", "/a")
+		s.do("POST", at+path, `[]`).fails(http.StatusUnprocessableEntity, "invalid_field", "")
+		s.do("POST", at+path, `{`).fails(http.StatusBadRequest, "malformed_request", "-")
+		s.do("POST", at+path, ` `).fails(http.StatusBadRequest, "malformed_request", "-")
+	}
 	s.get(at+"/deliveries?state=lost").fails(http.StatusUnprocessableEntity, "invalid_field", "state")
 	s.get(at+"/deliveries?cursor=x").fails(http.StatusUnprocessableEntity, "invalid_field", "cursor")
 	for _, id := range []string{"x", "whk_", "whk_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", strings.Replace(made.ID, "whk_", "kick_", 1), store.WebhookID(-1), store.WebhookID(1 << 62)} {
@@ -180,6 +190,9 @@ func TestWebhooksOfDomains(t *testing.T) {
 		t.Error(d)
 	}
 	s.do("POST", "/v1/webhooks", `{"url":"https://x.org","domains":["c.example"]}`, token("a.example")).fails(http.StatusUnprocessableEntity, "invalid_field", "/domains/0")
+	none := as(mint(t, api.Claims{Scopes: []string{api.ScopeAdmin}, Domains: []string{}}))
+	s.do("POST", "/v1/webhooks", `{"url":"https://x.org"}`, none).fails(http.StatusForbidden, "insufficient_scope", "-")
+	s.do("POST", "/v1/kicks", `{"filter":{"all":true}}`, none).fails(http.StatusForbidden, "insufficient_scope", "-")
 	for _, h := range []hook{all, both} {
 		at := "/v1/webhooks/" + h.ID
 		for _, r := range []*reply{
@@ -260,7 +273,7 @@ func TestDeliveries(t *testing.T) {
 	}
 	answer.Store(500)
 	var again hookDelivery
-	s.do("POST", at+"/deliveries/"+paged[0].ID+"/redeliver", "").ok(http.StatusAccepted, &again)
+	s.do("POST", at+"/deliveries/"+paged[0].ID+"/redeliver", "{}").ok(http.StatusAccepted, &again)
 	if again.ID != paged[0].ID || again.State == "failed" && again.Attempts != 2 {
 		t.Errorf("redelivery %+v", again)
 	}

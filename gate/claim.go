@@ -252,8 +252,7 @@ type grantOutcome struct {
 	Resource  string    `json:"resource,omitempty"`
 }
 
-// grantToken makes a token that nobody can guess; every attempt of one request makes the same. What a caller chooses to tell its attempts apart may be known
-// to others, so the record's own key goes into it.
+// grantToken makes a token that nobody can guess; every attempt of one request makes the same, and another request another one: the claim's seed sees to it.
 func (g *Gate) grantToken(ctx context.Context, req GrantRequest) (string, error) {
 	secret := make([]byte, 24)
 	if c := req.By.Claim; c != nil {

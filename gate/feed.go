@@ -19,6 +19,7 @@ const (
 	feedChunk    = 512
 	feedLaggards = 2
 	feedPeriod   = 100 * time.Millisecond
+	feedFresh    = 2 * time.Second // what has not been compared with the erasures for so long is told to nobody
 )
 
 // ErrEventsGone is returned to a reader that wants events which have been dropped by age.
@@ -79,12 +80,18 @@ func EventTypes() []string {
 
 // Feed is the event log for many readers. One goroutine reads what is new, once for all of them, and keeps the last of it in memory; a reader is a position.
 // Who is too far behind reads the database for itself, until it has caught up.
+//
+// What is in memory is forgotten as soon as events are erased from the log, and not told when it is not known whether some were: nothing is told of an account
+// later than feedFresh after its erasure, and as a rule not later than feedPeriod.
 type Feed struct {
 	store    *store.Store
 	kick     chan struct{} // there may be something new; one waits
 	laggards chan struct{}
 
-	mu    sync.Mutex
+	mu       sync.Mutex
+	erasures int64     // of events, that had been made when what is kept was read
+	checked  time.Time // when that was last known to be all of them
+
 	kept  []Told // without gaps. Readers have slices of it: what is in it never changes
 	bytes int
 	head  int64 // position of the last event that was read; -1: nothing has been read yet
@@ -165,11 +172,18 @@ func (f *Feed) recent(after int64, limit int) ([]Told, bool) {
 		return nil, false
 	case after >= f.head:
 		return nil, true
-	case len(f.kept) == 0 || after < f.kept[0].Position-1:
+	case len(f.kept) == 0 || after < f.kept[0].Position-1 || time.Since(f.checked) > feedFresh:
 		return nil, false
 	}
 	from := int(after - (f.kept[0].Position - 1))
 	return f.kept[from:min(from+limit, len(f.kept)):min(from+limit, len(f.kept))], true
+}
+
+// Erasures returns a number that grows with every erasure of events. What was read when it was another may say what nobody is to be told any more.
+func (f *Feed) Erasures() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.erasures
 }
 
 // wake has the log looked at now.
@@ -230,6 +244,12 @@ func (f *Feed) catchUp(ctx context.Context) error {
 		return nil
 	}
 	for {
+		asked := time.Now()
+		erasures, err := f.store.EventErasures(ctx) // before the events
+		if err != nil {
+			return err
+		}
+		f.check(erasures, asked)
 		logged, err := f.store.EventsAfter(ctx, head, feedChunk)
 		if err != nil || len(logged) == 0 {
 			return err
@@ -240,6 +260,15 @@ func (f *Feed) catchUp(ctx context.Context) error {
 		}
 		head = events[len(events)-1].Position
 		f.grow(head, events)
+	}
+}
+
+// check forgets what was read before events were erased.
+func (f *Feed) check(erasures int64, asked time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.checked = asked; f.erasures != erasures {
+		f.erasures, f.kept, f.bytes = erasures, nil, 0
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -79,4 +80,65 @@ func TestFeed(t *testing.T) {
 		t.Errorf("bounds %d, %d, %v", oldest, newest, err)
 	}
 	read(3 * each)
+}
+
+// What is in memory is forgotten when events are erased.
+func TestFeedForgetsWhatIsErased(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	st := store.FromPool(pool)
+	g := gate.New(st, gate.Config{})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	feed := g.Events()
+	reading, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	types := func() (list []string) {
+		t.Helper()
+		for len(list) < 2 {
+			grown := feed.Grown()
+			events, err := feed.Read(reading, int64(len(list)), 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				list = append(list, e.Type+" "+e.Account)
+			}
+			if len(events) == 0 {
+				select {
+				case <-grown:
+				case <-reading.Done():
+					t.Fatal("no events")
+				}
+			}
+		}
+		return list
+	}
+	for _, account := range []string{"ada@example.org", "bob@example.org"} {
+		if err := st.Tell(t.Context(), store.Event{Type: "session.started", Account: account, Data: json.RawMessage(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	types()
+	if _, err := pool.Exec(t.Context(), "insert into erasures (account, id, jid, erased_at) values (md5('ada')::uuid, 1, 'ada@example.org', clock_timestamp())"); err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		var err error
+		if more, err = st.EraseSome(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tick := time.NewTicker(10 * time.Millisecond); feed.Erasures() == 0; {
+		select {
+		case <-tick.C:
+		case <-reading.Done():
+			t.Fatal("the feed never learns of the erasure")
+		}
+	}
+	if got, want := types(), []string{"erased ", "session.started bob@example.org"}; !slices.Equal(got, want) {
+		t.Errorf("after the erasure: %q, want %q", got, want)
+	}
 }

@@ -33,7 +33,7 @@ create table webhook_deliveries (
     tries        integer not null default 0,     -- of these, those that failed while the target was not at fault: they count for the schedule
     created_at   timestamptz not null,
     attempted_at timestamptz,
-    next_at      timestamptz,           -- of one that failed and is tried again
+    next_at      timestamptz,           -- of one that failed and is tried again; '-infinity': it is to be hurried
     finished_at  timestamptz,
     status       integer,               -- of the last attempt: the target's answer
     duration_ms  integer,
@@ -42,6 +42,15 @@ create table webhook_deliveries (
     primary key (webhook, id)
 );
 create index webhook_deliveries_pending on webhook_deliveries (webhook, id) where state = 'pending';
+create index webhook_deliveries_asked on webhook_deliveries (webhook, id) where state = 'pending' and (by_hand or next_at = '-infinity');
 create index webhook_deliveries_listed on webhook_deliveries (webhook, created_at, id);
+create index webhook_deliveries_failed on webhook_deliveries (webhook, created_at, id) where state = 'failed';
 create index webhook_deliveries_finished on webhook_deliveries (finished_at) where finished_at is not null;
 create sequence webhook_tests;
+
+-- How often events in the log were erased. Who keeps events in memory reads them anew when it has grown: it is written in the transaction that erases.
+create table event_erasures (one boolean primary key default true check (one), count bigint not null);
+insert into event_erasures values (true, 0);
+
+-- Batches get their positions nearly in order, so this costs next to nothing.
+create index event_positions_batch on event_positions using brin (batch) with (autosummarize = on);

@@ -159,14 +159,24 @@ func (s *Store) eraseEvents(ctx context.Context) (more bool, err error) {
 			_, err := tx.Exec(ctx, "delete from erasures e using unnest($1::uuid[], $2::bigint[]) u(account, id) where e.account = u.account and e.id = u.id", accounts, ids)
 			return err
 		}
-		if _, err := tx.Exec(ctx, `update event_batches b set types = u.types, accounts = u.accounts, data = u.data from (
+		// What targets of webhooks answered to an event may say of it what it said.
+		if _, err := tx.Exec(ctx, blankAnswers, from, to, jids, until); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `update event_batches b set types = u.types, accounts = u.accounts, data = u.data from (
 				select b.id, b.at, array_agg(case when e.jid is null then x.type else '`+EventErased+`' end order by x.n) as types,
 					array_agg(case when e.jid is null then x.account else '' end order by x.n) as accounts, array_agg(case when e.jid is null then x.data else '{}' end order by x.n) as data
 				from event_batches b cross join unnest(b.types, b.accounts, b.data) with ordinality x(type, account, data, n)
 					left join unnest($3::text[], $4::timestamptz[]) e(jid, until) on e.jid = x.account and b.at <= e.until
 				where b.id > $1 and b.id <= $2 and b.accounts && $3::text[] group by b.id, b.at) u
-			where b.id = u.id and b.at = u.at`, from, to, jids, until); err != nil {
+			where b.id = u.id and b.at = u.at`, from, to, jids, until)
+		if err != nil {
 			return err
+		}
+		if tag.RowsAffected() > 0 {
+			if _, err := tx.Exec(ctx, "update event_erasures set count = count + 1"); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(ctx, "update erasures e set walked = $3 from unnest($1::uuid[], $2::bigint[]) u(account, id) where e.account = u.account and e.id = u.id", accounts, ids, to)
 		return err
@@ -176,3 +186,9 @@ func (s *Store) eraseEvents(ctx context.Context) (more bool, err error) {
 	}
 	return more, nil
 }
+
+// blankAnswers forgets how the deliveries of events that are erased ended, in words.
+const blankAnswers = `update webhook_deliveries d set answer = null, error = null
+	from event_batches b join event_positions p on p.batch = b.id and p.at = b.at, unnest(b.accounts) with ordinality x(account, n), unnest($3::text[], $4::timestamptz[]) e(jid, until), webhooks w
+	where b.id > $1 and b.id <= $2 and p.batch > $1 and p.batch <= $2 and b.accounts && $3::text[] and e.jid = x.account and b.at <= e.until
+		and d.webhook = w.id and d.id = p.first + x.n - 1 and (d.answer is not null or d.error is not null)`

@@ -29,6 +29,14 @@ func (s *Store) LogBounds(ctx context.Context) (oldest, newest int64, err error)
 	return oldest, newest, nil
 }
 
+// EventErasures returns how often events were erased. Events that are read after it are without those.
+func (s *Store) EventErasures(ctx context.Context) (n int64, err error) {
+	if err = s.pool.QueryRow(ctx, "select count from event_erasures").Scan(&n); err != nil {
+		return 0, fmt.Errorf("erasures of events: %w", err)
+	}
+	return n, nil
+}
+
 // EventsAfter returns events behind a position in order: about limit of them, since those of one transaction are read together. None: there are none yet.
 func (s *Store) EventsAfter(ctx context.Context, after int64, limit int) ([]LoggedEvent, error) {
 	// The position may lie within a batch; the next batch may lie behind a gap.

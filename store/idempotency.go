@@ -28,7 +28,8 @@ const keysKept = 24 * time.Hour
 // writes the claim with it, and fails if another attempt holds the key by then.
 type Claim struct {
 	Hash   []byte
-	Seed   []byte          // known to the key's holder alone: what is secret in the answer is derived from it, so that every attempt gives the same
+	Since  time.Time       // of the key, which the attempts of one request have in common; used again after a day it has another
+	Seed   []byte          // nobody can guess it: what is secret in the answer is derived from it, so that every attempt gives the same
 	Answer []byte          // that was kept, sealed; nil: the request is to be carried out
 	came   json.RawMessage // what the change of an earlier attempt came to; nil: none changed anything
 	number int64
@@ -61,7 +62,7 @@ func (s *Store) ClaimKey(ctx context.Context, hash, fingerprint []byte, account 
 				made = case when k.created_at > clock_timestamp() - $5::interval then k.made end,
 				created_at = case when k.created_at > clock_timestamp() - $5::interval then k.created_at else excluded.created_at end
 				where k.created_at <= clock_timestamp() - $5::interval or k.answer is null and k.lease_until <= clock_timestamp() and k.fingerprint = excluded.fingerprint
-			returning claim, made`, hash, fingerprint, key, lease, keysKept).Scan(&c.number, &c.came)
+			returning claim, made, created_at`, hash, fingerprint, key, lease, keysKept).Scan(&c.number, &c.came, &c.Since)
 		if err == nil {
 			return c, nil
 		}

@@ -15,7 +15,8 @@ type WebhookLease struct {
 	Webhook int64
 	Owner   Key // of the process
 	Fence   int64
-	Change  int64 // of the webhook, when this was read
+	Change  int64         // of the webhook, when this was read
+	Left    time.Duration // then, until the lease ends
 }
 
 // ClaimWebhooks renews the leases that owner has, takes those that nobody has of webhooks with something to do, and returns all that owner has now. A frozen
@@ -30,13 +31,15 @@ func (s *Store) ClaimWebhooks(ctx context.Context, owner Key, ttl time.Duration)
 			and (enabled or exists (select from webhook_deliveries where webhook = w.id and state = 'pending' and by_hand)) for update skip locked)`, uuidOf(owner), ttl); err != nil {
 		return nil, fmt.Errorf("claim webhooks: %w", err)
 	}
-	rows, err := s.pool.Query(ctx, "select id, fence, change from webhooks where owner = $1 and lease_until > clock_timestamp()", uuidOf(owner))
+	rows, err := s.pool.Query(ctx, "select id, fence, change, lease_until - clock_timestamp() from webhooks where owner = $1 and lease_until > clock_timestamp()", uuidOf(owner))
 	if err != nil {
 		return nil, fmt.Errorf("claim webhooks: %w", err)
 	}
 	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (WebhookLease, error) {
 		l := WebhookLease{Owner: owner}
-		err := row.Scan(&l.Webhook, &l.Fence, &l.Change)
+		var left pgtype.Interval
+		err := row.Scan(&l.Webhook, &l.Fence, &l.Change, &left)
+		l.Left = durationOf(left)
 		return l, err
 	})
 	if err != nil {
@@ -99,13 +102,18 @@ type PendingDelivery struct {
 	Wait    time.Duration // before the next attempt; 0 or less: it is due
 }
 
-// PendingDeliveries returns what is to be delivered by the owner of a webhook, in the order of the log.
-func (s *Store) PendingDeliveries(ctx context.Context, webhook int64) ([]PendingDelivery, error) {
-	rows, err := s.pool.Query(ctx, `select d.id, coalesce(b.account, ''), d.by_hand, d.tries, coalesce(d.next_at - clock_timestamp(), '0')
+// PendingDeliveries returns what is to be delivered by the owner of a webhook, in the order of the log; asked: only those that somebody has asked for by
+// hand or to be hurried.
+func (s *Store) PendingDeliveries(ctx context.Context, webhook int64, asked bool) ([]PendingDelivery, error) {
+	only := ""
+	if asked {
+		only = " and (d.by_hand or d.next_at = '-infinity')"
+	}
+	rows, err := s.pool.Query(ctx, `select d.id, coalesce(b.account, ''), d.by_hand, d.tries, case when d.next_at > clock_timestamp() then d.next_at - clock_timestamp() else '0' end
 		from webhook_deliveries d left join lateral (
 			select (select accounts[d.id - p.first + 1] from event_batches where id = p.batch and at = p.at) as account
 			from event_positions p where p.first <= d.id order by p.first desc limit 1) b on true
-		where d.webhook = $1 and d.state = 'pending' order by d.id`, webhook)
+		where d.webhook = $1 and d.state = 'pending'`+only+` order by d.id`, webhook)
 	if err != nil {
 		return nil, fmt.Errorf("pending deliveries: %w", err)
 	}

@@ -10,8 +10,10 @@ import (
 
 // health is how a target does.
 type health struct {
-	failures int       // in a row
+	failures int       // in a row, that speak against the target
 	since    time.Time // of the first of them, maybe before this process; zero: there is none
+	refused  string    // the lane whose event was refused since the last success; "": none
+	several  bool      // others were too
 	down     bool      // the target is at fault
 	probes   int       // that failed since
 	paused   time.Time // nothing is sent before
@@ -25,19 +27,38 @@ func (h *health) renew(failing time.Duration, now time.Time) {
 	}
 }
 
+// alone reports whether a failure speaks against one account's event, and not against the target: a target that is there has refused it, and no other
+// account's since the last success.
+func (h *health) alone(r result) bool {
+	switch {
+	case r.status/100 != 4, r.status == http.StatusRequestTimeout, r.status == http.StatusGone, r.status == http.StatusTooManyRequests:
+		return false
+	case h.refused == "":
+		h.refused = r.lane.key
+	case h.refused != r.lane.key:
+		h.several = true
+	}
+	return !h.several
+}
+
 // settle notes how a request ended, in its lane, the webhook's health and the step that is written next.
 func (w *worker) settle(r result, now time.Time) {
 	w.begunNow--
 	d := r.lane.queue[0]
 	a := store.AttemptedDelivery{ID: d.id, State: store.DeliveryDelivered, Status: r.status, Duration: r.took, Answer: r.answer, Error: r.problem}
+	if w.d.cfg.Events.Erasures() != r.erasures { // an answer may say of an event what has been erased
+		a.Answer = ""
+	}
 	h := &w.health
 	gone := r.status == http.StatusGone
 	switch {
 	case r.cancelled: // by us: nothing is known of it
+		w.lost = w.lost || r.late
 		w.lanes.again(r.lane, now)
 		return
 	case r.ok:
-		w.succeed(r, now)
+		h.refused, h.several = "", false
+		w.well(d.byHand, now)
 		w.over(r.lane, a, now)
 		return
 	case d.byHand:
@@ -48,14 +69,18 @@ func (w *worker) settle(r result, now time.Time) {
 		}
 		return
 	}
-	h.failures++
-	if h.since.IsZero() {
-		h.since = now
+	if h.alone(r) {
+		w.well(false, now)
+	} else {
+		h.failures++
+		if h.since.IsZero() {
+			h.since = now
+		}
+		w.step.Health = store.HealthFailing
 	}
-	w.step.Health = store.HealthFailing
 	pause, again := jitter(retries[0]), true // while the target is at fault, what is not a probe waits for one
 	switch {
-	case r.probe:
+	case r.probe && h.down:
 		pause = probeIn(h.probes, r.retryAfter)
 		h.probes++
 		h.paused = now.Add(pause)
@@ -75,7 +100,7 @@ func (w *worker) settle(r result, now time.Time) {
 	switch failing := now.Sub(h.since); {
 	case gone:
 		w.disable("the target answered 410 Gone")
-	case failing >= disableAfter:
+	case !h.since.IsZero() && failing >= disableAfter:
 		w.disable(fmt.Sprintf("no attempt has succeeded for %d hours; the last error: %s", int(failing.Hours()), r.problem))
 	}
 	if !again {
@@ -90,10 +115,10 @@ func (w *worker) settle(r result, now time.Time) {
 	w.lanes.again(r.lane, later(now.Add(pause), r.lane.hold))
 }
 
-// succeed notes that the target is there. If it was not for a while, all that waits is due.
-func (w *worker) succeed(r result, now time.Time) {
+// well notes that the target is there. If it was not for a while, all that waits is due; what was sent by hand does not decide that.
+func (w *worker) well(byHand bool, now time.Time) {
 	h := &w.health
-	if h.down && !r.lane.queue[0].byHand {
+	if h.down && !byHand {
 		if h.probes > 0 {
 			w.lanes.hasten(now)
 		}

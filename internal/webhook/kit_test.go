@@ -60,7 +60,7 @@ func background(t *testing.T, run func(context.Context) error) (stop func()) {
 
 func (w *world) deliver(change ...func(*webhook.Config)) (stop func()) {
 	w.t.Helper()
-	cfg := webhook.Config{Store: w.store, Events: w.gate.Events(), Targets: target.Policy{Private: true}, Version: "test", Lease: time.Second, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
+	cfg := webhook.Config{Store: w.store, Events: w.gate.Events(), Targets: target.Policy{Private: true}, Version: "test", Lease: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil))}
 	for _, f := range change {
 		f(&cfg)
 	}

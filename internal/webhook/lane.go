@@ -13,6 +13,7 @@ type delivery struct {
 	byHand  bool   // one attempt
 	tries   int    // attempts that failed while the target was not at fault
 	body    []byte // nil: to be read from the log
+	asOf    int64  // the erasures that had been made when it was read
 }
 
 // lane is what is to be sent of one account, in order; only the first of it is ever on its way.

@@ -7,8 +7,9 @@ import (
 
 // start is a request that is made once its step is written.
 type start struct {
-	lane  *lane
-	probe bool
+	lane     *lane
+	probe    bool
+	erasures int64 // that had been made when its text was read
 }
 
 // result is a request that is over.
@@ -17,16 +18,18 @@ type result struct {
 	outcome
 }
 
-// send makes a request when there is a slot for it. One that has to wait for it is given up, as if it had not been begun, when nothing is to be sent any more.
+// send makes a request when there is a slot for it. One that has to wait for it is given up, as if it had not been begun, when nothing is to be sent any more,
+// when the lease may have ended, so that no late copy comes behind what another process sends, and when its text may have been erased.
 func (w *worker) send(ctx context.Context, s start) {
 	d := s.lane.queue[0]
 	m := message{url: w.hook.URL, id: messageID(d.id), body: d.body, secrets: w.hook.Secrets}
 	byHand := d.byHand
 	w.sending.Go(func() {
 		free, ok := w.slot(ctx)
-		if !ok || !byHand && time.Now().UnixNano() < w.halted.Load() {
+		late := w.held.over()
+		if !ok || late || !byHand && time.Now().UnixNano() < w.halted.Load() || w.d.cfg.Events.Erasures() != s.erasures {
 			free()
-			w.results <- result{s, outcome{cancelled: true}}
+			w.results <- result{s, outcome{cancelled: true, late: late}}
 			return
 		}
 		out := w.d.client.send(ctx, m)

@@ -64,6 +64,7 @@ type outcome struct {
 	problem    string
 	retryAfter time.Duration // what the target asked for; 0: nothing
 	cancelled  bool          // by us
+	late       bool          // since the lease may have ended
 }
 
 func (s *sender) send(ctx context.Context, m message) outcome {

@@ -29,6 +29,7 @@ func (w *worker) takes(now time.Time) bool {
 
 // takeUp looks at the next events of the log.
 func (w *worker) takeUp(ctx context.Context, now time.Time) (more bool, err error) {
+	erasures := w.d.cfg.Events.Erasures() // before the events are read
 	events, err := w.d.cfg.Events.Read(ctx, w.cursor, takeChunk)
 	if errors.Is(err, gate.ErrEventsGone) {
 		oldest, _, err := w.d.cfg.Events.Bounds(ctx)
@@ -52,7 +53,7 @@ func (w *worker) takeUp(ctx context.Context, now time.Time) (more bool, err erro
 		}
 		d := &delivery{id: e.Position, account: e.Account}
 		if w.lanes.count < maxBodies {
-			d.body = bodyOf(e)
+			d.body, d.asOf = bodyOf(e), erasures
 		}
 		w.add(d, now)
 		w.step.Taken = append(w.step.Taken, store.TakenDelivery{Position: d.id})
@@ -90,14 +91,18 @@ func (w *worker) choose(now time.Time) (next bool) {
 	return false
 }
 
-// fill reads the texts that are to be sent and not in memory. An event that is not kept any more has failed.
+// fill reads the texts that are to be sent and not in memory, or were there when something was erased. An event that is not kept any more has failed.
 func (w *worker) fill(ctx context.Context, now time.Time) error {
+	erasures := w.d.cfg.Events.Erasures()
 	var missing []int64
-	for _, s := range w.begun {
-		if d := s.lane.queue[0]; d.body == nil && d.id > 0 {
-			missing = append(missing, d.id)
-		} else if d.body == nil {
+	for i := range w.begun {
+		w.begun[i].erasures = erasures
+		switch d := w.begun[i].lane.queue[0]; {
+		case d.id < 0:
 			d.body = testBody(w.hook.ID, d.id, now)
+		case d.body == nil || d.asOf != erasures:
+			d.body = nil
+			missing = append(missing, d.id)
 		}
 	}
 	if len(missing) == 0 {
@@ -118,7 +123,7 @@ func (w *worker) fill(ctx context.Context, now time.Time) error {
 	w.begun = slices.DeleteFunc(w.begun, func(s start) bool {
 		d := s.lane.queue[0]
 		if d.body == nil {
-			d.body = bodies[d.id]
+			d.body, d.asOf = bodies[d.id], erasures
 		}
 		if d.body != nil {
 			return false

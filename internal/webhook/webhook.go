@@ -11,7 +11,7 @@
 // is at fault: nothing more is taken up, one event at a time is tried as a probe, and with the first success all that waits is due. A target that fails for days
 // or says 410 Gone disables its webhook, which keeps its place.
 //
-// Goroutines: Run, one worker for each webhook that is held, one for each request; all are waited for.
+// Goroutines: Run, one that forgets, one worker for each webhook that is held, one for each request; all are waited for.
 package webhook
 
 import (
@@ -20,6 +20,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
@@ -76,20 +77,33 @@ func New(cfg Config) *Deliverer {
 type held struct {
 	lease   store.WebhookLease
 	cancel  context.CancelFunc
-	changed chan int64 // the webhook's newest change; one waits
+	changed chan int64   // the webhook's newest change; one waits
+	until   atomic.Int64 // Unix nanoseconds: nothing is sent that would begin later, whoever has the webhook then
 }
+
+// leaseMargin is the part of a lease at its end in which nothing is begun any more: for clocks that do not run alike, and for what lies between a look at the
+// clock and the first byte.
+const leaseMargin = 0.1
+
+// prolong notes how long a lease lasts that was read not before a time.
+func (h *held) prolong(l store.WebhookLease, read time.Time, whole time.Duration) {
+	h.until.Store(read.Add(l.Left - time.Duration(leaseMargin*float64(whole))).UnixNano())
+}
+
+// over reports whether the lease may have ended. A process that was frozen, or cannot reach the database, learns of it by the clock alone.
+func (h *held) over() bool { return time.Now().UnixNano() > h.until.Load() }
 
 // Run delivers until ctx ends.
 func (d *Deliverer) Run(ctx context.Context) error {
 	defer d.client.close()
 	var workers sync.WaitGroup
 	defer workers.Wait()
+	workers.Go(func() { d.forget(ctx) })
 	ended := make(chan store.WebhookLease)
 	running := map[int64]*held{}
 	resting := map[int64]time.Time{} // webhooks whose worker failed, until when
 	tick := time.NewTimer(0)
 	defer tick.Stop()
-	var forget time.Time
 	failing := false
 	for {
 		select {
@@ -108,6 +122,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		tick.Reset(claimPeriod)
+		read := time.Now()
 		leases, err := d.claim(ctx)
 		if err != nil {
 			if !failing && ctx.Err() == nil {
@@ -132,6 +147,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 			case !ok || l.Fence != h.lease.Fence:
 				h.cancel() // another process has it, or it is gone
 			default:
+				h.prolong(l, read, d.cfg.Lease)
 				h.tell(l.Change)
 			}
 			delete(have, id)
@@ -142,15 +158,12 @@ func (d *Deliverer) Run(ctx context.Context) error {
 			}
 			work, cancel := context.WithCancel(ctx)
 			h := &held{lease: l, cancel: cancel, changed: make(chan int64, 1)}
+			h.prolong(l, read, d.cfg.Lease)
 			running[id] = h
 			workers.Go(func() {
 				d.work(work, h)
 				ended <- h.lease
 			})
-		}
-		if now.After(forget) {
-			forget = now.Add(time.Hour)
-			d.forget(ctx)
 		}
 	}
 }
@@ -168,17 +181,6 @@ func (d *Deliverer) claim(ctx context.Context) ([]store.WebhookLease, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Lease/2)
 	defer cancel()
 	return d.cfg.Store.ClaimWebhooks(ctx, d.id, d.cfg.Lease)
-}
-
-// forget drops deliveries by age, by the database's clock.
-func (d *Deliverer) forget(ctx context.Context) {
-	now, err := d.cfg.Store.Now(ctx)
-	if err == nil {
-		err = d.cfg.Store.ForgetDeliveries(ctx, now.Add(-d.cfg.Keep))
-	}
-	if err != nil && ctx.Err() == nil {
-		d.log.WarnContext(ctx, "old deliveries of webhooks could not be dropped", "error", err)
-	}
 }
 
 // work delivers for one webhook until its lease is lost, ctx ends, or there is nothing to do for a disabled one.

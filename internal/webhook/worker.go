@@ -35,6 +35,7 @@ type worker struct {
 	writtenAt time.Time
 	secretsTo time.Time // when the secrets are to be read again; zero: never
 
+	lost     bool          // the lease may have ended before something could be sent
 	begunNow int           // deliveries that are begun and not settled
 	halted   atomic.Int64  // Unix nanoseconds until which what is begun and not on its way yet is not sent
 	slots    chan struct{} // bounds the requests at once
@@ -104,7 +105,7 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// load reads the webhook and the deliveries that the worker does not know yet: at first all, later those that were asked for by hand.
+// load reads the webhook and the deliveries that the worker does not know yet: all when it begins to deliver, later those that were asked for by hand.
 func (w *worker) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -113,6 +114,7 @@ func (w *worker) load(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
+	asked := !hook.Enabled || w.hook.Enabled // all that waits otherwise is known, or nobody's business
 	if w.hook.URL != hook.URL || w.hook.Enabled != hook.Enabled {
 		w.health.renew(hook.Failing, now)
 	}
@@ -120,7 +122,7 @@ func (w *worker) load(ctx context.Context) error {
 	if hook.SecretsFor > 0 {
 		w.secretsTo = now.Add(hook.SecretsFor)
 	}
-	pending, err := w.d.cfg.Store.PendingDeliveries(ctx, hook.ID)
+	pending, err := w.d.cfg.Store.PendingDeliveries(ctx, hook.ID, asked)
 	if err != nil {
 		return err
 	}
@@ -167,6 +169,9 @@ func (w *worker) once(ctx, requests context.Context) (more bool, err error) {
 		default:
 			drained = true
 		}
+	}
+	if w.lost { // the next one, who may be in this process, reads how things are
+		return false, store.ErrFenced
 	}
 	if !w.hook.Enabled {
 		w.rest()
