@@ -184,7 +184,7 @@ func answers(op *openapi3.Operation) []answer {
 // whole is a value of a schema that has every field, none of them empty.
 func whole(s *openapi3.Schema) any {
 	switch {
-	case len(s.OneOf) > 0:
+	case len(s.OneOf) > 0 && len(s.Properties) == 0:
 		return whole(s.OneOf[0].Value)
 	case len(s.Enum) > 0:
 		return s.Enum[0]
