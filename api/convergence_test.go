@@ -168,7 +168,7 @@ func TestPreview(t *testing.T) {
 	for _, body := range []string{
 		`{"level":"domain","subject":"example.org","rule":{}}`, `{"level":"group","subject":"staff","rule":{}}`, `{"level":"account","subject":"ada@example.org","rule":{}}`,
 	} {
-		s.do("POST", "/v1/rules/preview", body, limited).fails(404, "not_found", "-")
+		s.do("POST", "/v1/rules/preview", body, limited).fails(404, "not_found", "/subject")
 	}
 	for body, wrong := range map[string][2]string{
 		`{"level":"default"}`:                                                {"invalid_field", "/rule"},

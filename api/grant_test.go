@@ -108,7 +108,7 @@ func TestEvaluate(t *testing.T) {
 	if d.Code != "limit" || !strings.Contains(d.Explanation[len(d.Explanation)-1], "count as alive") {
 		t.Errorf("%+v", d)
 	}
-	s.do("POST", "/v1/decisions/evaluate", `{"account":"ada@example.org"}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead}, Domains: []string{"example.com"}}))).fails(404, "not_found", "-")
+	s.do("POST", "/v1/decisions/evaluate", `{"account":"ada@example.org"}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead}, Domains: []string{"example.com"}}))).fails(404, "not_found", "/account")
 }
 
 // stand changes what an account's takeovers left behind.
