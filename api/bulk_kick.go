@@ -71,7 +71,11 @@ func (a *api) kickMany(c *call) error {
 		return err
 	}
 	c.setJob(id)
-	return c.respond(http.StatusAccepted, showJob(j))
+	v := showJob(j)
+	if v.Warnings, err = a.platformWarnings(c, "/filter/platform", k.Filter.Platform); err != nil {
+		a.log.WarnContext(c.ctx, "a kick is accepted; whether its platform is known could not be told", "error", err)
+	}
+	return c.respond(http.StatusAccepted, v)
 }
 
 // kickFilter reads the filter. Whoever wants everybody to go has to say so.

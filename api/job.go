@@ -28,6 +28,7 @@ type job struct {
 	Done        int64        `json:"done"`
 	Sessions    jobSessions  `json:"sessions"`
 	FinishedAt  *time.Time   `json:"finished_at"`
+	Warnings    []string     `json:"warnings,omitempty"` // of a new kick only
 }
 
 // jobSessions are the sessions that a job has marked so far, by what is known of their end.

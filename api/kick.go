@@ -33,6 +33,7 @@ type kickReport struct {
 	Blocked    []string     `json:"blocked_device_ids,omitzero"` // with block_devices only
 
 	Credentials *credentials `json:"credentials,omitempty"` // with revoke_credentials only
+	Warnings    []string     `json:"warnings,omitempty"`
 }
 
 type kickResult struct {
@@ -81,6 +82,9 @@ func (a *api) respondKick(c *call, key store.Key, r gate.KickRequest) error {
 		for i, d := range report.Blocked {
 			v.Blocked[i] = store.DeviceID(key, d)
 		}
+	}
+	if v.Warnings, err = a.platformWarnings(c, "/platform", r.Select.Platform); err != nil {
+		a.log.WarnContext(c.ctx, "a kick is accepted; whether its platform is known could not be told", "error", err)
 	}
 	status := http.StatusOK
 	if r.Revoke {

@@ -6,6 +6,18 @@ import (
 	"github.com/bindgate/bindgate/rules"
 )
 
+// platformWarnings says that a platform is one that no matcher gives, and no group: most likely a slip. "" is none.
+func (a *api) platformWarnings(c *call, at, platform string) ([]string, error) {
+	if platform == "" {
+		return nil, nil
+	}
+	p, err := a.store.FindPlatforms(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.NameWarnings(at, platform), nil
+}
+
 // platformsView is how platforms are told, on the wire. Warnings are of a change only.
 type platformsView struct {
 	rules.Platforms

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,5 +78,30 @@ func TestBadPlatforms(t *testing.T) {
 	}
 	if len(s.events("rule.changed")) != 0 {
 		t.Error("something was written")
+	}
+}
+
+// A kick of a platform that nobody has is most likely a slip, and is said to be.
+func TestKicksWarnOfPlatforms(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.linked()
+	s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1})
+	for _, c := range []struct {
+		path, body string
+		status     int
+		at         string
+	}{
+		{"/v1/accounts/ada@example.org/kick", `{"platform":"phone"}`, 200, "/platform: "},
+		{"/v1/accounts/ada@example.org/kick", `{"platform":"mobile"}`, 200, ""},
+		{"/v1/accounts/ada@example.org/kick", `{"platform":"bot"}`, 200, ""},
+		{"/v1/kicks", `{"filter":{"platform":"mobiles"}}`, 202, "/filter/platform: "},
+		{"/v1/kicks", `{"filter":{"platform":"mobile"}}`, 202, ""},
+	} {
+		var got struct{ Warnings []string }
+		s.do("POST", c.path, c.body).ok(c.status, &got)
+		if c.at == "" && got.Warnings != nil || c.at != "" && (len(got.Warnings) != 1 || !strings.HasPrefix(got.Warnings[0], c.at)) {
+			t.Errorf("%s %s: %q", c.path, c.body, got.Warnings)
+		}
 	}
 }

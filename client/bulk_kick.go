@@ -54,6 +54,7 @@ type BulkKick struct {
 	Done        int64         `json:"done"`         // how many of them were looked at
 	Sessions    KickCounts    `json:"sessions"`     // that were selected so far
 	FinishedAt  time.Time     `json:"finished_at"`  // zero: it goes on
+	Warnings    []string      `json:"warnings"`     // of a new one: what is most likely a slip; nil: nothing
 }
 
 // KickCounts are sessions by what is known of their end.

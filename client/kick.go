@@ -43,6 +43,7 @@ type KickReport struct {
 	Results          []KickResult      `json:"results"`            // one for each selected session
 	BlockedDeviceIDs []string          `json:"blocked_device_ids"` // with BlockDevices
 	Credentials      *CredentialReport `json:"credentials"`        // with RevokeCredentials; else nil
+	Warnings         []string          `json:"warnings"`           // what is most likely a slip; nil: nothing
 }
 
 // KickResult is what became of one session.

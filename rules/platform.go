@@ -118,10 +118,7 @@ func (pl Platforms) Warnings() []string {
 
 // RuleWarnings names the platforms of a rule that are no group and that no matcher gives.
 func (pl Platforms) RuleWarnings(r Rule) []string {
-	known := func(name string) bool {
-		_, group := pl.Groups[name]
-		return group || pl.matched(name)
-	}
+	known := pl.known
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(r.MaxPerPlatform.Value)) {
 		if !known(name) {
@@ -136,6 +133,19 @@ func (pl Platforms) RuleWarnings(r Rule) []string {
 		}
 	}
 	return out
+}
+
+// NameWarnings is RuleWarnings of one name, that is at a place.
+func (pl Platforms) NameWarnings(at, name string) []string {
+	if pl.known(name) {
+		return nil
+	}
+	return []string{unmatched(at, name)}
+}
+
+func (pl Platforms) known(name string) bool {
+	_, group := pl.Groups[name]
+	return group || pl.matched(name)
 }
 
 func unmatched(at, platform string) string {

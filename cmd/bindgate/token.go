@@ -41,9 +41,16 @@ func (t *tokenCmd) Run(e *env) error {
 		}
 		claims.Domains = append(claims.Domains, d)
 	}
+	known, err := cfg.knownSecrets()
+	if err != nil {
+		return err
+	}
 	key, err := cfg.signingSecret()
 	if err != nil {
 		return err
+	}
+	if len(known) == 0 {
+		fmt.Fprintf(e.stderr, "note: there was no secret yet in %s, so one was made: only a server with the same --data-dir takes this token\n", cfg.secretFile())
 	}
 	signed, err := cfg.mint(key, claims)
 	if err != nil {

@@ -41,7 +41,7 @@ func (p Policy) Check(raw string) error {
 		if p.Private {
 			return errors.New("this must begin with https:// or http://")
 		}
-		return errors.New("this must begin with https://")
+		return errors.New("this must begin with https://; http:// is only for a service that was started with --allow-private-targets")
 	case u.User != nil:
 		return errors.New("this must not hold a user name or password; what is sent is signed")
 	case strings.Contains(raw, "#"):
