@@ -86,7 +86,7 @@ func TestKicksWarnOfPlatforms(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.linked()
-	s.seed(seeded{account: "ada@example.org", resource: "phone", generation: 1})
+	s.seed(seeded{account: "ada@example.org", resource: "phone", platform: "web", generation: 1})
 	for _, c := range []struct {
 		path, body string
 		status     int

@@ -115,10 +115,16 @@ func (w *worker) settle(r result, now time.Time) {
 	w.lanes.again(r.lane, later(now.Add(pause), r.lane.hold))
 }
 
-// well notes that the target is there. If it was not for a while, all that waits is due; what was sent by hand does not decide that.
+// well notes that the target is there. If it was not for a while, all that waits is due. What was sent by hand does not decide that, but has it tried at once.
 func (w *worker) well(byHand bool, now time.Time) {
 	h := &w.health
-	if h.down && !byHand {
+	if h.down && byHand {
+		h.paused = time.Time{}
+		w.halted.Store(0)
+		w.lanes.hasten(now)
+		return
+	}
+	if h.down {
 		if h.probes > 0 {
 			w.lanes.hasten(now)
 		}

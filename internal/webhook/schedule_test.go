@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/bindgate/bindgate/store"
 )
 
 func TestRetryAfterHeader(t *testing.T) {
@@ -54,5 +56,25 @@ func TestSchedule(t *testing.T) {
 		if pause := probeIn(n, 0); pause < probeFirst || pause > probeLongest*6/5 {
 			t.Errorf("probe %d after %s", n, pause)
 		}
+	}
+}
+
+// A test that a target takes after an outage has it tried at once; that all is well says only an event that is taken.
+func TestATestThatIsTakenHastens(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	w := &worker{lanes: newLanes(), health: health{down: true, failures: 9, probes: 5, since: now.Add(-time.Hour), paused: now.Add(time.Minute)}}
+	w.halted.Store(w.health.paused.UnixNano())
+	w.lanes.add(&delivery{id: 1, account: "ada@example.org"}, now.Add(time.Minute))
+	w.well(true, now)
+	if l := w.lanes.top(); l.due.After(now) || w.health.paused.After(now) || w.halted.Load() > now.UnixNano() {
+		t.Error("what waits is not tried at once")
+	}
+	if !w.health.down || w.health.since.IsZero() || w.step.Health != 0 {
+		t.Errorf("%+v, %+v: a test alone says that all is well", w.health, w.step)
+	}
+	w.well(false, now)
+	if w.health.down || !w.health.since.IsZero() || w.step.Health != store.HealthGood {
+		t.Errorf("%+v", w.health)
 	}
 }
