@@ -154,6 +154,9 @@ func explainRule(e *rules.FieldError) *failure {
 	c := codeInvalidField
 	if e.Code == rules.UnknownField {
 		c = codeUnknownField
+		if e.Field == "/expires_at" {
+			return failField(c, e.Field, "Only an account's own rule can expire, not one of a group, a domain or the default.")
+		}
 	}
 	return failField(c, e.Field, sentence(e.Message))
 }

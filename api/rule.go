@@ -2,10 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bindgate/bindgate/rules"
@@ -155,6 +157,10 @@ func readAccountRule(r *http.Request) (rules.Rule, time.Time, error) {
 		return rules.Rule{}, time.Time{}, fmt.Errorf("encode the rule: %w", err)
 	}
 	rule, err := rules.Parse(rest)
+	var unknown *rules.FieldError
+	if errors.As(err, &unknown) && unknown.Code == rules.UnknownField && strings.Count(unknown.Field, "/") == 1 {
+		unknown.Message += ", expires_at"
+	}
 	return rule, expires.Truncate(time.Microsecond), err
 }
 

@@ -287,3 +287,17 @@ func TestRulesNeedTheirScope(t *testing.T) {
 	s.get("/v1/rules/default", reader).ok(200, nil)
 	s.do("PUT", "/v1/rules/default", `{}`, reader).fails(403, "insufficient_scope", "-")
 }
+
+// Who looks for the name of the field that ends a rule finds it.
+func TestUnknownFieldsNameExpiry(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.meet("ada@example.org", "phone")
+	if p := s.do("PUT", "/v1/accounts/ada@example.org/rule", `{"expires_in":60}`).fails(422, "unknown_field", "/expires_in"); !strings.Contains(p.Detail, "expires_at") {
+		t.Error(p.Detail)
+	}
+	if p := s.do("PUT", "/v1/rules/default", `{"expires_at":"2030-01-31T12:00:00Z"}`).fails(422, "unknown_field", "/expires_at"); !strings.Contains(p.Detail, "account's own rule") {
+		t.Error(p.Detail)
+	}
+	s.do("PUT", "/v1/domains/example..org/rule", `{}`).fails(422, "invalid_jid", "domain")
+}

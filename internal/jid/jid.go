@@ -83,6 +83,9 @@ func Domain(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if strings.HasPrefix(d, ".") || strings.Contains(d, "..") {
+		return "", &Error{"the domain has an empty part between two dots, or before the first"}
+	}
 	// Nameprep lets ASCII through as it is; what no host name can hold is refused here.
 	for _, r := range d {
 		if r <= ' ' || r == 0x7f || strings.ContainsRune(`"&'/:<>@\`, r) && !ipLiteral(d) {
