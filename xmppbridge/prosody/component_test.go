@@ -134,7 +134,7 @@ func (c *component) read(reader *xmppclient.Reader, hello bool) {
 			c.evs = append(c.evs, event{kind: node.Attr("kind"), seq: seq, node: node})
 		default:
 			c.other = append(c.other, e)
-			if e.Child(ns, "hello") != nil {
+			if e.Child(ns, "hello") != nil && e.Attr("type") == "set" { // the module's own, no answer to ours
 				c.hellos++
 			}
 		}
