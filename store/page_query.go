@@ -19,6 +19,7 @@ type pageQuery struct {
 	columns string   // of a listed session, with its tables
 	fits    []string // conditions for an account a and a session s
 	order   string
+	looks   int // how much is looked at
 	limit   int
 }
 
@@ -32,7 +33,7 @@ const (
 )
 
 func newPageQuery(f SessionFilter) *pageQuery {
-	q := &pageQuery{limit: f.Limit}
+	q := &pageQuery{looks: pageLooks, limit: f.Limit}
 	past := f.State == StateEnded
 	table, columns, order := "sessions", listedLive, liveOrder
 	if past {
@@ -43,7 +44,7 @@ func newPageQuery(f SessionFilter) *pageQuery {
 	inside := after.SID != ""
 	byAccount := func(looked, orderBy string) {
 		q.looked, q.ends, q.lookArgs = looked, "key, jid, "+noSession, len(q.args)
-		q.columns = fmt.Sprintf("%s from (%s limit %d) a join %s s on s.account = a.key", columns, looked, pageLooks, table)
+		q.columns = fmt.Sprintf("%s from (%s limit %d) a join %s s on s.account = a.key", columns, looked, q.looks, table)
 		q.order = orderBy + ", " + order
 		if inside && past {
 			q.fits = append(q.fits, fmt.Sprintf("(a.key <> %s or (s.ended_at, s.generation) < (%s, %s))", q.arg(uuidOf(after.Key)), q.arg(after.EndedAt), q.arg(after.Generation)))
@@ -91,19 +92,22 @@ func newPageQuery(f SessionFilter) *pageQuery {
 			behind = fmt.Sprintf("(%s) > (%s, %s)", key, q.arg(uuidOf(after.Key)), q.arg(after.SID))
 		}
 		looked := "select * from " + table + " s where " + behind
+		if f.State == StateEvicting && f.Domains == nil && f.Platforms == nil && f.Text == "" { // they have to be sorted: no more than are wanted
+			q.looks = f.Limit + 1
+		}
 		switch f.State {
 		case StateEvicting: // one that rides in an answer has no time at which it is asked for; its account has a session that is binding
 			looked = fmt.Sprintf(`select * from (
 				(select * from sessions s where evict_next is not null and %s order by %s limit %d)
 				union all (select o.* from (select distinct account from sessions where state = 'binding' offset 0) b
-					cross join lateral (select * from sessions o where o.account = b.account and o.evict_code is not null and o.evict_next is null offset 0) o offset 0)) s where %[1]s`, behind, q.order, pageLooks)
+					cross join lateral (select * from sessions o where o.account = b.account and o.evict_code is not null and o.evict_next is null offset 0) o offset 0)) s where %[1]s`, behind, q.order, q.looks)
 		case stateBinding: // never many; sought by themselves, lest all sessions be gone through in their order
 			looked = "select * from (select * from sessions where state = 'binding' offset 0) s where " + behind
 		case stateHibernating:
 			looked += " and s.state = 'hibernating'"
 		}
 		q.looked, q.lookArgs = looked+" order by "+q.order, len(q.args)
-		q.columns = fmt.Sprintf("%s from (%s limit %d) s join accounts a on a.key = s.account", columns, q.looked, pageLooks)
+		q.columns = fmt.Sprintf("%s from (%s limit %d) s join accounts a on a.key = s.account", columns, q.looked, q.looks)
 	}
 	q.filter(f)
 	return q
@@ -152,5 +156,5 @@ func (q *pageQuery) page() string {
 
 // end returns the statement for the place behind all that is looked at; nothing, if that is all there is.
 func (q *pageQuery) end() string {
-	return fmt.Sprintf("select %s from (%s offset %d limit 1) s", q.ends, q.looked, pageLooks-1)
+	return fmt.Sprintf("select %s from (%s offset %d limit 1) s", q.ends, q.looked, q.looks-1)
 }
