@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,9 @@ func TestDeedsAreAllRoutesThatChangeSomething(t *testing.T) {
 	}
 }
 
+// progress is what a kick by filter tells otherwise when it has got on.
+var progress = regexp.MustCompile(`"(state":"(running|done)|total":(null|\d+)|finished_at":(null|"[^"]*"))`)
+
 // Every change is in the audit; with a key it is made once and answered alike, also if the process dies between the two.
 func TestDeeds(t *testing.T) {
 	t.Parallel()
@@ -120,7 +124,7 @@ func TestDeeds(t *testing.T) {
 		s.exec(`update idempotency_keys set lease_until = now() where answer is null`) // some seconds later
 		for _, replayed := range []string{"", "true"} {
 			again := s.perform(d, key)
-			if again.status != first.status || string(again.body) != string(first.body) || again.header.Get("Idempotency-Replayed") != replayed {
+			if again.status != first.status || !slices.Equal(progress.ReplaceAll(again.body, nil), progress.ReplaceAll(first.body, nil)) || again.header.Get("Idempotency-Replayed") != replayed {
 				t.Errorf("%s: %d %s, then %d %s (replayed: %q, want %q)", what, first.status, first.body, again.status, again.body, again.header.Get("Idempotency-Replayed"), replayed)
 			}
 			for _, name := range []string{"ETag", "Location", "Content-Type"} {

@@ -115,6 +115,7 @@ func TestBindsOfALinkThatIsDown(t *testing.T) {
 	}
 	b.eventually("ann", "s1=evicting:takeover s2=binding")
 	b.gate.Disconnected(theLink, errAbsent)
+	b.swept() // a round that began before is over
 	b.exec("update sessions set bind_deadline = now() - interval '59 minutes' where sid = 's2'")
 	b.swept()
 	b.eventually("ann", "s1=evicting:takeover s2=binding")
