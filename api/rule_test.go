@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,7 +144,8 @@ func TestAccountRule(t *testing.T) {
 	s.do("PUT", adasRule, `{"max_sessions":7}`).ok(201, nil)
 	s.do("DELETE", adasRule, "").ok(204, nil)
 	s.get(adasRule).fails(404, "not_found", "-")
-	if got := s.events("rule.changed"); len(got) != 5 || got[4].Account != "ada@example.org" || got[4].Data["rule"] != nil {
+	changes := slices.DeleteFunc(s.events("rule.changed"), func(e event) bool { return e.Data["by"] == "expiry" }) // it may have come in between
+	if got := changes; len(got) != 5 || got[4].Account != "ada@example.org" || got[4].Data["rule"] != nil {
 		t.Errorf("events: %+v", got)
 	}
 	s.get("/v1/accounts/nobody@example.org/rule/effective").ok(200, nil)
