@@ -68,7 +68,7 @@ func TestNotifyDevices(t *testing.T) {
 	if n := sent(); n != 0 {
 		t.Errorf("%d notices without the rule", n)
 	}
-	slix := w.owner("ann@localhost/tablet", "en")
+	slix := w.owner("ann@localhost/bot-tablet", "en")
 	if s := w.noticed(laptop); s.Attr("type") != "headline" || s.Attr("from") != w.server.ComponentJID() || s.Attr("to") != laptop.JID() {
 		t.Errorf("notice: %s", s.Raw)
 	}
@@ -87,8 +87,8 @@ func TestNotifyDevices(t *testing.T) {
 	// The phone comes back; it is a device known for certain.
 	again := w.login("ann", "android-1")
 	w.evicted(phone)
-	w.recorded("ann", "android-1=active laptop ♥=active tablet=active")
-	w.wantDecided("ann", "laptop ♥ allow/ok 1 []", "silent allow/ok 2 []", "tablet allow/ok 3 []", "android-1 allow/ok 4 []", "android-1 allow/own_reconnect 5 [4]")
+	w.recorded("ann", "android-1=active bot-tablet=active laptop ♥=active")
+	w.wantDecided("ann", "laptop ♥ allow/ok 1 []", "silent allow/ok 2 []", "bot-tablet allow/ok 3 []", "android-1 allow/ok 4 []", "android-1 allow/own_reconnect 5 [4]")
 
 	// Who goes for the newcomer reads its stream error alone; who stays reads the notice, and of no other login before it.
 	api.do("PUT", "/v1/accounts/"+w.jid("ann")+"/rule", `{"notify_devices": true, "max_sessions": 3}`, nil, 200)
