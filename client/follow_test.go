@@ -46,12 +46,7 @@ func (c *cutConn) Read(p []byte) (int, error) {
 // A client whose connections are cut, at any byte, has seen every event of a real bindgate once and in order, while others write.
 func TestEventsOfARealBindgate(t *testing.T) {
 	t.Parallel()
-	if baseURL == "" {
-		t.Skip("skipped: there is no PostgreSQL")
-	}
-	if doc, err := contract(); err != nil || doc.Paths.Value("/v1/events") == nil {
-		t.Skip("not built yet")
-	}
+	needsBindgate(t)
 	token, err := client.HS256(secret, client.Claims{Subject: "events", Scopes: []string{"admin"}, TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)

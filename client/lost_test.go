@@ -30,9 +30,7 @@ func (l *loser) RoundTrip(r *http.Request) (*http.Response, error) {
 // A change whose answer was lost is made once by a real bindgate, also one that cannot be made twice, and its caller gets the answer.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	if baseURL == "" {
-		t.Skip("skipped: there is no PostgreSQL")
-	}
+	needsBindgate(t)
 	token, err := client.HS256(secret, client.Claims{Subject: "lost", Scopes: []string{"admin"}})
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// needsBindgate skips a test, or fails it when CI is set, if there is no bindgate to talk to.
+func needsBindgate(t *testing.T) {
+	t.Helper()
+	switch {
+	case baseURL != "":
+	case os.Getenv("CI") != "":
+		t.Fatal("there is no PostgreSQL")
+	default:
+		t.Skip("skipped: there is no PostgreSQL")
+	}
+}
+
 // serve starts the bindgate.
 func serve() (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())

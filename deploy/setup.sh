@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also a client and a contract tester that others
-# wrote, for the benchmarks an ejabberd to compare with and a source of HTTP load. The tester, schemathesis, is not in Debian: pip puts it into a directory
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, a client and a contract tester
+# that others wrote, for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, is not in Debian: pip puts it into a directory
 # of its own in the user's cache, once for each version.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
@@ -37,7 +37,7 @@ have_postgres || need postgresql
 have prosody || need prosody
 have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua5.4
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
-[ -z "$bench" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
+[ -z "$bench$tests" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
 [ -z "$bench" ] || have wrk || need wrk
 tester=
 if [ -n "$tests" ]; then
