@@ -75,13 +75,11 @@ func (a *api) listAudit(c *call) error {
 	for _, name := range auditParams {
 		of += fmt.Sprintf(" %q", q.Get(name))
 	}
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		f.After = unpackEntry(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	f.After = unpackEntry(place)
 	read, err := a.store.ListAudit(c.ctx, f)
 	if err != nil {
 		return err
@@ -107,7 +105,7 @@ func packEntry(p store.AuditPosition) []byte {
 }
 
 func unpackEntry(b []byte) (p store.AuditPosition) {
-	if len(b) != 16 { // cannot be: the MAC is right
+	if len(b) != 16 { // the start
 		return p
 	}
 	return store.AuditPosition{At: unpackTime(b[:8]), Entry: int64(binary.BigEndian.Uint64(b[8:]))}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"net/url"
 	"time"
 
 	"github.com/bindgate/bindgate/store"
@@ -45,6 +46,15 @@ func (cs *cursors) open(list, cursor string) ([]byte, error) {
 	return b[macSize:], nil
 }
 
+// behind returns the place that a page begins behind, packed, as the request's cursor says; nil: at its start. What is packed is ours, since the MAC is right.
+func (a *api) behind(c *call, of string) ([]byte, error) {
+	cursor := url.Values(c.query).Get("cursor")
+	if cursor == "" {
+		return nil, nil
+	}
+	return a.cursors.open(of, cursor)
+}
+
 func packSession(p store.SessionPosition) []byte {
 	b := append([]byte{}, p.Key[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(micros(p.EndedAt)))
@@ -61,7 +71,7 @@ func packSession(p store.SessionPosition) []byte {
 }
 
 func unpackSession(b []byte) (p store.SessionPosition) {
-	if len(b) < 35 { // cannot be: the MAC is right
+	if len(b) < 35 { // the start
 		return p
 	}
 	p.Key = store.Key(b[:16])
@@ -77,10 +87,10 @@ func unpackSession(b []byte) (p store.SessionPosition) {
 	return p
 }
 
-func packDevice(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+func packNumber(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-func unpackDevice(b []byte) int64 {
-	if len(b) != 8 { // cannot be: the MAC is right
+func unpackNumber(b []byte) int64 {
+	if len(b) != 8 { // the start
 		return 0
 	}
 	return int64(binary.BigEndian.Uint64(b))
@@ -89,7 +99,7 @@ func unpackDevice(b []byte) int64 {
 func packTime(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(micros(t))) }
 
 func unpackTime(b []byte) time.Time {
-	if len(b) != 8 { // cannot be: the MAC is right
+	if len(b) != 8 { // the start
 		return time.Time{}
 	}
 	return timeOfMicros(int64(binary.BigEndian.Uint64(b)))

@@ -40,14 +40,11 @@ func (a *api) listDecisions(c *call) error {
 		return err
 	}
 	of := c.listName("/v1/accounts/decisions", acc.jid)
-	var before time.Time
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		before = unpackTime(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	before := unpackTime(place)
 	found, err := a.store.FindAccount(c.ctx, acc.key)
 	if err != nil {
 		return err

@@ -73,14 +73,11 @@ func (a *api) listDeliveries(c *call) error {
 		return failField(codeInvalidField, "state", fmt.Sprintf("This must be %s, %s or %s.", store.DeliveryPending, store.DeliveryDelivered, store.DeliveryFailed))
 	}
 	of := c.listName(c.Path(), store.WebhookID(w.ID), state)
-	var after store.DeliveryPosition
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		after = unpackDelivery(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	after := unpackDelivery(place)
 	read, err := a.store.ListDeliveries(c.ctx, w.ID, state, after, limit+1)
 	if err != nil {
 		return err
@@ -93,7 +90,7 @@ func packDelivery(d store.Delivery) []byte {
 }
 
 func unpackDelivery(b []byte) (p store.DeliveryPosition) {
-	if len(b) == 16 { // else cannot be: the MAC is right
+	if len(b) == 16 { // else it is the start
 		p.CreatedAt, p.ID = unpackTime(b[:8]), int64(binary.BigEndian.Uint64(b[8:]))
 	}
 	return p

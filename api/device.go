@@ -64,14 +64,11 @@ func (a *api) listDevices(c *call) error {
 		return err
 	}
 	of := c.listName("/v1/accounts/devices", acc.jid)
-	var after int64
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		after = unpackDevice(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	after := unpackNumber(place)
 	if _, err := a.store.FindAccount(c.ctx, acc.key); err != nil {
 		return err
 	}
@@ -84,7 +81,7 @@ func (a *api) listDevices(c *call) error {
 		return err
 	}
 	show := func(d store.ListedDevice) device { return showDevice(acc, d, platforms.Matchers) }
-	return c.respond(http.StatusOK, page(read, limit, show, func(d store.ListedDevice) string { return a.cursors.seal(of, packDevice(d.ID)) }))
+	return c.respond(http.StatusOK, page(read, limit, show, func(d store.ListedDevice) string { return a.cursors.seal(of, packNumber(d.ID)) }))
 }
 
 func (a *api) registerDevice(c *call) error {

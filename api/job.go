@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/binary"
 	"net/http"
 	"net/url"
 	"slices"
@@ -58,20 +57,17 @@ func (a *api) listJobs(c *call) error {
 		kind = store.JobApplyRule
 	}
 	of := c.listName("/v1/kicks", state, kind)
-	var before int64
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		before = int64(binary.BigEndian.Uint64(place))
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	before := unpackNumber(place)
 	read, err := a.store.ListJobs(c.ctx, c.caller.domains, kind, state, before, limit+1)
 	if err != nil {
 		return err
 	}
 	return c.respond(http.StatusOK, page(read, limit, showJob, func(j store.Job) string {
-		return a.cursors.seal(of, binary.BigEndian.AppendUint64(nil, uint64(j.ID)))
+		return a.cursors.seal(of, packNumber(j.ID))
 	}))
 }
 

@@ -73,11 +73,8 @@ func (a *api) place(c *call) (limit int, after string, err error) {
 	if limit, err = limitOf(q); err != nil {
 		return 0, "", err
 	}
-	if cursor := q.Get("cursor"); cursor != "" {
-		b, err := a.cursors.open(c.listName(c.Path()), cursor)
-		return limit, string(b), err
-	}
-	return limit, "", nil
+	place, err := a.behind(c, c.listName(c.Path()))
+	return limit, string(place), err
 }
 
 // listName names what a list has: the list itself, its filters, and the domains that the caller is limited to. A cursor is good for that alone.

@@ -98,15 +98,11 @@ func (a *api) listLoops(c *call) error {
 		return err
 	}
 	of := c.listName("/v1/loops")
-	var account store.Key
-	var party rules.Party
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		account, party = unpackLoop(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	account, party := unpackLoop(place)
 	read, err := a.store.Loops(c.ctx, c.caller.domains, account, party, limit+1)
 	if err != nil {
 		return err
@@ -122,7 +118,7 @@ func packLoop(l store.Loop) []byte {
 }
 
 func unpackLoop(b []byte) (account store.Key, party rules.Party) {
-	if len(b) != 24 { // cannot be: the MAC is right
+	if len(b) != 24 { // the start
 		return account, 0
 	}
 	return store.Key(b[:16]), rules.Party(binary.BigEndian.Uint64(b[16:]))

@@ -111,13 +111,11 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		return err
 	}
 	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Text, f.Resource)
-	if cursor := q.Get("cursor"); cursor != "" {
-		place, err := a.cursors.open(of, cursor)
-		if err != nil {
-			return err
-		}
-		f.After = unpackSession(place)
+	place, err := a.behind(c, of)
+	if err != nil {
+		return err
 	}
+	f.After = unpackSession(place)
 	read, err := a.store.ListSessions(c.ctx, f)
 	if err != nil {
 		return err

@@ -69,11 +69,11 @@ func (a *api) listWebhooks(c *call) error {
 	if err != nil {
 		return err
 	}
-	read, err := a.store.ListWebhooks(c.ctx, c.caller.domains, unpackDevice([]byte(after)), limit+1)
+	read, err := a.store.ListWebhooks(c.ctx, c.caller.domains, unpackNumber([]byte(after)), limit+1)
 	if err != nil {
 		return err
 	}
-	return c.respond(http.StatusOK, page(read, limit, showWebhook, func(w store.Webhook) string { return a.cursors.seal(c.listName(c.Path()), packDevice(w.ID)) }))
+	return c.respond(http.StatusOK, page(read, limit, showWebhook, func(w store.Webhook) string { return a.cursors.seal(c.listName(c.Path()), packNumber(w.ID)) }))
 }
 
 func (a *api) createWebhook(c *call) error {

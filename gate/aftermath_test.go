@@ -83,7 +83,7 @@ func TestWhoWasDeniedAfterwardsIsNotKnown(t *testing.T) {
 	b.eventually("ann", "s1=evicting:rule")
 	b.event(gate.EventUnbind, "ann", "s1", "thief")
 	b.eventually("ann", "")
-	denied(t, b.send(gate.Ask{User: "ann", SID: "s2", Resource: "thief", Peer: gate.Peer{ClientID: "agent-of-a-thief"}, ID: "ask-s2", Chosen: true, More: true}), rules.CodeGrantRequired)
+	denied(t, b.by("agent-of-a-thief", "s2", "thief", ""), rules.CodeGrantRequired)
 }
 
 // A frozen winner that comes back by a bind which never completes is frozen in its place as before.
@@ -91,28 +91,8 @@ func TestAFreezeOutlivesAnAbandonedReturn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.rule(`{"max_sessions":1,"takeover_cooldown_seconds":1}`)
-	agent := func(who, sid string) gate.Answer {
-		return b.send(gate.Ask{User: "ann", SID: sid, Resource: who, Peer: gate.Peer{ClientID: "agent " + who}, ID: "ask-" + sid, Chosen: true, More: true, Takeover: b.grant(gate.GrantRequest{})})
-	}
-	last := ""
-	for i, who := range []string{"a", "b", "a", "b"} {
-		sid := fmt.Sprint("s", i)
-		if a := agent(who, sid); a.Outcome != gate.Allow {
-			t.Fatalf("%s: %+v", sid, a)
-		}
-		b.event(gate.EventBind, "ann", sid, who)
-		if last != "" {
-			b.event(gate.EventUnbind, "ann", last, who)
-		}
-		b.eventually("ann", sid+"=active")
-		last = sid
-	}
-	if n := b.count("select count(*) from loops"); n != 1 {
-		t.Fatalf("%d loops after three turns", n)
-	}
-	if a := agent("b", "s9"); a.Outcome != gate.Allow {
-		t.Fatalf("%+v", a)
-	}
+	b.loop()
+	allowed(t, b.by("agent b", "s9", "b", b.grant(gate.GrantRequest{})))
 	if got := b.state("ann"); got != "s3=evicting:takeover s9=binding" {
 		t.Fatal(got)
 	}
@@ -127,7 +107,7 @@ func TestAFreezeOutlivesAnAbandonedReturn(t *testing.T) {
 	if winner() != 0 {
 		t.Error("the list of loops does not know who the winner is again")
 	}
-	denied(t, b.send(gate.Ask{User: "ann", SID: "s10", Resource: "a", Peer: gate.Peer{ClientID: "agent a"}, ID: "ask-s10", Chosen: true, More: true}), rules.CodeFrozen)
+	denied(t, b.by("agent a", "s10", "a", ""), rules.CodeFrozen)
 }
 
 // A grant for a resource is not spent by a login that gets in without it, nor hidden by a token that is wrong.
@@ -162,12 +142,8 @@ func TestAChoiceDoesNotPassAnothersProtection(t *testing.T) {
 	b := newBench(t)
 	b.rule(`{"max_sessions":1}`)
 	b.login("ann", "s1", "loser")
-	if a := b.come("s2", "winner", ""); a.Outcome != gate.Allow {
-		t.Fatalf("%+v", a)
-	}
-	b.event(gate.EventBind, "ann", "s2", "winner")
-	b.event(gate.EventUnbind, "ann", "s1", "loser")
-	b.eventually("ann", "s2=active")
+	allowed(t, b.come("s2", "winner", ""))
+	b.replaces("s2", "winner", "s1")
 	b.rule(`{"max_sessions":2}`)
 	b.login("ann", "s3", "third")
 	b.rule(`{"max_sessions":1,"on_excess":"choose"}`)
@@ -263,12 +239,8 @@ func TestABlockReleasesTheOthers(t *testing.T) {
 	b := newBench(t)
 	b.rule(`{"max_sessions":1}`)
 	b.login("ann", "s1", "own")
-	if a := b.come("s2", "stolen", ""); a.Outcome != gate.Allow {
-		t.Fatalf("%+v", a)
-	}
-	b.event(gate.EventBind, "ann", "s2", "stolen")
-	b.event(gate.EventUnbind, "ann", "s1", "own")
-	b.eventually("ann", "s2=active")
+	allowed(t, b.come("s2", "stolen", ""))
+	b.replaces("s2", "stolen", "s1")
 	denied(t, b.come("s3", "own", ""), rules.CodeCooldown)
 	if _, err := b.gate.Kick(t.Context(), gate.KickRequest{Account: ann, Select: gate.KickSelect{All: true}, Block: true, Cooldown: time.Minute, By: store.Actor{Subject: "test"}}, 0); err != nil {
 		t.Fatal(err)
@@ -413,20 +385,7 @@ func TestABlockEndsTheLoop(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.rule(`{"max_sessions":1,"takeover_cooldown_seconds":0}`)
-	last := ""
-	for i, who := range []string{"a", "b", "a", "b"} {
-		sid := fmt.Sprint("s", i)
-		allowed(t, b.by("agent "+who, sid, who, ""))
-		b.event(gate.EventBind, "ann", sid, who)
-		if last != "" {
-			b.event(gate.EventUnbind, "ann", last, "")
-		}
-		b.eventually("ann", sid+"=active")
-		last = sid
-	}
-	if n := b.count("select count(*) from loops"); n != 1 {
-		t.Fatalf("%d loops", n)
-	}
+	b.loop()
 	var winner int64
 	if err := b.store.Pool().QueryRow(t.Context(), "select device from sessions").Scan(&winner); err != nil {
 		t.Fatal(err)
