@@ -87,6 +87,7 @@ func TestOwnersAreBounded(t *testing.T) {
 		if got := p.recv(); !strings.Contains(got, "status='completed'") {
 			t.Fatal(got)
 		}
+		synctest.Wait() // the last one is counted after its answer
 		if s := b.Stats(); s.TurnedAway != 3 || s.Owners != ownersOpen+accountASec+1 {
 			t.Errorf("%+v", s)
 		}
