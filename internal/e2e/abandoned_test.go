@@ -4,14 +4,17 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // A takeover that never came about takes no protection away: who was displaced before waits for the one that stands again.
 func TestProtectionOutlivesABindThatNeverCame(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{PluginPath: "../../xmppbridge/prosody/testdata/plugins", Modules: []string{"late"}})
+	servers.Each(t, testProtectionOutlivesABindThatNeverCame)
+}
+
+func testProtectionOutlivesABindThatNeverCame(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Late: true})
 	w.rule(`{"max_sessions": 1}`)
 	one := w.login("abe", "one")
 	two := w.login("abe", "two")

@@ -3,13 +3,11 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -37,11 +35,11 @@ func (w *world) mode(mode string) {
 // moduleMode is the mode that the server's module keeps on its disk.
 func (w *world) moduleMode() string {
 	w.t.Helper()
-	out, err := w.server.Eval(w.t.Context(), fmt.Sprintf(`return (require "util.datamanager".load(nil, %q, "bindgate") or { mode = "enforce" }).mode`, w.server.Domain()))
+	mode, err := w.server.Mode()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return out
+	return mode
 }
 
 func (w *world) onModule(mode string) {
@@ -59,9 +57,10 @@ func (w *world) asks() int64 { return w.running.gate.Stats().Asks.Load() }
 
 // Under observe everybody is let in and it is recorded what would have been; under off nobody is asked; under enforce the rules hold again, from the next
 // login on.
-func TestBrake(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestBrake(t *testing.T) { servers.Each(t, testBrake) }
+
+func testBrake(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	w.ruleOf("bob", `{"max_sessions": 1, "on_excess": "deny"}`)
 	phone := w.login("ann", "phone")
@@ -134,9 +133,10 @@ func TestBrake(t *testing.T) {
 }
 
 // The module keeps its mode over a restart of the server while bindgate is gone, whatever the failure policy; what it let in is not judged afterwards.
-func TestModeOutlivesRestarts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{OnFailure: "deny"})
+func TestModeOutlivesRestarts(t *testing.T) { servers.Each(t, testModeOutlivesRestarts) }
+
+func testModeOutlivesRestarts(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{OnFailure: "deny"})
 	w.rule(`{"max_sessions": 1}`)
 	w.mode(gate.ModeObserve)
 	w.running.stop()
@@ -165,9 +165,10 @@ func TestModeOutlivesRestarts(t *testing.T) {
 }
 
 // A mode that is given while the link is down is kept and told when it is back; a module that comes with another mode is corrected.
-func TestModeWithTheLinkDown(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+func TestModeWithTheLinkDown(t *testing.T) { servers.Each(t, testModeWithTheLinkDown) }
+
+func testModeWithTheLinkDown(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	p := w.proxied()
 	w.start()
 	p.shut()
@@ -191,11 +192,7 @@ func TestModeWithTheLinkDown(t *testing.T) {
 
 	// Its file is lost, or is another's.
 	w.server.Kill()
-	file := filepath.Join(w.server.Dir(), "data", w.server.Domain(), "bindgate.dat")
-	if _, err := os.Stat(file); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(`return { ["mode"] = "observe"; };`), 0o644); err != nil {
+	if err := w.server.SetMode(gate.ModeObserve); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.server.Restart(t.Context()); err != nil {
@@ -205,9 +202,10 @@ func TestModeWithTheLinkDown(t *testing.T) {
 }
 
 // A mode that another process than the owner is given is applied all the same.
-func TestModeOverAnotherReplica(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestModeOverAnotherReplica(t *testing.T) { servers.Each(t, testModeOverAnotherReplica) }
+
+func testModeOverAnotherReplica(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	owner := w.running
 	w.running = w.launch("second")
 	if l := w.link(); l.Mine {

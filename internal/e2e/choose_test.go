@@ -6,15 +6,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // The denial carries the sessions in the way, each with a token; a second bind with one ends the chosen session, on any transport. A token is good for who it
 // was made for, once.
-func TestChoose(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestChoose(t *testing.T) { servers.Each(t, testChoose) }
+
+func testChoose(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 2, "on_excess": "choose", "ghost_after_seconds": 1}`)
 	for _, transport := range transports {
 		t.Run(transport.String(), func(t *testing.T) {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/client"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 )
 
 // A backend that has the Go client sees who is logged in, ends a session for sure, and lowers a limit for who is there.
-func TestGoClient(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestGoClient(t *testing.T) { servers.Each(t, testGoClient) }
+
+func testGoClient(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	c, err := client.New(api.url, client.StaticToken(api.token), client.Config{})
 	if err != nil {

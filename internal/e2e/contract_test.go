@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/api"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -25,7 +25,7 @@ var contractTime = flag.Duration("contract", 2*time.Minute, "how long TestContra
 // every answer of a running bindgate against it; testdata/schemathesis says how. No parallel test runs beside it.
 func TestContract(t *testing.T) {
 	tester := needsSchemathesis(t)
-	w := newWorld(t, prosody.Config{LogLevel: "warn", Domains: []string{"example.org"}}) // the domain of the contract's examples
+	w := newWorld(t, servers.Any, servers.Options{Quiet: true, Domain: "example.org"}) // the domain of the contract's examples
 	w.populate()
 	url, token := w.serveAdmin()
 

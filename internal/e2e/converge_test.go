@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -27,10 +27,11 @@ func (r *rest) put(path, rule string) string {
 }
 
 // A lowered limit is previewed, then applied to live clients: who goes reads why, who stays is not disturbed, and a restart in the middle changes nothing.
-func TestALoweredLimitConverges(t *testing.T) {
-	t.Parallel()
+func TestALoweredLimitConverges(t *testing.T) { servers.Each(t, testALoweredLimitConverges) }
+
+func testALoweredLimitConverges(t *testing.T, on *servers.Kind) {
 	const users, each = 40, 3
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, on, servers.Options{})
 	clients := make([][]*xmppclient.Client, users)
 	for u := range users {
 		for n := range each {
@@ -79,9 +80,10 @@ func TestALoweredLimitConverges(t *testing.T) {
 }
 
 // Of two sessions that the record has heard nothing of since they began, the one whose client does something stays, and the other ends; and so does one that is too old.
-func TestSessionsEndByThemselves(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestSessionsEndByThemselves(t *testing.T) { servers.Each(t, testSessionsEndByThemselves) }
+
+func testSessionsEndByThemselves(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_idle_seconds":6}`)
 	w.ruleOf("old", `{"max_session_age_seconds":3,"max_idle_seconds":null}`)
 	busy, idle, old := w.login("busy", "r"), w.login("idle", "r"), w.login("old", "r")

@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -30,9 +30,10 @@ func (w *world) devices(api *rest, user string) map[string]shownDevice {
 }
 
 // An app backend registers a device before its first login, blocks it, and forgets it.
-func TestDeviceOverREST(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestDeviceOverREST(t *testing.T) { servers.Each(t, testDeviceOverREST) }
+
+func testDeviceOverREST(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_sessions": 1}`)
 	path := "/v1/accounts/" + w.jid("dev") + "/devices"
@@ -89,9 +90,10 @@ func TestDeviceOverREST(t *testing.T) {
 }
 
 // A blocked device that the failure policy let in goes when bindgate is back.
-func TestBlockedWhileAway(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestBlockedWhileAway(t *testing.T) { servers.Each(t, testBlockedWhileAway) }
+
+func testBlockedWhileAway(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	path := "/v1/accounts/" + w.jid("away") + "/devices"
 	w.login("away", "phone").Close()
@@ -109,9 +111,10 @@ func TestBlockedWhileAway(t *testing.T) {
 }
 
 // A client whose platform is unknown is asked what it is after its bind; the account is decided again with it as the newcomer, and it is remembered.
-func TestPlatformBySoftware(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestPlatformBySoftware(t *testing.T) { servers.Each(t, testPlatformBySoftware) }
+
+func testPlatformBySoftware(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_per_platform": {"android": 1}, "takeover_cooldown_seconds": 0}`)
 	one := w.loginWith("soft", "a1", xmppclient.Options{Software: "Acme <&'> \u202eMessenger", OS: "Android 14"})

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -50,9 +50,10 @@ func (w *world) displaced(user string, r rivals, o xmppclient.Options) (loser, w
 }
 
 // A person who waits on the displaced device for as long as it is told gets in.
-func TestDisplacedWhoWaits(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestDisplacedWhoWaits(t *testing.T) { servers.Each(t, testDisplacedWhoWaits) }
+
+func testDisplacedWhoWaits(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1, "takeover_cooldown_seconds": 2, "ghost_after_seconds": 4}`)
 	for _, r := range allRivals {
 		t.Run(r.name, func(t *testing.T) {
@@ -77,9 +78,10 @@ func TestDisplacedWhoWaits(t *testing.T) {
 }
 
 // Who was displaced gets in at once when the winner has logged out, and so does anyone else.
-func TestWinnerLogsOut(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestWinnerLogsOut(t *testing.T) { servers.Each(t, testWinnerLogsOut) }
+
+func testWinnerLogsOut(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	for _, r := range allRivals {
 		for _, o := range []xmppclient.Options{{}, {SM: true}} {
@@ -105,9 +107,10 @@ func TestWinnerLogsOut(t *testing.T) {
 }
 
 // A winner that loses its network and comes back before the cooldown is over is in within ghost_after_seconds + 1, whatever the displaced device does meanwhile.
-func TestWinnerLosesItsNetwork(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestWinnerLosesItsNetwork(t *testing.T) { servers.Each(t, testWinnerLosesItsNetwork) }
+
+func testWinnerLosesItsNetwork(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1, "ghost_after_seconds": 1}`)
 	for name, c := range map[string]struct {
 		rivals
@@ -176,9 +179,10 @@ func TestWinnerLosesItsNetwork(t *testing.T) {
 }
 
 // A device that keeps trying gets one attempt in four seconds at most once ten seconds are over, however long it waits by itself, and one row a minute.
-func TestFightingDeviceIsSlowed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestFightingDeviceIsSlowed(t *testing.T) { servers.Each(t, testFightingDeviceIsSlowed) }
+
+func testFightingDeviceIsSlowed(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	const watched = 25 * time.Second
 	var fights []*fight
@@ -213,12 +217,13 @@ func TestFightingDeviceIsSlowed(t *testing.T) {
 }
 
 // A displaced device that the failure policy let in while bindgate was away goes again when it is back.
-func TestDisplacedWhileAway(t *testing.T) {
-	t.Parallel()
+func TestDisplacedWhileAway(t *testing.T) { servers.Each(t, testDisplacedWhileAway) }
+
+func testDisplacedWhileAway(t *testing.T, on *servers.Kind) {
 	for _, r := range allRivals[1:] { // of those who share a resource, the server itself ends the other
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, prosody.Config{LogLevel: "warn"})
+			w := newWorld(t, on, servers.Options{Quiet: true})
 			w.rule(`{"max_sessions": 1}`)
 			user := r.user(t, 0)
 			_, winner := w.displaced(user, r, xmppclient.Options{})

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/api"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // Whoever is forgotten is signed out, and neither the server's events nor its lists bring anything back.
 func TestErasureOverREST(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	admin := w.restAs(api.ScopeAdmin)
 	const path = "/v1/accounts/erin@localhost"
 	clients := []*xmppclient.Client{w.login("erin", "desk"), w.loginWith("erin", "phone", xmppclient.Options{SM: true})}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -75,9 +75,10 @@ func (w *world) wantTold(user string, want ...string) {
 }
 
 // What others are told of an account comes in the order in which it happened, once each.
-func TestOrderOfEvents(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestOrderOfEvents(t *testing.T) { servers.Each(t, testOrderOfEvents) }
+
+func testOrderOfEvents(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	first := w.loginWith("eva", "phone", xmppclient.Options{SM: true})
 	w.recorded("eva", "phone=active")
@@ -114,9 +115,10 @@ func TestOrderOfEvents(t *testing.T) {
 }
 
 // With many accounts at once each has its own events in order, and the positions have neither gap nor double.
-func TestPositionsOfEvents(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{LogLevel: "warn"})
+func TestPositionsOfEvents(t *testing.T) { servers.Each(t, testPositionsOfEvents) }
+
+func testPositionsOfEvents(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Quiet: true})
 	w.rule(`{"max_sessions": 1}`)
 	const accounts = 25
 	pairs := w.dialPairs("e", accounts)

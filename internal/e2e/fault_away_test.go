@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
 
 // Without bindgate logins follow the failure policy at once; when it comes, whoever was let in is decided: newest wins.
-func TestComponentAway(t *testing.T) {
-	t.Parallel()
+func TestComponentAway(t *testing.T) { servers.Each(t, testComponentAway) }
+
+func testComponentAway(t *testing.T, on *servers.Kind) {
 	t.Run("allow", func(t *testing.T) {
 		t.Parallel()
-		w := dormant(t, prosody.Config{})
+		w := dormant(t, on, servers.Options{})
 		w.rule(`{"max_sessions": 1}`)
 		w.ruleOf("bob", `{"max_sessions": 2}`)
 		w.ruleOf("cat", `{"max_sessions": 2, "on_excess": "deny"}`)
@@ -61,7 +62,7 @@ func TestComponentAway(t *testing.T) {
 	})
 	t.Run("deny", func(t *testing.T) {
 		t.Parallel()
-		w := dormant(t, prosody.Config{OnFailure: "deny"})
+		w := dormant(t, on, servers.Options{OnFailure: "deny"})
 		c := w.dial("ann", xmppclient.Options{})
 		began := time.Now()
 		if o := w.unavailable(w.binding(c, "phone")); o.at.Sub(began) > soon {
@@ -75,9 +76,10 @@ func TestComponentAway(t *testing.T) {
 }
 
 // A kick that cannot be done now is pending, and done when the link is back, by whoever serves it then.
-func TestKickWithTheLinkDown(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+func TestKickWithTheLinkDown(t *testing.T) { servers.Each(t, testKickWithTheLinkDown) }
+
+func testKickWithTheLinkDown(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	p := w.proxied()
 	b := w.start()
 	ann, bob := w.login("ann", "phone"), w.login("bob", "phone")
@@ -120,10 +122,11 @@ func TestKickWithTheLinkDown(t *testing.T) {
 
 // The database hangs, freezes, then is gone: logins are answered by policy within the module's timeout, readiness says so, and afterwards the record is
 // repaired.
-func TestDatabaseAway(t *testing.T) {
-	t.Parallel()
+func TestDatabaseAway(t *testing.T) { servers.Each(t, testDatabaseAway) }
+
+func testDatabaseAway(t *testing.T, on *servers.Kind) {
 	const timeout = time.Second
-	w, cluster := clusterWorld(t, prosody.Config{Timeout: timeout})
+	w, cluster := clusterWorld(t, on, servers.Options{Timeout: timeout})
 	p := w.spawn()
 	w.owned(p)
 	w.rule(`{"max_sessions": 1}`)
@@ -194,10 +197,11 @@ func TestDatabaseAway(t *testing.T) {
 }
 
 // Accounts whose rows are locked for long delay nobody else, and are answered by policy themselves.
-func TestHotAccounts(t *testing.T) {
-	t.Parallel()
+func TestHotAccounts(t *testing.T) { servers.Each(t, testHotAccounts) }
+
+func testHotAccounts(t *testing.T, on *servers.Kind) {
 	const timeout = 2 * time.Second
-	w := newWorld(t, prosody.Config{Timeout: timeout})
+	w := newWorld(t, on, servers.Options{Timeout: timeout})
 	w.rule(`{"max_sessions": 1}`)
 	var hot []string
 	for i := range 12 {

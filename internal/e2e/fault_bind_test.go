@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // A client that leaves while its bind is held: nobody goes for it, and nothing stays behind.
-func TestClientGoneWhileHeld(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestClientGoneWhileHeld(t *testing.T) { servers.Each(t, testClientGoneWhileHeld) }
+
+func testClientGoneWhileHeld(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	ways := map[string]xmppclient.Transport{"ann": xmppclient.TCP, "bob": xmppclient.WebSocket}
 	olds, news := map[string]*xmppclient.Client{}, map[string]*xmppclient.Client{}
@@ -76,12 +77,13 @@ func (w *world) settled(sessions ...string) {
 
 // An answer that comes after the module's patience, because it was decided late or because it travelled long: the failure policy decides, and
 // the record follows.
-func TestLateAnswer(t *testing.T) {
-	t.Parallel()
+func TestLateAnswer(t *testing.T) { servers.Each(t, testLateAnswer) }
+
+func testLateAnswer(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			w := dormant(t, prosody.Config{Timeout: 600 * time.Millisecond, OnFailure: policy})
+			w := dormant(t, on, servers.Options{Timeout: 600 * time.Millisecond, OnFailure: policy})
 			p := w.proxied()
 			w.start()
 			w.rule(`{"max_sessions": 1}`)
@@ -154,12 +156,13 @@ func (p *proxy) hold(mark string) (held <-chan struct{}, open func()) {
 
 // The link is cut between ask and answer, before or after the decision: the bind goes on at once, by the failure policy, and the record is right
 // when the link is back.
-func TestLinkCutMidBind(t *testing.T) {
-	t.Parallel()
+func TestLinkCutMidBind(t *testing.T) { servers.Each(t, testLinkCutMidBind) }
+
+func testLinkCutMidBind(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			w := dormant(t, prosody.Config{OnFailure: policy})
+			w := dormant(t, on, servers.Options{OnFailure: policy})
 			p := w.proxied()
 			w.start()
 			w.rule(`{"max_sessions": 1}`)
@@ -201,9 +204,10 @@ func TestLinkCutMidBind(t *testing.T) {
 }
 
 // A bind that another module of the server refuses after we let it in: who was to go for it stays.
-func TestRefusedByAnotherModule(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{PluginPath: "../../xmppbridge/prosody/testdata/plugins", Modules: []string{"late"}})
+func TestRefusedByAnotherModule(t *testing.T) { servers.Each(t, testRefusedByAnotherModule) }
+
+func testRefusedByAnotherModule(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Late: true})
 	w.rule(`{"max_sessions": 1}`)
 	old := w.login("ann", "phone")
 	w.recorded("ann", "phone=active")
@@ -228,7 +232,7 @@ func TestRefusedByAnotherModule(t *testing.T) {
 	w.binding(gone, "slow-refused")
 	w.recorded("cat", "phone=evicting slow-refused=binding")
 	gone.Cut()
-	if _, err := w.server.Eval(t.Context(), `prosody.hosts.localhost.events.fire_event("late-go")`); err != nil {
+	if err := w.server.Go(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.recorded("cat", "phone=active")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -52,9 +52,10 @@ func (w *world) kicked(c *xmppclient.Client) {
 }
 
 // The server is killed in the middle of logins and starts again.
-func TestServerKilled(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestServerKilled(t *testing.T) { servers.Each(t, testServerKilled) }
+
+func testServerKilled(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(crowded)
 	w.login("kim", "phone")
 	w.recorded("kim", "phone=active")
@@ -79,9 +80,10 @@ func (w *world) agreedAmid(c *crowd) {
 }
 
 // The database is restarted and killed in the middle of logins.
-func TestDatabaseKilled(t *testing.T) {
-	t.Parallel()
-	w, cluster := clusterWorld(t, prosody.Config{})
+func TestDatabaseKilled(t *testing.T) { servers.Each(t, testDatabaseKilled) }
+
+func testDatabaseKilled(t *testing.T, on *servers.Kind) {
+	w, cluster := clusterWorld(t, on, servers.Options{})
 	w.start()
 	w.rule(crowded)
 	kim, lee := w.login("kim", "phone"), w.login("lee", "phone")
@@ -110,9 +112,10 @@ func TestDatabaseKilled(t *testing.T) {
 }
 
 // bindgate is killed in the middle of logins and started again.
-func TestBindgateKilled(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+func TestBindgateKilled(t *testing.T) { servers.Each(t, testBindgateKilled) }
+
+func testBindgateKilled(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	w.rule(crowded)
 	p := w.spawn()
 	w.owned(p)
@@ -136,14 +139,15 @@ func TestBindgateKilled(t *testing.T) {
 }
 
 // The module is reloaded again and again while devices log in.
-func TestModuleReloadedUnderLoad(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestModuleReloadedUnderLoad(t *testing.T) { servers.Each(t, testModuleReloadedUnderLoad) }
+
+func testModuleReloadedUnderLoad(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(crowded)
 	crowd := w.crowd(crowdSize)
 	for range 5 {
 		crowd.busy()
-		if err := w.server.Reload(t.Context(), w.server.Domain(), "bindgate"); err != nil {
+		if err := w.server.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,9 +157,10 @@ func TestModuleReloadedUnderLoad(t *testing.T) {
 
 // Two bindgates on one database: one owns the link, the other takes over when the owner ends, is killed, or freezes; one that comes back to
 // life writes nothing late and stands by.
-func TestStandby(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+func TestStandby(t *testing.T) { servers.Each(t, testStandby) }
+
+func testStandby(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	first := w.spawn()
 	w.owned(first)

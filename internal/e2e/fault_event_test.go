@@ -6,14 +6,15 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/store"
 )
 
 // Reports that are lost, doubled or out of order on the link: the record is right soon, at the latest by the comparison that a missing number starts.
-func TestDisorderedEvents(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+func TestDisorderedEvents(t *testing.T) { servers.Each(t, testDisorderedEvents) }
+
+func testDisorderedEvents(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	p := w.proxied()
 	w.start()
 

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -37,7 +37,7 @@ func (r *rest) grantOnce(user, key string) (status int, g shownGrant) {
 func TestKeysSurviveKills(t *testing.T) {
 	t.Parallel()
 	const kills, callers = 6, 24
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	for round := range kills {
 		p := w.spawn()
 		api := p.rest()

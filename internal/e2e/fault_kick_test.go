@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -14,8 +14,11 @@ const kickKills = 50
 
 // bindgate is killed right after it has accepted a kick: of an account while the link is down, or by filter. Each is done after the next start, once.
 func TestKilledBetweenAcceptingAKickAndDoingIt(t *testing.T) {
-	t.Parallel()
-	w := dormant(t, prosody.Config{})
+	servers.Each(t, testKilledBetweenAcceptingAKickAndDoingIt)
+}
+
+func testKilledBetweenAcceptingAKickAndDoingIt(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
 	proxy := w.proxied()
 	p := w.spawn()
 	w.owned(p)

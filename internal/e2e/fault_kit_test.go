@@ -18,7 +18,7 @@ import (
 
 	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/internal/pgtest"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -30,10 +30,10 @@ const agreeWithin = 10 * time.Second
 const soon = 1500 * time.Millisecond
 
 // clusterWorld is a dormant world on a PostgreSQL of its own.
-func clusterWorld(t testing.TB, cfg prosody.Config) (*world, *pg.Cluster) {
+func clusterWorld(t testing.TB, on *servers.Kind, o servers.Options) (*world, *pg.Cluster) {
 	t.Helper()
 	c := pgtest.Cluster(t)
-	return dormantOn(t, c.URL(), cfg), c
+	return dormantWith(t, c.URL(), on, o), c
 }
 
 // lock holds the row locks of accounts, or all of the accounts without one, until the returned function is called.
@@ -175,12 +175,13 @@ func (w *world) lives(c *xmppclient.Client) {
 
 // serverSessions lists the server's sessions, "user/resource sid", sorted.
 func (w *world) serverSessions() (string, error) {
-	out, err := w.server.Eval(w.t.Context(), fmt.Sprintf(`local r = {}
-		for name, u in pairs(prosody.hosts[%q].sessions) do for k, s in pairs(u.sessions) do
-			r[#r+1] = name.."/"..k.." "..(s.bindgate and s.bindgate.sid or "?")
-		end end
-		table.sort(r); return table.concat(r, "\n")`, w.server.Domain()))
-	return strings.TrimSpace(out), err
+	list, err := w.server.Sessions(w.t.Context())
+	var out []string
+	for _, s := range list {
+		out = append(out, s.User+"/"+s.Resource+" "+s.SID)
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n"), err
 }
 
 // recordSessions lists the live sessions of the record in the same way; what is binding or evicting says so.
@@ -217,7 +218,7 @@ func (w *world) agreed(most int) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("record and server do not agree within %s (at most %d sessions an account)\nrecord (%v):\n%s\nserver (%v):\n%s\nProsody's log:\n%s",
+			w.t.Fatalf("record and server do not agree within %s (at most %d sessions an account)\nrecord (%v):\n%s\nserver (%v):\n%s\nthe server's log:\n%s",
 				agreeWithin, most, rerr, record, serr, server, tail(w.server.Log(), 40))
 		}
 		time.Sleep(100 * time.Millisecond) // asking the server costs it a reload of its configuration

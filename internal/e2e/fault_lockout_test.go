@@ -8,15 +8,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // The strictest rules, one device and who comes later is refused, with a failure policy that refuses too: whatever fails amid logins and logouts, nothing
 // that is left of it keeps anybody out for long.
-func TestNobodyIsLockedOut(t *testing.T) {
-	t.Parallel()
-	w, cluster := clusterWorld(t, prosody.Config{OnFailure: "deny"})
+func TestNobodyIsLockedOut(t *testing.T) { servers.Each(t, testNobodyIsLockedOut) }
+
+func testNobodyIsLockedOut(t *testing.T, on *servers.Kind) {
+	w, cluster := clusterWorld(t, on, servers.Options{OnFailure: "deny"})
 	p := w.proxied()
 	w.start()
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
@@ -25,7 +26,7 @@ func TestNobodyIsLockedOut(t *testing.T) {
 		do   func() error
 	}{
 		{"the link is cut", func() error { p.cut(); return nil }},
-		{"the module is reloaded", func() error { return w.server.Reload(t.Context(), w.server.Domain(), "bindgate") }},
+		{"the module is reloaded", func() error { return w.server.Reload(t.Context()) }},
 		{"bindgate is restarted", func() error {
 			w.running.stop()
 			w.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/internal/servers"
 )
 
 // workDir holds what is built; TestMain makes and removes it.
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	servers.Close()
 	_ = os.RemoveAll(workDir)
 	os.Exit(code)
 }

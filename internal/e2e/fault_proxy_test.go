@@ -27,7 +27,8 @@ func (w *world) proxied() *proxy {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &proxy{addr: l.Addr().String(), target: w.server.Component, t: w.t, conns: map[net.Conn]bool{}}
+	_, target := w.server.Addresses()
+	p := &proxy{addr: l.Addr().String(), target: target, t: w.t, conns: map[net.Conn]bool{}}
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for {

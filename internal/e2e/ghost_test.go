@@ -6,14 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // A phone that died without a word does not lock its owner out: the new login is in within ghost_after_seconds + 1.
-func TestDeadPhoneUnderDeny(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestDeadPhoneUnderDeny(t *testing.T) { servers.Each(t, testDeadPhoneUnderDeny) }
+
+func testDeadPhoneUnderDeny(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	for name, c := range map[string]struct {
 		rule  string
 		ghost time.Duration
@@ -53,8 +54,11 @@ func TestDeadPhoneUnderDeny(t *testing.T) {
 
 // The taken resource of a dead phone is free just so.
 func TestDeadPhoneUnderDenyOfItsResource(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	servers.Each(t, testDeadPhoneUnderDenyOfItsResource)
+}
+
+func testDeadPhoneUnderDenyOfItsResource(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"same_resource": "deny", "ghost_after_seconds": 1}`)
 	w.within(2*time.Second, func(try int) time.Duration {
 		user := fmt.Sprintf("ned%d", try)
@@ -77,9 +81,10 @@ func TestDeadPhoneUnderDenyOfItsResource(t *testing.T) {
 }
 
 // A client that answers the probe keeps its place, on every transport, with stream management and without.
-func TestLivePhoneUnderDeny(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestLivePhoneUnderDeny(t *testing.T) { servers.Each(t, testLivePhoneUnderDeny) }
+
+func testLivePhoneUnderDeny(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 4}`)
 	for _, transport := range transports {
 		for _, sm := range []bool{false, true} {
@@ -106,9 +111,10 @@ func TestLivePhoneUnderDeny(t *testing.T) {
 }
 
 // Of several in the way only the dead one goes.
-func TestOneOfTwoIsDead(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestOneOfTwoIsDead(t *testing.T) { servers.Each(t, testOneOfTwoIsDead) }
+
+func testOneOfTwoIsDead(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 2, "on_excess": "deny", "ghost_after_seconds": 1}`)
 	w.within(2*time.Second, func(try int) time.Duration {
 		user := fmt.Sprintf("oda%d", try)
@@ -130,9 +136,10 @@ func TestOneOfTwoIsDead(t *testing.T) {
 }
 
 // A hibernating session holds no place and costs no probe.
-func TestHibernatingUnderDeny(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestHibernatingUnderDeny(t *testing.T) { servers.Each(t, testHibernatingUnderDeny) }
+
+func testHibernatingUnderDeny(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	for i, rule := range []string{`{"max_sessions": 1, "on_excess": "deny", "ghost_after_seconds": 4}`, `{"same_resource": "deny", "ghost_after_seconds": 4}`} {
 		w.rule(rule)
 		for _, transport := range []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket} {

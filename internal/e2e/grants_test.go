@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -48,9 +48,10 @@ func (w *world) wantDenied(e *xmppclient.StanzaError, code, token string) {
 }
 
 // A displaced device gets in at once with a grant, once; every other token is told what is wrong with it.
-func TestGrant(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestGrant(t *testing.T) { servers.Each(t, testGrant) }
+
+func testGrant(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_sessions": 1}`)
 	first := w.login("gus", "phone")
@@ -108,9 +109,10 @@ func (w *world) decisions(api *rest, user string) (d shownDecisions) {
 }
 
 // A grant that a login was let in by and that never bound is free again; one that bound is not.
-func TestGrantOfALoginThatNeverBinds(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{PluginPath: "../../xmppbridge/prosody/testdata/plugins", Modules: []string{"late"}})
+func TestGrantOfALoginThatNeverBinds(t *testing.T) { servers.Each(t, testGrantOfALoginThatNeverBinds) }
+
+func testGrantOfALoginThatNeverBinds(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Late: true})
 	api := w.rest()
 	w.rule(`{"require_grant": true}`)
 	g := api.grant(w.jid("nell"), `{"ttl_seconds":300}`)
@@ -129,8 +131,11 @@ func TestGrantOfALoginThatNeverBinds(t *testing.T) {
 
 // A login that bindgate did not decide in time has its grant when it is decided.
 func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{Timeout: 600 * time.Millisecond})
+	servers.Each(t, testGrantOfALoginThatIsDecidedLate)
+}
+
+func testGrantOfALoginThatIsDecidedLate(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Timeout: 600 * time.Millisecond})
 	api := w.rest()
 	w.rule(`{"require_grant": true}`)
 	g := api.grant(w.jid("pam"), `{"ttl_seconds":300}`)
@@ -148,9 +153,10 @@ func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
 }
 
 // A new device needs a grant; one that was admitted, one that is registered, and one that comes to its own dead session's place do not.
-func TestRequireGrant(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestRequireGrant(t *testing.T) { servers.Each(t, testRequireGrant) }
+
+func testRequireGrant(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"require_grant": true, "ghost_after_seconds": 1}`)
 	phone := w.dial("rita", xmppclient.Options{})
@@ -180,9 +186,10 @@ func TestRequireGrant(t *testing.T) {
 }
 
 // A new device that was let in stays in when its client has told what it is and the account is decided again.
-func TestGrantedAndDecidedAgain(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestGrantedAndDecidedAgain(t *testing.T) { servers.Each(t, testGrantedAndDecidedAgain) }
+
+func testGrantedAndDecidedAgain(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"require_grant": true}`)
 	c := w.dial("sue", xmppclient.Options{Software: "Acme", OS: "Android 14"})

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -61,23 +61,6 @@ func (w *world) bindAtOnce(pairs []*pair, resource func(device int) string) {
 	wg.Wait()
 }
 
-// everySession returns all resources on the server by user.
-func (w *world) everySession() map[string][]string {
-	w.t.Helper()
-	text, err := w.server.Eval(w.t.Context(), fmt.Sprintf(`local out = {}; for name, u in pairs(prosody.hosts[%q].sessions) do
-		for resource in pairs(u.sessions) do out[#out+1] = name.." "..resource; end end return table.concat(out, "\n")`, w.server.Domain()))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	out := map[string][]string{}
-	for line := range strings.Lines(text) {
-		if user, resource, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			out[user] = append(out[user], resource)
-		}
-	}
-	return out
-}
-
 // decidedAll waits until no session on record is binding, has to go, or is not judged.
 func (w *world) decidedAll() {
 	w.t.Helper()
@@ -95,8 +78,9 @@ func (w *world) decidedAll() {
 
 // 200 accounts, two devices each, at the same instant, one session allowed: the account's lock says who came first. The server, the record, the
 // decisions and what the clients were told agree on it.
-func TestSameInstant(t *testing.T) {
-	t.Parallel()
+func TestSameInstant(t *testing.T) { servers.Each(t, testSameInstant) }
+
+func testSameInstant(t *testing.T, on *servers.Kind) {
 	const accounts = 200
 	for name, resource := range map[string]func(device int) string{
 		"different resources":       func(device int) string { return fmt.Sprintf("tigase-%d", 10+device) },
@@ -105,7 +89,7 @@ func TestSameInstant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: 30 * time.Second}) // a busy machine may take its time
+			w := newWorld(t, on, servers.Options{Quiet: true, Timeout: 30 * time.Second}) // a busy machine may take its time
 			w.rule(`{"max_sessions": 1}`)
 			pairs := w.dialPairs("p", accounts)
 			w.bindAtOnce(pairs, resource)

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -55,7 +55,7 @@ func (w *world) mark(c *xmppclient.Client, of string) {
 func TestNotifyDevices(t *testing.T) {
 	t.Parallel()
 	needsSlixmpp(t)
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	api.do("POST", "/v1/accounts/"+w.jid("ann")+"/devices", `{"resource":"android-1","name":"Ann's <Pixel>"}`, nil, 201)
 	laptop := w.loginWith("ann", "laptop ♥", xmppclient.Options{Lang: "ja"})
@@ -112,8 +112,11 @@ func TestNotifyDevices(t *testing.T) {
 
 // What logged in while bindgate was away is told of when it is back.
 func TestNotifyDevicesOfLoginsMeanwhile(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	servers.Each(t, testNotifyDevicesOfLoginsMeanwhile)
+}
+
+func testNotifyDevicesOfLoginsMeanwhile(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, servers.Any, servers.Options{})
 	w.rule(`{"notify_devices": true}`)
 	laptop := w.loginWith("ann", "laptop", xmppclient.Options{Lang: "zh"})
 	w.recorded("ann", "laptop=active")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -22,7 +22,7 @@ func (w *world) sameLink(before string) {
 // Whatever the server takes for a user or a resource is governed by the rules and stands in the record as the server has it.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	since := w.link().Since
 	api := w.rest()
@@ -96,7 +96,7 @@ func TestOddNames(t *testing.T) {
 // REST callers say straße for what the server calls strasse.
 func TestRESTPreparesNames(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	c := w.login("strasse", "phone")
 	w.recorded("strasse", "phone=active")
@@ -136,7 +136,7 @@ func TestRESTPreparesNames(t *testing.T) {
 // Users send the component and the server's module whatever they like: nobody else is affected, the link is the same, and the rules hold.
 func TestOddStanzas(t *testing.T) {
 	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+	shared := newWorld(t, servers.Any, servers.Options{})
 	shared.rule(`{"max_sessions": 1}`)
 	since := shared.link().Since
 	victim := shared.login("victim", "phone")

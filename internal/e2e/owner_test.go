@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -57,7 +57,7 @@ var aTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`)
 func TestOwnerWithSlixmpp(t *testing.T) {
 	t.Parallel()
 	needsSlixmpp(t)
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	api.do("POST", "/v1/accounts/"+w.jid("ann")+"/devices", `{"resource":"android-1","name":"Ann's <Pixel>","platform":"android"}`, nil, 201)
 	// Another account has devices of the same names, which stay.
@@ -179,7 +179,7 @@ func (w *world) run(c *xmppclient.Client, node, lang string) (id string, answer 
 // Names of all sorts, in the language of the stanza, of the stream, or of the account.
 func TestOwnerWithOddNames(t *testing.T) {
 	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+	shared := newWorld(t, servers.Any, servers.Options{})
 	since := shared.link().Since
 	t.Run("users", func(t *testing.T) {
 		for i, user := range []string{"a♥b", "שלום", `a\40b\26c`, strings.Repeat("é", 300)} {
@@ -225,7 +225,7 @@ func TestOwnerWithOddNames(t *testing.T) {
 // The account's language, where neither stanza nor stream has one that bindgate speaks.
 func TestOwnerInAccountsLanguage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	me := w.loginWith("lee", "desk", xmppclient.Options{Lang: "tlh"})
 	w.recorded("lee", "desk=active")
 	if _, err := w.store.Pool().Exec(t.Context(), `update accounts set lang = 'zh-TW' where jid = $1`, w.jid("lee")); err != nil {
@@ -239,7 +239,7 @@ func TestOwnerInAccountsLanguage(t *testing.T) {
 // Hostile requests: the link is the same, asks are answered, and nobody goes.
 func TestOwnerHostile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	since := w.link().Since
 	victim := w.login("victim", "phone")
 	mine := w.login("mallory", "other")

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -34,9 +34,10 @@ type shownLoops struct {
 }
 
 // Two devices that displace each other three times freeze the one that is in; the loop is told of, shown, and ends with the winner's session.
-func TestLoop(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestLoop(t *testing.T) { servers.Each(t, testLoop) }
+
+func testLoop(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_sessions": 1, "takeover_cooldown_seconds": 0, "ghost_after_seconds": 1}`)
 	var in *xmppclient.Client
@@ -100,9 +101,10 @@ func (w *world) tellings(user, kind string) (n int) {
 }
 
 // Repeats of a denial are one row with a count, and one event; the rest of the story is in the protection.
-func TestRepeatedDenialsAreOneRow(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestRepeatedDenialsAreOneRow(t *testing.T) { servers.Each(t, testRepeatedDenialsAreOneRow) }
+
+func testRepeatedDenialsAreOneRow(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_sessions": 1}`)
 	w.login("rep", "one")
@@ -151,9 +153,10 @@ func TestRepeatedDenialsAreOneRow(t *testing.T) {
 }
 
 // A kick starts no protection of its own; with cooldown_seconds the kicked wait. Kick, block and release are one call.
-func TestKickThatMakesWait(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestKickThatMakesWait(t *testing.T) { servers.Each(t, testKickThatMakesWait) }
+
+func testKickThatMakesWait(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{"max_sessions": 1}`)
 	kick := func(user, body string) { api.do("POST", "/v1/accounts/"+w.jid(user)+"/kick", body, nil, 200) }
@@ -193,9 +196,10 @@ func TestKickThatMakesWait(t *testing.T) {
 }
 
 // One login that many sessions of one party go for is one turn, not a loop.
-func TestOneLoginIsOneTurn(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestOneLoginIsOneTurn(t *testing.T) { servers.Each(t, testOneLoginIsOneTurn) }
+
+func testOneLoginIsOneTurn(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	w.rule(`{}`)
 	var old []*xmppclient.Client
@@ -220,9 +224,10 @@ func TestOneLoginIsOneTurn(t *testing.T) {
 }
 
 // Who came in by a grant past a kick's wait stays in when the account is decided again.
-func TestGrantPastAKicksWait(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestGrantPastAKicksWait(t *testing.T) { servers.Each(t, testGrantPastAKicksWait) }
+
+func testGrantPastAKicksWait(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	one := w.login("ken", "x9")
 	w.recorded("ken", "x9=active")

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -24,7 +24,7 @@ func (w *world) ids(user string) map[string]string {
 // The answer to a kick is what has been seen to happen on the server.
 func TestKickOverREST(t *testing.T) {
 	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+	shared := newWorld(t, servers.Any, servers.Options{})
 	sharedAPI := shared.rest()
 	for name, c := range map[string]struct {
 		body             string // {resource} is that session's id
@@ -97,7 +97,7 @@ func TestKickOverREST(t *testing.T) {
 // A kick's own words go out in each stream's language.
 func TestWordsOfKickOverREST(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	clients := map[string]*xmppclient.Client{}
 	for _, lang := range []string{"de-AT", "ja", "fr"} {
@@ -122,7 +122,7 @@ func TestWordsOfKickOverREST(t *testing.T) {
 
 func TestDeleteSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	one, two := w.loginWith("del", "one", xmppclient.Options{SM: true, Lang: "zh"}), w.login("del", "two")
 	w.recorded("del", "one=active two=active")
@@ -149,7 +149,7 @@ func TestDeleteSession(t *testing.T) {
 // A server that does not answer: the kick is accepted, pending, and done as soon as the server is itself again.
 func TestPendingKick(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	api := w.rest()
 	c := w.loginWith("slow", "phone", xmppclient.Options{Lang: "ja"})
 	w.recorded("slow", "phone=active")
@@ -187,7 +187,7 @@ func TestPendingKick(t *testing.T) {
 // An app backend can ask whether the session it knows still stands.
 func TestVerifyAroundTakeover(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	api := w.rest()
 	verify := func(body string, want shownVerdict) {
@@ -223,7 +223,7 @@ func TestVerifyAroundTakeover(t *testing.T) {
 // Decisions over REST name the sessions by the ids of the rest of the API.
 func TestDecisionsOverREST(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	w.rule(`{"max_sessions": 2}`)
 	api := w.rest()
 	var clients []*xmppclient.Client

@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
 
 // quickBOSH ends a BOSH session without requests after a second: with stream management it then hibernates.
-var quickBOSH = prosody.Config{Global: "bosh_max_inactivity = 1; bosh_max_wait = 1"}
+var quickBOSH = servers.Options{QuickBOSH: true}
 
 // refused wants the server to know nothing of an old session, over the old transport and over TCP.
 func (w *world) refused(old *xmppclient.Client, user string, transport xmppclient.Transport) {
@@ -31,9 +31,10 @@ func (w *world) refused(old *xmppclient.Client, user string, transport xmppclien
 }
 
 // An evicted session with stream management is gone for good: nobody can resume it and the record knows it only as ended.
-func TestEvictedCannotResume(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, quickBOSH)
+func TestEvictedCannotResume(t *testing.T) { servers.Each(t, testEvictedCannotResume) }
+
+func testEvictedCannotResume(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, quickBOSH)
 	shared.rule(`{"max_sessions": 1}`)
 	for _, transport := range transports {
 		for _, state := range []string{"active", "hibernating"} {
@@ -85,9 +86,10 @@ func TestEvictedCannotResume(t *testing.T) {
 }
 
 // A hibernating session that nobody evicts comes back as the one it was: no new decision, the same sid and generation.
-func TestResume(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, quickBOSH)
+func TestResume(t *testing.T) { servers.Each(t, testResume) }
+
+func testResume(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, quickBOSH)
 	for _, transport := range transports {
 		t.Run(transport.String(), func(t *testing.T) {
 			t.Parallel()
@@ -130,9 +132,10 @@ func TestResume(t *testing.T) {
 }
 
 // Of two clients of one account, the one that resumes is not a newcomer: it evicts nobody and is not denied.
-func TestResumeIsNoLogin(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestResumeIsNoLogin(t *testing.T) { servers.Each(t, testResumeIsNoLogin) }
+
+func testResumeIsNoLogin(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 2, "on_excess": "deny"}`)
 	phone := w.loginWith("ivy", "phone", xmppclient.Options{SM: true})
 	tablet := w.login("ivy", "tablet")

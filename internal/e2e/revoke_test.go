@@ -11,20 +11,38 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
 
-// vault is a server that stores credentials: tokens of the real mod_tokenauth, which open a login there, and of a stand-in for mod_sasl2_fast.
-func vault(modules ...string) prosody.Config {
-	return prosody.Config{
+// vault is a world whose server, a Prosody, stores credentials: tokens of the real mod_tokenauth, which open a login there, and of a stand-in for
+// mod_sasl2_fast.
+type vault struct {
+	*world
+	prosody *prosody.Server
+}
+
+func newVault(t testing.TB, modules ...string) *vault {
+	t.Helper()
+	v := dormantVault(t, modules...)
+	v.start()
+	return v
+}
+
+func dormantVault(t testing.TB, modules ...string) *vault {
+	t.Helper()
+	v := &vault{}
+	kind := servers.Prosody(prosody.Config{
 		PluginPath: "../../xmppbridge/prosody/testdata/plugins", Modules: modules,
 		Host: `authentication = "kit"; storage = { default = "memory"; bindgate = "internal"; auth_tokens = "internal"; fast_tokens = "internal" }`,
-	}
+	}, &v.prosody)
+	v.world = dormant(t, kind, servers.Options{})
+	return v
 }
 
 // token makes one of mod_tokenauth.
-func (w *world) token(user string) string {
+func (w *vault) token(user string) string {
 	w.t.Helper()
 	return w.key(fmt.Sprintf(`local jid, mod = %q, prosody.hosts.localhost.modules.tokenauth
 		if mod.create_jid_token then return (mod.create_jid_token(jid, jid, nil, 3600)) end
@@ -32,14 +50,14 @@ func (w *world) token(user string) string {
 }
 
 // fastToken makes one that opens a login with this user-agent id.
-func (w *world) fastToken(user, agent string) string {
+func (w *vault) fastToken(user, agent string) string {
 	w.t.Helper()
 	return w.key(fmt.Sprintf(`return prosody.hosts.localhost.modules.sasl2_fast.give(%q, %q, "cur", 3600)`, user, agent)) + "#" + agent
 }
 
-func (w *world) key(lua string) string {
+func (w *vault) key(lua string) string {
 	w.t.Helper()
-	out, err := w.server.Eval(w.t.Context(), lua)
+	out, err := w.prosody.Eval(w.t.Context(), lua)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -102,7 +120,7 @@ const kickAndRevoke = `{"all": true, "revoke_credentials": true}`
 // A client that comes back by its token the moment it is kicked finds it void.
 func TestKickVoidsTheWayBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, vault("tokenauth"))
+	w := newVault(t, "tokenauth")
 	for _, user := range []string{"ann", "bob"} {
 		token := w.token(user)
 		if !w.opens(user, token) {
@@ -155,7 +173,7 @@ func TestKickVoidsTheWayBack(t *testing.T) {
 // What is accepted while the link is down is done when it is back, by whoever serves it then, and takes along who came by the token meanwhile.
 func TestRevocationWithTheLinkDown(t *testing.T) {
 	t.Parallel()
-	w := dormant(t, vault("tokenauth"))
+	w := dormantVault(t, "tokenauth")
 	p := w.proxied()
 	b := w.start()
 	token := w.token("ann")
@@ -195,7 +213,7 @@ func TestRevocationWithTheLinkDown(t *testing.T) {
 // FAST tokens go by device, mod_tokenauth's do not.
 func TestRevocationByDevice(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, vault("tokenauth", "sasl2_fast"))
+	w := newVault(t, "tokenauth", "sasl2_fast")
 	const phone, laptop, tablet = "agent-phone", "agent-laptop", "agent-tablet"
 	keys := map[string]string{phone: w.fastToken("ann", phone), laptop: w.fastToken("ann", laptop), tablet: w.fastToken("ann", tablet), "token": w.token("ann")}
 	open := func() string {
@@ -245,7 +263,7 @@ func TestRevocationByDevice(t *testing.T) {
 // A server that stores nothing says so, under any mode of its link.
 func TestRevocationOfNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 	c := w.login("ann", "phone")
 	w.recorded("ann", "phone=active")
 	w.mode(gate.ModeOff)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -22,7 +22,7 @@ const python = "/usr/bin/python3"
 func TestSlixmpp(t *testing.T) {
 	t.Parallel()
 	needsSlixmpp(t)
-	w := newWorld(t, prosody.Config{})
+	w := newWorld(t, servers.Any, servers.Options{})
 
 	first := w.slixmpp("ann@localhost/phone", "ja")
 	first.wants("bound", "jid", "ann@localhost/phone")
@@ -81,7 +81,8 @@ func (w *world) slixmpp(jid, lang string) *slix {
 func (w *world) runSlixmpp(script string, args ...string) *slix {
 	w.t.Helper()
 	t := w.t.(*testing.T)
-	host, port, err := net.SplitHostPort(w.server.C2S)
+	addr, _ := w.server.Addresses()
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}

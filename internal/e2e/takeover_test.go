@@ -4,14 +4,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // The case of RFC 3920 §7: a resource that is in use.
-func TestSameResource(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestSameResource(t *testing.T) { servers.Each(t, testSameResource) }
+
+func testSameResource(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	first := w.loginWith("ann", "phone", xmppclient.Options{Lang: "ja"})
 	w.recorded("ann", "phone=active")
 	second := w.login("ann", "phone")
@@ -40,9 +41,10 @@ func TestSameResource(t *testing.T) {
 }
 
 // Different resources under max_sessions 1, chosen by the client and by the server.
-func TestOneSession(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestOneSession(t *testing.T) { servers.Each(t, testOneSession) }
+
+func testOneSession(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	first := w.login("bob", "tigase-10")
 	second := w.login("bob", "tigase-11")

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/gate"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
@@ -30,9 +30,10 @@ func wantError(t testing.TB, e *xmppclient.StreamError, code, lang string) {
 }
 
 // The evicted client reads its own stream's language and what replaced it, whatever the newcomer speaks.
-func TestTextOfTakeover(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestTextOfTakeover(t *testing.T) { servers.Each(t, testTextOfTakeover) }
+
+func testTextOfTakeover(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1}`)
 	const override = `{"max_sessions": 1, "text": {"takeover": {
 		"fr": "Déconnecté : {device} <{platform}> & {time}, {seconds}", "en": "Signed out for {device} on {platform}."}}}`
@@ -82,9 +83,10 @@ func TestTextOfTakeover(t *testing.T) {
 }
 
 // A denied client reads its language too, and its stream goes on.
-func TestTextOfDenial(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestTextOfDenial(t *testing.T) { servers.Each(t, testTextOfDenial) }
+
+func testTextOfDenial(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1, "on_excess": "deny", "text": {"limit": {"en": "Full.", "de": "Voll."}}}`)
 	for i, transport := range transports {
 		t.Run(transport.String(), func(t *testing.T) {
@@ -110,9 +112,10 @@ func TestTextOfDenial(t *testing.T) {
 }
 
 // An operator's own words for one kick, else the rule's, in the stream's language.
-func TestTextOfKick(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, prosody.Config{})
+func TestTextOfKick(t *testing.T) { servers.Each(t, testTextOfKick) }
+
+func testTextOfKick(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	for _, transport := range transports {
 		t.Run(transport.String(), func(t *testing.T) {
 			t.Parallel()
@@ -156,9 +159,10 @@ func TestTextOfKick(t *testing.T) {
 }
 
 // Where the stream's language is not one we speak, the account's is.
-func TestTextInAccountsLanguage(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{})
+func TestTextInAccountsLanguage(t *testing.T) { servers.Each(t, testTextInAccountsLanguage) }
+
+func testTextInAccountsLanguage(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	w.login("lee", "first").Close()
 	w.recorded("lee", "")

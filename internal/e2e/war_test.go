@@ -4,14 +4,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/war"
 )
 
 // Of two clients that reconnect for ever, the one that a person logged in last stays, in fifty of fifty trials. make war has a thousand, and longer ones.
-func TestWar(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: war.AnswerTimeout})
+func TestWar(t *testing.T) { servers.Each(t, testWar) }
+
+func testWar(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Quiet: true, Timeout: war.AnswerTimeout})
 	trials := war.Plan(50, func(p war.Policy) int {
 		return map[war.Policy]int{war.AtOnce: 20, war.OneSecond: 14, war.TenSeconds: 5, war.Growing: 11}[p]
 	})
@@ -28,9 +29,10 @@ func TestWar(t *testing.T) {
 }
 
 // Where the rule protects nobody the war is fought, which the trials see, and the breaker of loops ends it.
-func TestWarWithoutCooldown(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, prosody.Config{LogLevel: "warn", Timeout: war.AnswerTimeout})
+func TestWarWithoutCooldown(t *testing.T) { servers.Each(t, testWarWithoutCooldown) }
+
+func testWarWithoutCooldown(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Quiet: true, Timeout: war.AnswerTimeout})
 	var trials []war.Trial
 	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.SameID, war.NoResource} {
 		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10})

@@ -1,4 +1,4 @@
-// Package e2e plays the main job on real parts: a real Prosody with the gate module, a real PostgreSQL, the gate and the bridge, and clients.
+// Package e2e plays the main job on real parts: real servers with the gate module, a real PostgreSQL, the gate and the bridge, and clients.
 package e2e
 
 import (
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/pgtest"
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
@@ -28,7 +29,8 @@ const patience = 20 * time.Second
 // world is one server with one bindgate.
 type world struct {
 	t       testing.TB
-	server  *prosody.Server
+	server  servers.Server
+	on      *servers.Kind
 	url     string // of the database
 	addr    string // of the component port as bindgate sees it
 	store   *store.Store
@@ -42,25 +44,25 @@ type bindgate struct {
 	stop func()
 }
 
-// newWorld starts a Prosody and a bindgate on a database of their own.
-func newWorld(t testing.TB, cfg prosody.Config) *world {
+// newWorld starts a server and a bindgate on a database of their own.
+func newWorld(t testing.TB, on *servers.Kind, o servers.Options) *world {
 	t.Helper()
-	w := dormant(t, cfg)
+	w := dormant(t, on, o)
 	w.start()
 	return w
 }
 
 // dormant is a world whose bindgate does not run yet.
-func dormant(t testing.TB, cfg prosody.Config) *world {
+func dormant(t testing.TB, on *servers.Kind, o servers.Options) *world {
 	t.Helper()
-	return dormantOn(t, pgtest.URL(t), cfg)
+	return dormantWith(t, pgtest.URL(t), on, o)
 }
 
-// dormantOn is one on the database at url.
-func dormantOn(t testing.TB, url string, cfg prosody.Config) *world {
+// dormantWith is one on the database at url.
+func dormantWith(t testing.TB, url string, on *servers.Kind, o servers.Options) *world {
 	t.Helper()
-	w := &world{t: t, url: url, server: prosody.ForTest(t, cfg)}
-	w.addr = w.server.Component
+	w := &world{t: t, url: url, on: on, server: on.Start(t, o)}
+	_, w.addr = w.server.Addresses()
 	var err error
 	if w.store, err = store.Open(t.Context(), store.Config{URL: w.url}); err != nil {
 		t.Fatal(err)
@@ -140,7 +142,7 @@ func (w *world) until(what string, missing func() string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not within %s: %s: %s\nProsody's log:\n%s", patience, what, m, tail(w.server.Log(), 40))
+			w.t.Fatalf("not within %s: %s: %s\nthe server's log:\n%s", patience, what, m, tail(w.server.Log(), 40))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -171,7 +173,7 @@ func (w *world) tryDial(user string, o xmppclient.Options) (*xmppclient.Client, 
 	o.User, o.Domain = user, w.server.Domain()
 	switch o.Transport {
 	case xmppclient.TCP:
-		o.Addr = w.server.C2S
+		o.Addr, _ = w.server.Addresses()
 	case xmppclient.WebSocket:
 		o.URL = w.server.WebSocketURL()
 	case xmppclient.BOSH:
@@ -267,11 +269,21 @@ func (w *world) recorded(user, want string) {
 }
 
 // onServer returns the resources of an account's sessions on the server, sorted.
-func (w *world) onServer(user string) string {
-	out, err := w.server.Eval(w.t.Context(), fmt.Sprintf(`local u = prosody.hosts[%q].sessions[%q]; local r = {}
-		for k in pairs(u and u.sessions or {}) do r[#r+1] = k end; table.sort(r); return table.concat(r, " ")`, w.server.Domain(), user))
+func (w *world) onServer(user string) string { return strings.Join(w.everySession()[user], " ") }
+
+// everySession returns all resources on the server by user, sorted.
+func (w *world) everySession() map[string][]string {
+	w.t.Helper()
+	list, err := w.server.Sessions(w.t.Context())
 	if err != nil {
-		return "eval: " + err.Error()
+		w.t.Fatal(err)
 	}
-	return strings.TrimSpace(out)
+	out := map[string][]string{}
+	for _, s := range list {
+		out[s.User] = append(out[s.User], s.Resource)
+	}
+	for _, resources := range out {
+		slices.Sort(resources)
+	}
+	return out
 }

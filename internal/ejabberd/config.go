@@ -3,48 +3,79 @@ package ejabberd
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
-// Config says how a private ejabberd is set up. The zero value is a server for "localhost".
+// Config says how a private ejabberd is set up. The zero value is a server for "localhost" with nothing of ours.
 type Config struct {
-	// Ctl is the program that starts the server; empty: "ejabberdctl", looked up in PATH and in /usr/sbin.
-	Ctl string
+	// Root is where Debian's packages of another version were unpacked; empty: the installed ejabberd.
+	Root string
 	// Dir holds configuration, database and log. Empty: a new temporary directory that Stop removes.
 	Dir string
-	// Domains are the virtual hosts; empty: "localhost".
-	Domains []string
-	// Component is the external component's JID; empty: "bindgate." and the first domain.
-	Component string
-	// Secret is the component's; empty: "secret".
+	// Hosts are the virtual hosts; empty: "localhost". AddHost adds others while the server runs.
+	Hosts []Host
+	// Secret is that of every component; empty: "secret".
 	Secret string
+	// LogLevel is ejabberd's: "debug", "info", "warning" (default), "error".
+	LogLevel string
+	// Lines are further lines of the configuration's top level.
+	Lines string
+}
+
+// Host is one virtual host.
+type Host struct {
+	// Domain is its name; empty: "localhost".
+	Domain string
+	// Gate loads mod_bindgate, and what tests need beside it.
+	Gate bool
+	// Component is the JID of its external component; empty: "bindgate." and the domain.
+	Component string
+	// Timeout and OnFailure ("allow" or "deny") are the module's options; zero: its own defaults.
+	Timeout   time.Duration
+	OnFailure string
+	// Modules are further modules, lines as under host_config, modules.
+	Modules string
 }
 
 func (c Config) withDefaults() Config {
-	if len(c.Domains) == 0 {
-		c.Domains = []string{"localhost"}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []Host{{}}
 	}
-	if c.Component == "" {
-		c.Component = "bindgate." + c.Domains[0]
+	for i := range c.Hosts {
+		c.Hosts[i] = c.Hosts[i].withDefaults()
 	}
 	if c.Secret == "" {
 		c.Secret = "secret"
 	}
+	if c.LogLevel == "" {
+		c.LogLevel = "warning"
+	}
 	return c
 }
 
+func (h Host) withDefaults() Host {
+	if h.Domain == "" {
+		h.Domain = "localhost"
+	}
+	if h.Component == "" {
+		h.Component = "bindgate." + h.Domain
+	}
+	return h
+}
+
 // ports of one server, all on 127.0.0.1.
-type ports struct{ c2s, component, http, dist int }
+type ports struct{ c2s, component, http int }
 
 // render writes ejabberd.yml. Whoever is on this machine may use the whole API. Any user is let in with any password: accounts are anonymous ones with a name of
-// their choice, so nobody has to be registered.
+// their choice, so nobody has to be registered. Any component is taken that knows the secret.
 func (c Config) render(p ports) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("hosts:")
-	for _, d := range c.Domains {
-		line("  - %q", d)
+	for _, h := range c.Hosts {
+		line("  - %q", h.Domain)
 	}
-	line("loglevel: warning")
+	line("loglevel: %s", c.LogLevel)
 	line("auth_method: [anonymous]")
 	line("anonymous_protocol: login_anon")
 	line("allow_multiple_connections: true")
@@ -55,13 +86,35 @@ func (c Config) render(p ports) string {
 	line(`api_permissions: {"test": {from: [mod_http_api], who: {access: {allow: [{acl: loopback}]}}, what: "*"}}`)
 	line("listen:")
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000}`, p.c2s)
-	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api}}`, p.http)
-	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, hosts: {%q: {password: %q}}}`, p.component, c.Component, c.Secret)
+	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api, /kit: mod_bindgate_kit, /xmpp-websocket: ejabberd_http_ws, /http-bind: mod_bosh}}`, p.http)
+	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, password: %q, global_routes: false}`, p.component, c.Secret)
+	b.WriteString(c.Lines)
 	line("modules:")
 	line("  mod_adhoc: {}")
 	line("  mod_admin_extra: {}")
+	line("  mod_bosh: {}")
 	line("  mod_disco: {}")
 	line("  mod_ping: {}")
 	line("  mod_stream_mgmt: {}")
+	line("append_host_config:")
+	for _, h := range c.Hosts {
+		line("  %q:", h.Domain)
+		line("    modules:")
+		if h.Gate {
+			line("      mod_bindgate_kit: {}")
+			line("      mod_bindgate:")
+			line("        component: %q", h.Component)
+			if h.Timeout > 0 {
+				line("        timeout: %q", fmt.Sprint(h.Timeout.Milliseconds(), " ms"))
+			}
+			if h.OnFailure != "" {
+				line("        on_failure: %s", h.OnFailure)
+			}
+		}
+		for _, m := range strings.Split(strings.TrimSpace(h.Modules), "\n") {
+			line("      %s", m)
+		}
+		line("      mod_roster: {}")
+	}
 	return b.String()
 }

@@ -1,5 +1,5 @@
-// Package ejabberd starts and stops private ejabberd servers for the benchmarks. Each is an Erlang node of its own on free loopback ports, keeps
-// everything it writes in one directory, takes any user with any password, and runs as Debian's user ejabberd where root starts it.
+// Package ejabberd starts and stops private ejabberd servers for the tests and the benchmarks. Each has free loopback ports, keeps everything it
+// writes in one directory, takes any user with any password, and runs as Debian's user ejabberd where root starts it. It is no node of any network.
 package ejabberd
 
 import (
@@ -17,48 +17,46 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
-
-// ErrMissing says that there is no ejabberd on this machine.
-var ErrMissing = errors.New("ejabberd is not installed (Debian: apt-get install ejabberd)")
 
 const (
 	bootWait = 60 * time.Second
 	stopWait = 10 * time.Second
 )
 
-// Server is a running private ejabberd.
+// Server is a running private ejabberd. Its methods may be called from any goroutine, Stop, Kill and Restart one at a time.
 type Server struct {
 	// C2S, Component and HTTP are host:port. The API is at http://HTTP/api/.
 	C2S, Component, HTTP string
 
 	cfg     Config
+	ports   ports
+	in      *installation
 	dir     string
 	ownsDir bool
 	cred    *syscall.Credential
-	cmd     *exec.Cmd
-	exited  chan struct{}
+
+	config sync.Mutex // guards cfg.Hosts and the file
+	mu     sync.Mutex // guards cmd, exited
+	cmd    *exec.Cmd
+	exited chan struct{}
 }
 
 // Start runs an ejabberd and returns when it takes clients and calls of its API.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg.withDefaults(), dir: cfg.Dir}
-	ctl := cfg.Ctl
-	for _, name := range []string{"ejabberdctl", "/usr/sbin/ejabberdctl"} {
-		if found, err := exec.LookPath(name); ctl == "" && err == nil {
-			ctl = found
-		}
+	in, err := build(cfg.Root)
+	if err != nil {
+		return nil, err
 	}
-	if ctl == "" {
-		return nil, ErrMissing
-	}
+	s := &Server{cfg: cfg.withDefaults(), in: in, dir: cfg.Dir}
 	if err := s.setUp(); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("ejabberd: %w", err)
 	}
-	if err := s.run(ctx, ctl); err != nil {
+	if err := s.run(ctx); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -78,9 +76,8 @@ func (s *Server) setUp() (err error) {
 			return err
 		}
 	}
-	var p ports
 	taken := map[int]bool{}
-	for _, port := range []*int{&p.c2s, &p.component, &p.http, &p.dist} {
+	for _, port := range []*int{&s.ports.c2s, &s.ports.component, &s.ports.http} {
 		for *port == 0 || taken[*port] {
 			if *port, err = freePort(); err != nil {
 				return err
@@ -89,27 +86,28 @@ func (s *Server) setUp() (err error) {
 		taken[*port] = true
 	}
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-	s.C2S, s.Component, s.HTTP = addr(p.c2s), addr(p.component), addr(p.http)
+	s.C2S, s.Component, s.HTTP = addr(s.ports.c2s), addr(s.ports.component), addr(s.ports.http)
 	for _, d := range []string{"spool", "logs", "modules"} {
 		if err := os.MkdirAll(s.path(d), 0o750); err != nil {
 			return err
 		}
 	}
-	files := map[string]string{
-		"ejabberd.yml": s.cfg.render(p),
-		"inetrc":       "{lookup,[\"file\",\"native\"]}.\n",
-		// The port of the node's own protocol makes the daemon that maps nodes to ports needless.
-		"ejabberdctl.cfg": fmt.Sprintf("ERLANG_NODE=bindgate%d@localhost\nINET_DIST_INTERFACE=127.0.0.1\nERL_DIST_PORT=%d\n", p.dist, p.dist),
-	}
-	for name, text := range files {
+	for name, text := range map[string]string{"ejabberd.yml": s.cfg.render(s.ports), "inetrc": "{lookup,[\"file\",\"native\"]}.\n"} {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o640); err != nil {
 			return err
 		}
 	}
+	return s.hand(s.dir)
+}
+
+func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
+
+// hand gives what is under path to the server's user.
+func (s *Server) hand(path string) error {
 	if s.cred == nil {
 		return nil
 	}
-	return filepath.WalkDir(s.dir, func(path string, _ fs.DirEntry, err error) error {
+	return filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -117,9 +115,7 @@ func (s *Server) setUp() (err error) {
 	})
 }
 
-func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
-
-// credential is that of the user ejabberd, whom its programs ask for.
+// credential is that of the user ejabberd.
 func credential() (*syscall.Credential, error) {
 	u, err := user.Lookup("ejabberd")
 	if err != nil {
@@ -147,49 +143,83 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("no free port: %w", last)
 }
 
-// run starts the process and waits until its API answers.
-func (s *Server) run(ctx context.Context, ctl string) error {
+// run starts the process and waits until its API answers. Erlang is started as ejabberdctl does it, but without a node name, which would need a port and a
+// daemon.
+func (s *Server) run(ctx context.Context) error {
 	out, err := os.OpenFile(s.path("ejabberd.out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("ejabberd: %w", err)
 	}
 	defer out.Close()
-	s.cmd = exec.Command(ctl, "--config-dir", s.dir, "--spool", s.path("spool"), "--logs", s.path("logs"), "foreground")
-	s.cmd.Dir = s.path("spool")
-	s.cmd.Env = append(os.Environ(), "HOME="+s.path("spool"), "EJABBERD_PID_PATH="+s.path("ejabberd.pid"), "CONTRIB_MODULES_PATH="+s.path("modules"))
-	s.cmd.Stdout, s.cmd.Stderr = out, out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.cred} // a group of its own: the program is a script that has the server as its child
-	if err := s.cmd.Start(); err != nil {
-		s.cmd = nil
+	args := []string{"-noinput", "+K", "true", "+P", "250000"}
+	for _, dir := range append(s.in.ebins, s.in.beams) {
+		args = append(args, "-pa", dir)
+	}
+	cmd := exec.Command("erl", append(args, "-mnesia", "dir", strconv.Quote(s.path("spool")), "-s", "ejabberd")...)
+	cmd.Dir = s.path("spool")
+	cmd.Env = append(os.Environ(), "HOME="+s.path("spool"), "EJABBERD_CONFIG_PATH="+s.path("ejabberd.yml"), "EJABBERD_LOG_PATH="+s.path("logs/ejabberd.log"),
+		"ERL_INETRC="+s.path("inetrc"), "ERL_MAX_PORTS=32000", "ERL_CRASH_DUMP_BYTES=0", "CONTRIB_MODULES_PATH="+s.path("modules"))
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.cred} // a group of its own: it has helpers as its children
+	dieWithUs(cmd.SysProcAttr)
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("ejabberd: start: %w", err)
 	}
-	s.exited = make(chan struct{})
-	go func() { _ = s.cmd.Wait(); close(s.exited) }()
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	s.mu.Lock()
+	s.cmd, s.exited = cmd, exited
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, bootWait)
 	defer cancel()
-	poll := time.NewTicker(50 * time.Millisecond)
+	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if _, err := s.Call(ctx, "status", "{}"); err == nil {
+		if s.listening(ctx) {
 			return nil
 		}
 		select {
-		case <-s.exited:
+		case <-exited:
 			return fmt.Errorf("ejabberd ended at once; its log:\n%s", s.Log())
 		case <-ctx.Done():
+			s.Kill()
 			return fmt.Errorf("ejabberd took no call in time: %w; its log:\n%s", ctx.Err(), s.Log())
 		case <-poll.C:
 		}
 	}
 }
 
+// listening reports whether all ports are served. The API's is the first to be.
+func (s *Server) listening(ctx context.Context) bool {
+	if _, err := s.Eval(ctx, "ok"); err != nil {
+		return false
+	}
+	for _, addr := range []string{s.C2S, s.Component} {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+	}
+	return true
+}
+
 // Call calls a command of the HTTP API with its arguments, a JSON object, and returns the answer.
 func (s *Server) Call(ctx context.Context, command, args string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/api/"+command, strings.NewReader(args))
+	return s.post(ctx, "/api/"+command, "application/json", args)
+}
+
+// Eval evaluates Erlang in the server, expressions without the last full stop, and returns the last value: a binary as it is, all else as Erlang writes it.
+func (s *Server) Eval(ctx context.Context, erlang string) (string, error) {
+	return s.post(ctx, "/kit", "text/plain", erlang+".")
+}
+
+func (s *Server) post(ctx context.Context, path, contentType, text string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+path, strings.NewReader(text))
 	if err != nil {
 		return "", fmt.Errorf("ejabberd: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", contentType)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("ejabberd: %w", err)
@@ -200,46 +230,97 @@ func (s *Server) Call(ctx context.Context, command, args string) (string, error)
 		return "", fmt.Errorf("ejabberd: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ejabberd: %s: %s: %s", command, resp.Status, body)
+		return "", fmt.Errorf("ejabberd: %s: %s: %s", path, resp.Status, body)
 	}
 	return string(body), nil
 }
 
+// AddHost adds a virtual host to the running server.
+func (s *Server) AddHost(ctx context.Context, h Host) error {
+	s.config.Lock()
+	defer s.config.Unlock()
+	s.cfg.Hosts = append(s.cfg.Hosts, h.withDefaults())
+	if err := os.WriteFile(s.path("ejabberd.yml"), []byte(s.cfg.render(s.ports)), 0o640); err != nil {
+		return fmt.Errorf("ejabberd: %w", err)
+	}
+	_, err := s.Call(ctx, "reload_config", "{}")
+	return err
+}
+
 // Domain is the first virtual host.
-func (s *Server) Domain() string { return s.cfg.Domains[0] }
+func (s *Server) Domain() string { return s.cfg.Hosts[0].Domain }
 
-// ComponentJID is the configured external component.
-func (s *Server) ComponentJID() string { return s.cfg.Component }
+// ComponentJID is the first virtual host's external component.
+func (s *Server) ComponentJID() string { return s.cfg.Hosts[0].Component }
 
-// Secret is the component's.
+// Secret is that of every component.
 func (s *Server) Secret() string { return s.cfg.Secret }
+
+// Dir holds the server's configuration, database and log.
+func (s *Server) Dir() string { return s.dir }
+
+// Addresses are those of C2S and Component.
+func (s *Server) Addresses() (clients, components string) { return s.C2S, s.Component }
+
+// WebSocketURL is where RFC 7395 clients connect.
+func (s *Server) WebSocketURL() string { return "ws://" + s.HTTP + "/xmpp-websocket" }
+
+// BOSHURL is where XEP-0124 clients connect.
+func (s *Server) BOSHURL() string { return "http://" + s.HTTP + "/http-bind" }
 
 // Stop asks the server to shut down, kills it when it does not, and removes the directory if Start made it.
 func (s *Server) Stop() {
-	if s.cmd != nil {
-		group := -s.cmd.Process.Pid
-		_ = syscall.Kill(group, syscall.SIGTERM)
-		timer := time.NewTimer(stopWait)
-		defer timer.Stop()
-		select {
-		case <-s.exited:
-		case <-timer.C:
-		}
-		_ = syscall.Kill(group, syscall.SIGKILL) // also what the script has left
-		<-s.exited
-		s.cmd = nil
-	}
+	s.end(syscall.SIGTERM)
 	if s.ownsDir {
 		_ = os.RemoveAll(s.dir)
 	}
 }
 
-// Log is what the server has written.
-func (s *Server) Log() string {
-	var all strings.Builder
-	for _, name := range []string{"ejabberd.out", "logs/ejabberd.log", "logs/error.log"} {
-		text, _ := os.ReadFile(s.path(name))
-		all.Write(text)
+// Kill ends the server at once (SIGKILL), as a crash would.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Restart stops the server if it runs and starts it again on the same ports and data.
+func (s *Server) Restart(ctx context.Context) error {
+	s.end(syscall.SIGTERM)
+	return s.run(ctx)
+}
+
+// Signal sends sig to the server, SIGSTOP and SIGCONT for example. It is an error when none runs.
+func (s *Server) Signal(sig syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return errors.New("ejabberd is not running")
 	}
-	return all.String()
+	return s.cmd.Process.Signal(sig)
+}
+
+func (s *Server) end(sig syscall.Signal) {
+	s.mu.Lock()
+	cmd, exited := s.cmd, s.exited
+	s.cmd = nil
+	s.mu.Unlock()
+	if cmd == nil {
+		return
+	}
+	_ = cmd.Process.Signal(sig)
+	timer := time.NewTimer(stopWait)
+	defer timer.Stop()
+	select {
+	case <-exited:
+	case <-timer.C:
+	}
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // also its helpers
+	<-exited
+}
+
+// Log is the end of what the server has written, at most 64 KiB: for failure messages.
+func (s *Server) Log() string {
+	const most = 64 << 10
+	var all []byte
+	for _, name := range []string{"ejabberd.out", "logs/ejabberd.log"} {
+		text, _ := os.ReadFile(s.path(name))
+		all = append(all, text...)
+	}
+	return string(all[max(0, len(all)-most):])
 }

@@ -279,6 +279,9 @@ func (s *Server) ComponentJID() string { return s.cfg.Component }
 // Secret is the component's.
 func (s *Server) Secret() string { return s.cfg.Secret }
 
+// Addresses are those of C2S and Component.
+func (s *Server) Addresses() (clients, components string) { return s.C2S, s.Component }
+
 // WebSocketURL is where RFC 7395 clients connect.
 func (s *Server) WebSocketURL() string { return "ws://" + s.HTTP + "/xmpp-websocket" }
 

@@ -9,14 +9,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 	"github.com/bindgate/bindgate/store"
 )
 
+// Server is where the devices log in.
+type Server interface {
+	Domain() string
+	Addresses() (clients, components string)
+	WebSocketURL() string
+	BOSHURL() string
+}
+
 // Field is where wars are fought: a server, and the record of the bindgate that runs for it.
 type Field struct {
-	Server *prosody.Server
+	Server Server
 	Store  *store.Store
 }
 
@@ -93,7 +100,8 @@ func (f *Field) fight(ctx context.Context, t *Trial, d *diary, r *Result) error 
 
 // fighters are the two clients of a trial.
 func (f *Field) fighters(t *Trial, d *diary) (a, b *fighter) {
-	o := xmppclient.Options{Transport: t.Transport, Addr: f.Server.C2S, Domain: f.Server.Domain(), User: t.user(), SM: t.SM, Discard: true}
+	addr, _ := f.Server.Addresses()
+	o := xmppclient.Options{Transport: t.Transport, Addr: addr, Domain: f.Server.Domain(), User: t.user(), SM: t.SM, Discard: true}
 	switch t.Transport {
 	case xmppclient.TCP:
 	case xmppclient.WebSocket:

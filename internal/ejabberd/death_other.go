@@ -1,0 +1,7 @@
+//go:build !linux
+
+package ejabberd
+
+import "syscall"
+
+func dieWithUs(*syscall.SysProcAttr) {}

@@ -1,0 +1,31 @@
+package ejabberd
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// ForTest starts a server for one test and stops it when the test ends; a failed test shows the server's log. Where
+// ejabberd is not installed the test is skipped, but fails when the environment variable CI is set.
+// BINDGATE_TEST_EJABBERD names the directory with another version's unpacked packages.
+func ForTest(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	if cfg.Root == "" {
+		cfg.Root = os.Getenv("BINDGATE_TEST_EJABBERD")
+	}
+	s, err := Start(t.Context(), cfg)
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" {
+		t.Skipf("needs an ejabberd: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("ejabberd's log:\n%s", s.Log())
+		}
+		s.Stop()
+	})
+	return s
+}

@@ -1,0 +1,147 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/bindgate/bindgate/internal/ejabberd"
+)
+
+// ejabberdKind is the installed ejabberd, or the one that BINDGATE_TEST_EJABBERD names. It takes seconds to start: tests that do not end it share one, each with
+// a virtual host and a component of its own.
+var ejabberdKind = &Kind{Name: "ejabberd", Software: "ejabberd", start: startEjabberd}
+
+// shared is the ejabberd that tests share.
+var shared sharedEjabberd
+
+type sharedEjabberd struct {
+	mu     sync.Mutex
+	server *ejabberd.Server
+	err    error
+	hosts  int
+}
+
+func (s *sharedEjabberd) get() (*ejabberd.Server, int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil && s.err == nil {
+		s.server, s.err = ejabberd.Start(context.Background(), ejabberd.Config{Root: os.Getenv("BINDGATE_TEST_EJABBERD"), LogLevel: "info"})
+	}
+	s.hosts++
+	return s.server, s.hosts, s.err
+}
+
+func (s *sharedEjabberd) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server != nil {
+		s.server.Stop()
+	}
+}
+
+func startEjabberd(t testing.TB, o Options) Server {
+	t.Helper()
+	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure}
+	if o.QuickBOSH {
+		host.Modules = "mod_bosh: {max_inactivity: 1, max_pause: 1}"
+	}
+	if o.Own || o.Domain != "" {
+		if host.Domain == "" {
+			host.Domain = "localhost"
+		}
+		server := ejabberd.ForTest(t, ejabberd.Config{Hosts: []ejabberd.Host{host}, LogLevel: "info"})
+		return &onEjabberd{Server: server, domain: host.Domain, own: true}
+	}
+	server, n, err := shared.get()
+	if err != nil {
+		missing(t, err, ejabberd.ErrMissing, "an ejabberd")
+	}
+	host.Domain = fmt.Sprintf("h%d.localhost", n)
+	if err := server.AddHost(t.Context(), host); err != nil {
+		t.Fatalf("add a host: %v\n%s", err, server.Log())
+	}
+	return &onEjabberd{Server: server, domain: host.Domain}
+}
+
+type onEjabberd struct {
+	*ejabberd.Server
+	domain string
+	own    bool
+}
+
+func (s *onEjabberd) Domain() string       { return s.domain }
+func (s *onEjabberd) ComponentJID() string { return "bindgate." + s.domain }
+
+func (s *onEjabberd) eval(ctx context.Context, erlang string) error {
+	_, err := s.Eval(ctx, erlang)
+	return err
+}
+
+func (s *onEjabberd) Unload(ctx context.Context) error {
+	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate)`, s.domain))
+}
+
+func (s *onEjabberd) Load(ctx context.Context) error {
+	return s.eval(ctx, fmt.Sprintf(`gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain))
+}
+
+// Reload is what an upgrade by ejabberdctl does to each host.
+func (s *onEjabberd) Reload(ctx context.Context) error {
+	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate), gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain, s.domain))
+}
+
+func (s *onEjabberd) Go(ctx context.Context) error { return s.eval(ctx, "mod_bindgate_kit:go()") }
+
+func (s *onEjabberd) Sessions(ctx context.Context) ([]Session, error) {
+	text, err := s.Eval(ctx, fmt.Sprintf("mod_bindgate_kit:sessions(<<%q>>)", s.domain))
+	if err != nil {
+		return nil, err
+	}
+	return lines(text)
+}
+
+func (s *onEjabberd) modeFile() string {
+	return filepath.Join(s.Dir(), "spool", "bindgate-"+s.domain+".mode")
+}
+
+func (s *onEjabberd) Mode() (string, error) {
+	text, err := os.ReadFile(s.modeFile())
+	if os.IsNotExist(err) {
+		return "enforce", nil
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+func (s *onEjabberd) SetMode(mode string) error {
+	if _, err := os.Stat(s.modeFile()); err != nil {
+		return err
+	}
+	return os.WriteFile(s.modeFile(), []byte(mode+"\n"), 0o644)
+}
+
+func (s *onEjabberd) mine() {
+	if !s.own {
+		panic("a test that ends its ejabberd needs Options.Own")
+	}
+}
+
+func (s *onEjabberd) Kill() {
+	s.mine()
+	s.Server.Kill()
+}
+
+func (s *onEjabberd) Restart(ctx context.Context) error {
+	s.mine()
+	return s.Server.Restart(ctx)
+}
+
+func (s *onEjabberd) Signal(sig syscall.Signal) error {
+	s.mine()
+	return s.Server.Signal(sig)
+}

@@ -1,0 +1,96 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bindgate/bindgate/internal/prosody"
+)
+
+// prosodyKind is the installed Prosody, or the one that BINDGATE_TEST_PROSODY names. It starts in a fraction of a second: each test has its own.
+var prosodyKind = Prosody(prosody.Config{}, nil)
+
+// Prosody is a kind of its own, set up as a test of Prosody alone needs it. Where it is started, server is set.
+func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
+	return &Kind{Name: "prosody", Software: "Prosody", start: func(t testing.TB, o Options) Server {
+		cfg := cfg
+		cfg.Timeout, cfg.OnFailure = o.Timeout, o.OnFailure
+		if o.Quiet {
+			cfg.LogLevel = "warn"
+		}
+		if o.Domain != "" {
+			cfg.Domains = []string{o.Domain}
+		}
+		if o.QuickBOSH {
+			cfg.Global += "bosh_max_inactivity = 1; bosh_max_wait = 1"
+		}
+		if o.Late {
+			cfg.Modules = append(slices.Clone(cfg.Modules), "kit_late")
+		}
+		s := prosody.ForTest(t, cfg)
+		if server != nil {
+			*server = s
+		}
+		return &onProsody{s}
+	}}
+}
+
+type onProsody struct{ *prosody.Server }
+
+func (s *onProsody) Reload(ctx context.Context) error {
+	return s.Server.Reload(ctx, s.Domain(), "bindgate")
+}
+
+func (s *onProsody) Unload(ctx context.Context) error {
+	return s.Server.Unload(ctx, s.Domain(), "bindgate")
+}
+
+func (s *onProsody) Load(ctx context.Context) error {
+	return s.Server.Load(ctx, s.Domain(), "bindgate")
+}
+
+func (s *onProsody) Go(ctx context.Context) error {
+	_, err := s.Eval(ctx, fmt.Sprintf(`prosody.hosts[%q].events.fire_event("late-go")`, s.Domain()))
+	return err
+}
+
+func (s *onProsody) Sessions(ctx context.Context) ([]Session, error) {
+	text, err := s.Eval(ctx, fmt.Sprintf(`local r = {}
+		for name, u in pairs(prosody.hosts[%q].sessions) do for k, s in pairs(u.sessions) do
+			r[#r+1] = name.."\t"..k.."\t"..(s.bindgate and s.bindgate.sid or "?")
+		end end
+		return table.concat(r, "\n")`, s.Domain()))
+	if err != nil {
+		return nil, err
+	}
+	return lines(text)
+}
+
+func (s *onProsody) modeFile() string {
+	return filepath.Join(s.Dir(), "data", s.Domain(), "bindgate.dat")
+}
+
+func (s *onProsody) Mode() (string, error) {
+	text, err := os.ReadFile(s.modeFile())
+	if os.IsNotExist(err) {
+		return "enforce", nil
+	}
+	for _, mode := range []string{"observe", "off"} {
+		if strings.Contains(string(text), `"`+mode+`"`) {
+			return mode, err
+		}
+	}
+	return "enforce", err
+}
+
+func (s *onProsody) SetMode(mode string) error {
+	if _, err := os.Stat(s.modeFile()); err != nil {
+		return err
+	}
+	return os.WriteFile(s.modeFile(), fmt.Appendf(nil, "return { [%q] = %q; };", "mode", mode), 0o644)
+}

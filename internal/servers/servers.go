@@ -1,0 +1,148 @@
+// Package servers lets one test run on each XMPP server that has a gate module: private Prosodys and ejabberds behind one interface. The tests of the
+// gate protocol and of the whole product are written once, against it.
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is one virtual host with the gate module, on a server that runs. Its methods may be called from any goroutine, Kill and Restart one at a time.
+type Server interface {
+	Domain() string
+	ComponentJID() string
+	Secret() string
+	// Addresses of the ports for clients and for components, host:port.
+	Addresses() (clients, components string)
+	WebSocketURL() string
+	BOSHURL() string
+
+	// Reload replaces the module in place, as an operator would. Unload takes it away, Load brings it back.
+	Reload(ctx context.Context) error
+	Unload(ctx context.Context) error
+	Load(ctx context.Context) error
+	// Go lets binds go on that the other module holds (Options.Late).
+	Go(ctx context.Context) error
+
+	// Sessions are the host's bound sessions by the server's own word, hibernating ones too.
+	Sessions(ctx context.Context) ([]Session, error)
+	// Mode is what the module keeps on its disk, and SetMode changes the file while the server does not run.
+	Mode() (string, error)
+	SetMode(mode string) error
+
+	// Kill ends the server at once, Restart starts it again on the same ports and data. They, and Signal, need Options.Own.
+	Kill()
+	Restart(ctx context.Context) error
+	Signal(sig syscall.Signal) error
+
+	// Log is the end of what the server has written.
+	Log() string
+}
+
+// Session is a bound session on the server.
+type Session struct {
+	User, Resource string
+	SID            string // "?" if the module does not know it
+}
+
+// Options say what a test needs of its server.
+type Options struct {
+	// Timeout and OnFailure are the module's options; zero: its own defaults.
+	Timeout   time.Duration
+	OnFailure string
+	// Quiet logs warnings and errors only.
+	Quiet bool
+	// Own gives the test a server process of its own; others may share one.
+	Own bool
+	// Late loads another module that has its say after the gate's: it refuses the resource "refused", holds "slow…" until Go, and refuses "slow-refused" then.
+	Late bool
+	// QuickBOSH ends a BOSH session without requests after a second.
+	QuickBOSH bool
+	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
+	Domain string
+}
+
+// Kind is a server program.
+type Kind struct {
+	// Name is how tests and the matrix call it: "prosody", "ejabberd".
+	Name string
+	// Software is what the module's hello says: "Prosody", "ejabberd".
+	Software string
+
+	start func(t testing.TB, o Options) Server
+	// cannot has what the server, not the module, is not able to: a reason by its word.
+	cannot map[string]string
+}
+
+// Start starts a server for one test. Where the program is not installed the test is skipped, but fails when the environment variable CI is set.
+func (k *Kind) Start(t testing.TB, o Options) Server {
+	t.Helper()
+	return k.start(t, o)
+}
+
+// Can skips the test where the server is not able to do a thing, with the reason. The matrix shows it.
+func (k *Kind) Can(t testing.TB, what string) {
+	t.Helper()
+	if why, ok := k.cannot[what]; ok {
+		t.Skip("server cannot: " + why)
+	}
+}
+
+// Able reports whether the server can do a thing.
+func (k *Kind) Able(what string) bool { return k.cannot[what] == "" }
+
+// Any is for tests that the server is no matter to: the one that starts quickest.
+var Any = prosodyKind
+
+// kinds are all servers that tests run on.
+var kinds = []*Kind{prosodyKind, ejabberdKind}
+
+// Each runs a test on every kind of server, in parallel. BINDGATE_SERVERS names those that are wanted, separated by commas; empty: all.
+func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
+	t.Parallel()
+	wanted := strings.FieldsFunc(os.Getenv("BINDGATE_SERVERS"), func(r rune) bool { return r == ',' })
+	for _, k := range kinds {
+		if len(wanted) > 0 && !slices.Contains(wanted, k.Name) {
+			continue
+		}
+		t.Run(k.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, k)
+		})
+	}
+}
+
+// missing skips a test for want of its server, or fails it on CI.
+func missing(t testing.TB, err, is error, what string) {
+	t.Helper()
+	if errors.Is(err, is) && os.Getenv("CI") == "" {
+		t.Skipf("needs %s: %v", what, err)
+	}
+	t.Fatal(err)
+}
+
+// lines reads sessions, one a line: user, resource and sid, separated by tabs.
+func lines(text string) ([]Session, error) {
+	var out []Session
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\n"); line == "" {
+			continue
+		}
+		f := strings.Split(line, "\t")
+		if len(f) != 3 {
+			return nil, fmt.Errorf("sessions: %q", line)
+		}
+		out = append(out, Session{User: f[0], Resource: f[1], SID: f[2]})
+	}
+	return out, nil
+}
+
+// Close ends the servers that tests shared. TestMain calls it.
+func Close() { shared.close() }

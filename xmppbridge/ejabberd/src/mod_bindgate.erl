@@ -1,0 +1,211 @@
+%%% mod_bindgate: the gate protocol's server side (urn:bindgate:1, see PROTOCOL.md) for ejabberd 23.01 and newer.
+%%%
+%%% Before a session binds a resource, bindgate, an external component, is asked; what it answers is carried out here. The
+%%% parts:
+%%%
+%%%   mod_bindgate         options and hooks: what of ejabberd calls us
+%%%   mod_bindgate_stream  in the process of a client's stream: the hold on a bind, signs of life, the end
+%%%   mod_bindgate_gate    one process for each host: all that is said to bindgate, in order
+%%%   mod_bindgate_ledger  its table of sessions, by sid and by bucket
+%%%   mod_bindgate_revoke  revoking stored login credentials
+%%%   mod_bindgate_wire    elements of the protocol
+-module(mod_bindgate).
+-behaviour(gen_mod).
+
+-export([start/2, stop/1, reload/3, depends/2, mod_options/1, mod_opt_type/1, mod_doc/0]).
+-export([bind/2]). % a callback of xmpp_stream_in
+-export([c2s_handle_recv/3, c2s_handle_cdata/2, c2s_handle_bind/1, c2s_session_opened/1, c2s_copy_session/2, c2s_session_resumed/1, c2s_session_pending/1,
+         c2s_handle_info/2, c2s_terminated/2, c2s_auth_result/3, component_connected/1, component_send_packet/1]).
+-export([component_pids/1]).
+-export([process_iq/1, decode_iq_subel/1]).
+
+-include("xmpp.hrl").
+-include("logger.hrl").
+-include("ejabberd_router.hrl").
+
+-define(NS_BIND_REQUEST, <<"urn:ietf:params:xml:ns:xmpp-bind">>).
+
+%%% options
+
+mod_options(Host) ->
+    [{component, <<"bindgate.", Host/binary>>}, {timeout, timer:seconds(5)}, {on_failure, allow}].
+
+mod_opt_type(component) -> econf:host();
+mod_opt_type(timeout) ->
+    econf:and_then(econf:timeout(second),
+                   fun(Ms) when Ms >= 100, Ms =< 60000 -> Ms;
+                      (_) -> econf:fail("must be between 100 ms and 60 seconds")
+                   end);
+mod_opt_type(on_failure) -> econf:enum([allow, deny]).
+
+mod_doc() ->
+    #{desc => "Asks bindgate, an external component, before each login.",
+      opts => [{component, #{value => "Host", desc => "The component that is asked, and the only one that is obeyed."}},
+               {timeout, #{value => "timeout()", desc => "How long a login waits for an answer."}},
+               {on_failure, #{value => "allow | deny", desc => "What happens to logins that cannot be decided."}}]}.
+
+depends(_Host, _Opts) -> [].
+
+%%% life
+
+start(Host, _Opts) ->
+    load_parts(),
+    case mod_bindgate_gate:start(Host) of
+        {ok, _} ->
+            [ejabberd_hooks:add(Hook, Host, ?MODULE, F, Priority) || {Hook, F, Priority} <- hooks()],
+            [ejabberd_hooks:add(Hook, ?MODULE, F, Priority) || {Hook, F, Priority} <- global_hooks()],
+            gen_iq_handler:add_iq_handler(ejabberd_local, Host, mod_bindgate_wire:ns(), ?MODULE, process_iq),
+            mod_bindgate_gate:ready(Host);
+        Error -> Error
+    end.
+
+stop(Host) ->
+    gen_iq_handler:remove_iq_handler(ejabberd_local, Host, mod_bindgate_wire:ns()),
+    [ejabberd_hooks:delete(Hook, Host, ?MODULE, F, Priority) || {Hook, F, Priority} <- hooks()],
+    case gen_mod:is_loaded_elsewhere(Host, ?MODULE) of
+        true -> ok;
+        false -> [ejabberd_hooks:delete(Hook, ?MODULE, F, Priority) || {Hook, F, Priority} <- global_hooks()]
+    end,
+    mod_bindgate_gate:stop(Host).
+
+reload(Host, _NewOpts, _OldOpts) -> mod_bindgate_gate:configure(Host).
+
+%% An upgrade by ejabberdctl replaces this file in memory and leaves the other parts as they were.
+load_parts() ->
+    [begin code:purge(Part), {module, Part} = code:load_file(Part) end
+     || Part <- [mod_bindgate_wire, mod_bindgate_ledger, mod_bindgate_stream, mod_bindgate_revoke, mod_bindgate_gate], code:module_status(Part) =:= modified].
+
+hooks() ->
+    [{c2s_handle_recv, c2s_handle_recv, 30},
+     {c2s_handle_cdata, c2s_handle_cdata, 30},
+     {c2s_session_opened, c2s_session_opened, 20},
+     {c2s_copy_session, c2s_copy_session, 20},
+     {c2s_session_resumed, c2s_session_resumed, 20},
+     {c2s_session_pending, c2s_session_pending, 20},
+     {c2s_handle_info, c2s_handle_info, 20},    % before ejabberd_sm (50), which ends who is replaced
+     {c2s_terminated, c2s_terminated, 200},     % behind ejabberd_c2s (100), which takes the session from the table
+     {c2s_auth_result, c2s_auth_result, 200}
+     | [{c2s_handle_bind, c2s_handle_bind, 200} || has_bind_hook()]]. % behind ejabberd_c2s (100), which makes resources
+
+global_hooks() -> [{component_connected, component_connected, 50}, {component_send_packet, component_send_packet, 20}].
+
+%% From 25.03 on a hook can refuse a bind. Before, the callback itself is taken for one bind.
+has_bind_hook() ->
+    {module, _} = code:ensure_loaded(ejabberd_c2s),
+    erlang:function_exported(ejabberd_c2s, c2s_handle_bind, 1).
+
+%%% the hold on a bind
+
+c2s_handle_recv(#{stream_state := wait_for_bind, xmlns := ?NS_CLIENT, mod := Mod} = State, El, #iq{type = set, sub_els = [#xmlel{name = <<"bind">>} = Sub]} = IQ) ->
+    case xmpp:get_ns(Sub) =:= ?NS_BIND_REQUEST andalso is_valid(IQ) of
+        true ->
+            State1 = mod_bindgate_stream:request(State, El, IQ),
+            case has_bind_hook() of
+                true -> State1;
+                false -> State1#{mod => ?MODULE, bindgate_mod => Mod}
+            end;
+        false -> State
+    end;
+c2s_handle_recv(State, _, _) -> mod_bindgate_stream:heard(State).
+
+%% What cannot be read never gets to bind/2.
+is_valid(IQ) ->
+    try xmpp:try_subtag(IQ, #bind{}) of
+        #bind{} -> true;
+        _ -> false
+    catch _:{xmpp_codec, _} -> false
+    end.
+
+c2s_handle_cdata(State, _) -> mod_bindgate_stream:heard(State).
+
+%% Until 25.02: called once instead of ejabberd_c2s:bind/2.
+bind(Wanted, #{bindgate_mod := Mod} = State0) ->
+    State = maps:remove(bindgate_mod, State0#{mod => Mod}),
+    case ask(Wanted, State) of
+        {in, Resource, State1} -> Mod:bind(Resource, State1);
+        {out, Error, State1} -> {error, Error, State1}
+    end.
+
+c2s_handle_bind({Wanted, {ok, State}}) ->
+    case ask(Wanted, State) of
+        {in, Resource, State1} -> {Resource, {ok, State1}};
+        {out, Error, State1} -> {Wanted, {error, Error, State1}}
+    end;
+c2s_handle_bind(Acc) -> Acc.
+
+%% An error of ours must never keep the server from doing its work.
+ask(Wanted, #{lserver := Host} = State) ->
+    try mod_bindgate_stream:ask(Wanted, State)
+    catch Class:Reason:Stack ->
+            ?ERROR_MSG("bindgate: a bind failed: ~ts", [misc:format_exception(2, Class, Reason, Stack)]),
+            case gen_mod:get_module_opt(Host, ?MODULE, on_failure) of
+                allow -> {in, Wanted, State};
+                deny -> {out, mod_bindgate_wire:stanza_error(mod_bindgate_wire:unavailable()), State}
+            end
+    end.
+
+%%% hooks of a stream
+
+c2s_session_opened(State) -> mod_bindgate_stream:opened(State).
+c2s_copy_session(State, Old) -> mod_bindgate_stream:moved(State, Old).
+c2s_session_resumed(State) -> mod_bindgate_stream:resumed(State).
+c2s_session_pending(State) -> mod_bindgate_stream:pending(State).
+c2s_terminated(State, Reason) -> mod_bindgate_stream:terminated(State, Reason).
+
+c2s_handle_info(State, {?MODULE, Message}) -> {stop, mod_bindgate_stream:info(State, Message)};
+c2s_handle_info(State, replaced) -> mod_bindgate_stream:info(State, replaced);
+c2s_handle_info(State, _) -> State.
+
+c2s_auth_result(State, true, User) -> mod_bindgate_stream:authenticated(State, User);
+c2s_auth_result(State, _, _) -> State.
+
+%%% the component
+
+%% Runs in the process of a component's stream. ejabberd would share what is sent among all connections of a component: an older
+%% one ends, for its owner may be gone without a word.
+component_connected(Domain) ->
+    case gates_of(Domain) of
+        [] -> ok;
+        Hosts ->
+            [begin
+                 ejabberd_router:unregister_route(Domain, Pid),
+                 ejabberd_service:send(Pid, xmpp:serr_conflict(<<"Replaced by new connection">>, <<"en">>))
+             end || Pid <- component_pids(Domain), Pid =/= self()],
+            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts],
+            ok
+    end.
+
+%% The processes of the component's streams.
+component_pids(Domain) ->
+    case (ejabberd_router:get_backend()):find_routes(Domain) of
+        {ok, Routes} -> [Pid || #route{pid = Pid} <- Routes, is_pid(Pid)];
+        _ -> []
+    end.
+
+gates_of(Domain) ->
+    [Host || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, ?MODULE), gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain].
+
+%% Answers to what we asked; ejabberd would drop them.
+component_send_packet({#iq{type = Type, id = <<"bindgate-", _/binary>>, from = From, to = #jid{luser = <<>>, lserver = Host, lresource = <<>>}} = IQ, State})
+  when Type =:= result; Type =:= error ->
+    case gen_mod:is_loaded(Host, ?MODULE) andalso is_component(From, Host) of
+        true -> mod_bindgate_gate:answer(Host, IQ);
+        false -> ok
+    end,
+    {drop, State};
+component_send_packet(Acc) -> Acc.
+
+is_component(#jid{luser = <<>>, lresource = <<>>, lserver = Domain}, Host) -> gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain.
+
+decode_iq_subel(El) -> El.
+
+process_iq(#iq{from = From, to = #jid{lserver = Host}} = IQ) ->
+    case is_component(From, Host) of
+        true ->
+            mod_bindgate_gate:request(Host, IQ),
+            ignore;
+        false ->
+            mod_bindgate_gate:stranger(Host, From),
+            Text = <<"only the component ", (gen_mod:get_module_opt(Host, ?MODULE, component))/binary, " may ask">>,
+            xmpp:make_error(IQ, #stanza_error{type = auth, reason = forbidden, text = [#text{lang = <<"en">>, data = Text}]})
+    end.

@@ -1,0 +1,244 @@
+%%% What happens in the process of a client's stream: it is held while bindgate is asked, shows signs of life, and is ended.
+%%%
+%%% The stream's own record is the map under the key bindgate of its state, which ejabberd hands on when a session is resumed
+%%% in another process: sid, ask_id (of the present attempt), bound_at (once bound), input (when the client was last heard: a
+%%% counter that the ledger's process reads), and what is told of the client.
+-module(mod_bindgate_stream).
+
+-export([request/3, heard/1, ask/2, opened/1, moved/2, resumed/1, pending/1, info/2, terminated/2, authenticated/2]).
+
+-include("xmpp.hrl").
+-include("logger.hrl").
+
+-define(ALIVE(Ref), {mod_bindgate, {verdict, Ref, alive}}).
+
+%%% the bind request
+
+%% What only the request shows: its language, the takeover token, and whether the client names a resource.
+request(State, El, #iq{lang = Lang}) ->
+    Bind = fxml:get_subtag(El, <<"bind">>),
+    Named = case fxml:get_subtag(Bind, <<"resource">>) of
+                #xmlel{} = R -> fxml:get_tag_cdata(R) =/= <<>>;
+                false -> false
+            end,
+    Token = case mod_bindgate_wire:child(<<"takeover">>, Bind) of
+                undefined -> undefined;
+                Takeover -> mod_bindgate_wire:clean(mod_bindgate_wire:attr(<<"token">>, Takeover), 512)
+            end,
+    State#{bindgate_request => #{lang => Lang, token => Token, named => Named}}.
+
+%% Asks about a bind and waits. Resource is <<>> if the server has to make one.
+-spec ask(binary(), map()) -> {in, binary(), map()} | {out, stanza_error(), map()}.
+ask(Resource0, #{lserver := Host} = State0) ->
+    Request = maps:get(bindgate_request, State0, #{lang => <<>>, token => undefined, named => Resource0 =/= <<>>}),
+    Resource = case jid:resourceprep(Resource0) of
+                   R when is_binary(R), R =/= <<>> -> R;
+                   _ -> new_id()
+               end,
+    Named = maps:get(named, Request) andalso Resource0 =/= <<>>,
+    Record = record(State0, Request#{named => Named}),
+    State = (maps:remove(bindgate_request, State0))#{bindgate => Record},
+    case mod_bindgate_gate:ask(Host, Record#{resource => Resource, pid => self()}) of
+        {in, AskId, Arms} ->
+            case has_left(State) of
+                true ->
+                    mod_bindgate_gate:gone(Host, maps:get(sid, Record)),
+                    {out, xmpp:err_recipient_unavailable(), State};
+                false ->
+                    [ejabberd_c2s:route(Pid, {mod_bindgate, {arm, self(), Kick}}) || {Pid, Kick} <- Arms],
+                    %% Read after the bind: were we bound?
+                    self() ! {mod_bindgate, {bound, AskId, [Pid || {Pid, _} <- Arms]}},
+                    {in, Resource, State#{bindgate => Record#{ask_id => AskId}}}
+            end;
+        {out, #{hold_ms := Ms} = Denial} ->
+            receive after Ms -> ok end,
+            {out, mod_bindgate_wire:stanza_error(Denial), State}
+    end.
+
+record(#{ip := {IP, _}, lserver := Host, user := User} = State, #{lang := IQLang, token := Token, named := Named}) ->
+    Old = maps:get(bindgate, State, #{}),
+    Lang = case IQLang of <<>> -> maps:get(lang, State, <<>>); _ -> IQLang end,
+    {Transport, Secure} = transport(State),
+    #{sid => case Old of #{sid := Sid} -> Sid; _ -> new_id() end,
+      user => (jid:make(User, Host))#jid.luser,
+      ip => mod_bindgate_wire:clean(iolist_to_binary(misc:ip_to_list(IP)), 64),
+      secure => Secure, transport => Transport,
+      client_id => client_id(State, Old),
+      client => maps:get(client, Old, undefined),
+      lang => mod_bindgate_wire:clean(Lang, 64),
+      takeover => Token, named => Named}.
+
+%% ejabberd forgets the SASL2 user-agent (XEP-0388) when the client is in; authenticated/2 has kept it.
+client_id(State, Old) ->
+    case maps:get(sasl2_ua_id, State, undefined) of
+        Id when is_binary(Id) -> mod_bindgate_wire:clean(Id, 128);
+        _ -> maps:get(client_id, Old, undefined)
+    end.
+
+transport(State) ->
+    case xmpp_stream_in:get_transport(State) of
+        tls -> {<<"tcp">>, true};
+        tls_compressed -> {<<"tcp">>, true};
+        http_bind -> {<<"bosh">>, false};
+        websocket -> {<<"websocket">>, false};
+        _ -> {<<"tcp">>, false}
+    end.
+
+new_id() -> base64url(crypto:strong_rand_bytes(15)).
+
+base64url(Bytes) -> binary:replace(binary:replace(base64:encode(Bytes), <<"+">>, <<"-">>, [global]), <<"/">>, <<"_">>, [global]).
+
+%% While a bind is held nothing is read, so the end of a connection waits in the queue of messages. It is put back there.
+has_left(#{socket_monitor := Monitor}) ->
+    receive
+        {tcp_closed, _} = End -> self() ! End, true;
+        {tcp_error, _, _} = End -> self() ! End, true;
+        {'DOWN', Monitor, _, _, _} = End -> self() ! End, true;
+        {'$gen_event', closed} = End -> self() ! End, true;
+        {'$gen_event', {xmlstreamend, _}} = End -> self() ! End, true
+    after 0 -> false
+    end;
+has_left(_) -> true.
+
+%%% the session's life
+
+%% The session is open, the client has not read its result: those that go for it go now, and it is told.
+opened(#{lserver := Host, jid := #jid{lresource = Resource}} = State) ->
+    Record0 = case State of
+                  #{bindgate := #{ask_id := _} = R} -> R;
+                  _ -> record(State, maps:get(bindgate_request, State, #{lang => <<>>, token => undefined, named => true}))
+              end,
+    Input = atomics:new(1, [{signed, true}]),
+    Now = erlang:monotonic_time(microsecond),
+    atomics:put(Input, 1, Now),
+    Record = Record0#{bound_at => Now, input => Input, resource => Resource},
+    mod_bindgate_gate:bound(Host, Record#{pid => self()}),
+    (maps:remove(bindgate_request, State))#{bindgate => maps:without([ask_id, takeover], Record)}.
+
+%% A session that was bound before the module was there.
+adopt(#{lserver := Host, jid := #jid{lresource = Resource}, sid := {{Mega, Sec, Micro}, _}, stream_state := Stage} = State)
+  when Stage =:= established; Stage =:= disconnected ->
+    Record = case State of
+                 #{bindgate := #{bound_at := _} = R} -> R;
+                 _ ->
+                     Age = erlang:system_time(microsecond) - ((Mega * 1000000 + Sec) * 1000000 + Micro),
+                     Input = atomics:new(1, [{signed, true}]),
+                     Now = erlang:monotonic_time(microsecond),
+                     atomics:put(Input, 1, Now),
+                     maps:without([takeover], (record(State, #{lang => <<>>, token => undefined, named => true}))#{bound_at => Now - max(0, Age), input => Input, resource => Resource})
+             end,
+    mod_bindgate_gate:adopted(Host, Record#{pid => self(), hibernating => is_pending(State)}),
+    State#{bindgate => Record};
+adopt(#{lserver := Host} = State) ->
+    mod_bindgate_gate:adopted(Host, #{pid => self()}),
+    State.
+
+%% A resumption: this stream's process takes a session over from another. Told before the other ends.
+moved(#{lserver := Host} = State, #{bindgate := #{sid := Sid, bound_at := _} = Record} = Old) ->
+    {Transport, Secure} = transport(State),
+    mod_bindgate_gate:moved(Host, Sid, self()),
+    maps:merge(State#{bindgate => Record#{transport => Transport, secure => Secure}}, maps:with([bindgate_armed], Old));
+moved(State, _) -> State.
+
+resumed(#{lserver := Host, ip := {IP, _}, bindgate := #{sid := Sid, transport := Transport, secure := Secure} = Record} = State) ->
+    Address = mod_bindgate_wire:clean(iolist_to_binary(misc:ip_to_list(IP)), 64),
+    mod_bindgate_gate:resumed(Host, Sid, Address, Transport, Secure),
+    heard(State#{bindgate => Record#{ip => Address}});
+resumed(State) -> State.
+
+pending(#{lserver := Host, bindgate := #{sid := Sid, bound_at := _}} = State) ->
+    mod_bindgate_gate:hibernates(Host, Sid),
+    answer_probes(State, hibernating);
+pending(State) -> State.
+
+is_pending(State) -> maps:get(mgmt_state, State, inactive) =:= pending.
+
+%% Runs behind the handler that takes the session from the server's table, and not for a stream whose session goes on elsewhere.
+terminated(#{lserver := Host, bindgate := #{sid := Sid, bound_at := _}} = State, Reason) ->
+    mod_bindgate_gate:ended(Host, Sid, self(), reason(State, Reason)),
+    answer_probes(State, gone);
+terminated(State, _) -> State.
+
+reason(#{bindgate_ending := true}, _) -> <<"kick">>;
+reason(#{replaced := true}, _) -> <<"replaced">>;
+reason(#{mgmt_state := timeout}, _) -> <<"lost">>;
+reason(#{stop_reason := {stream, reset}}, _) -> <<"logout">>;
+reason(#{stop_reason := {stream, {in, _}}}, _) -> <<"logout">>;
+reason(#{stop_reason := {socket, _}}, _) -> <<"lost">>;
+reason(#{stop_reason := {tls, _}}, _) -> <<"lost">>;
+reason(State, Reason) -> mod_bindgate_wire:clean(iolist_to_binary(ejabberd_c2s:format_reason(State, Reason)), 200).
+
+authenticated(#{lserver := Host} = State, User) ->
+    Old = maps:get(bindgate, State, #{}),
+    Id = client_id(State, Old),
+    mod_bindgate_gate:authenticated(Host, (jid:make(User, Host))#jid.luser, self(), Id),
+    case Id of
+        undefined -> State;
+        _ -> State#{bindgate => Old#{client_id => Id}}
+    end.
+
+%%% signs of life
+
+heard(#{bindgate := #{input := Input}} = State) ->
+    atomics:put(Input, 1, erlang:monotonic_time(microsecond)),
+    case State of
+        #{bindgate_probes := _} -> answer_probes(State, alive);
+        _ -> State
+    end;
+heard(State) -> State.
+
+answer_probes(#{bindgate_probes := Probes, lserver := Host, bindgate := #{sid := Sid}} = State, Verdict) ->
+    [mod_bindgate_gate:verdict(Host, Probe, Sid, Verdict) || Probe <- Probes],
+    maps:remove(bindgate_probes, State);
+answer_probes(State, _) -> State.
+
+probe(#{lserver := Host, jid := JID} = State0, Probe) ->
+    State = State0#{bindgate_probes => [Probe | maps:get(bindgate_probes, State0, [])]},
+    case is_pending(State) of
+        true -> answer_probes(State, hibernating);
+        false ->
+            State1 = case State of
+                         #{mgmt_state := active, mgmt_xmlns := NS} -> xmpp_stream_in:send(State, #sm_r{xmlns = NS});
+                         _ -> State
+                     end,
+            ejabberd_c2s:send(State1, #iq{type = get, id = <<"bindgate-", (new_id())/binary>>, from = jid:make(Host), to = JID, sub_els = [#ping{}]})
+    end.
+
+%%% messages
+
+info(State, {kick, Kick}) ->
+    case State of
+        #{mgmt_state := resumed} -> State; % the session goes on elsewhere, and its process is told as well
+        #{bindgate := #{sid := Sid}} when Sid =:= map_get(sid, Kick) -> kick(State, Kick);
+        _ -> State
+    end;
+info(State, {arm, Newcomer, Kick}) -> State#{bindgate_armed => {Newcomer, Kick}};
+info(State, {disarm, Newcomer}) ->
+    case State of
+        #{bindgate_armed := {Newcomer, _}} -> maps:remove(bindgate_armed, State);
+        _ -> State
+    end;
+info(#{bindgate_armed := {_, Kick}} = State, replaced) -> kick(State, Kick);
+info(#{lserver := Host} = State, {bound, AskId, Armed}) ->
+    case State of
+        #{bindgate := #{ask_id := AskId, sid := Sid} = Record} ->
+            [ejabberd_c2s:route(Pid, {mod_bindgate, {disarm, self()}}) || Pid <- Armed],
+            mod_bindgate_gate:gone(Host, Sid),
+            State#{bindgate => maps:remove(ask_id, Record)};
+        _ -> State
+    end;
+info(State, {probe, Probe}) -> probe(State, Probe);
+info(State, adopt) -> adopt(State);
+info(State, reset) ->
+    case State of
+        #{bindgate := #{bound_at := _}} -> State;
+        _ -> ejabberd_c2s:send(State, #stream_error{reason = reset, text = [#text{lang = <<"en">>, data = <<"The account's credentials were revoked">>}]})
+    end;
+info(State, _) -> State.
+
+%% Ends the session here and now: the process is gone when this returns, and with it what could be resumed.
+-spec kick(map(), map()) -> no_return().
+kick(State, #{text := Text} = Kick) ->
+    State1 = xmpp_stream_in:send(State, mod_bindgate_wire:stream_error(Kick)),
+    Error = #stream_error{reason = conflict, text = [#text{lang = <<"en">>, data = Text} || Text =/= undefined]},
+    xmpp_stream_in:stop(State1#{bindgate_ending => true, stop_reason => {stream, {out, Error}}}).
