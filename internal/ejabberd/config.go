@@ -1,6 +1,7 @@
 package ejabberd
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type Host struct {
 	// Timeout and OnFailure ("allow" or "deny") are the module's options; zero: its own defaults.
 	Timeout   time.Duration
 	OnFailure string
+	// BOSHInactivity ends a BOSH session without requests; 0: ejabberd's default, 30 seconds.
+	BOSHInactivity time.Duration
 	// Modules are further modules, lines as under host_config, modules.
 	Modules string
 }
@@ -92,7 +95,6 @@ func (c Config) render(p ports) string {
 	line("modules:")
 	line("  mod_adhoc: {}")
 	line("  mod_admin_extra: {}")
-	line("  mod_bosh: {}")
 	line("  mod_disco: {}")
 	line("  mod_ping: {}")
 	line("  mod_stream_mgmt: {}")
@@ -114,7 +116,7 @@ func (c Config) render(p ports) string {
 		for _, m := range strings.Split(strings.TrimSpace(h.Modules), "\n") {
 			line("      %s", m)
 		}
-		line("      mod_roster: {}")
+		line("      mod_bosh: {max_inactivity: %q}", fmt.Sprint(cmp.Or(h.BOSHInactivity, 30*time.Second).Milliseconds(), " ms"))
 	}
 	return b.String()
 }

@@ -9,13 +9,17 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate/internal/ejabberd"
 )
 
 // ejabberdKind is the installed ejabberd, or the one that BINDGATE_TEST_EJABBERD names. It takes seconds to start: tests that do not end it share one, each with
 // a virtual host and a component of its own.
-var ejabberdKind = &Kind{Name: "ejabberd", Software: "ejabberd", start: startEjabberd}
+var ejabberdKind = &Kind{
+	Name: "ejabberd", Software: "ejabberd", start: startEjabberd,
+	cannot: map[string]string{BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request"},
+}
 
 // shared is the ejabberd that tests share.
 var shared sharedEjabberd
@@ -49,7 +53,7 @@ func startEjabberd(t testing.TB, o Options) Server {
 	t.Helper()
 	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure}
 	if o.QuickBOSH {
-		host.Modules = "mod_bosh: {max_inactivity: 1, max_pause: 1}"
+		host.BOSHInactivity = time.Second
 	}
 	if o.Own || o.Domain != "" {
 		if host.Domain == "" {

@@ -69,6 +69,9 @@ type Options struct {
 	Domain string
 }
 
+// BOSHLanguage is the ability to know the language of a BOSH stream.
+const BOSHLanguage = "language of a BOSH stream"
+
 // Kind is a server program.
 type Kind struct {
 	// Name is how tests and the matrix call it: "prosody", "ejabberd".

@@ -44,6 +44,9 @@ func (c *Client) BindWith(ctx context.Context, o BindOptions) (BindResult, error
 	if c.opts.ClientID != "" {
 		content += "<client xmlns='" + nsKit + "' id='" + Escape(c.opts.ClientID) + "'/>"
 	}
+	if o.Lang == "" && c.opts.LangOnBind {
+		o.Lang = c.opts.Lang
+	}
 	sent := time.Now()
 	answer, err := c.IQ(ctx, "", "set", content+"</bind>", o.Lang)
 	if err != nil {

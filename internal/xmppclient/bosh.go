@@ -28,6 +28,7 @@ type bosh struct {
 	rid      int64
 	domain   string
 	inFlight int
+	sentAt   time.Time // when the last request leaves
 	queue    []string
 	ending   bool // we have closed the stream
 	ended    bool // the server has
@@ -145,14 +146,24 @@ func (b *bosh) pump() {
 	}
 }
 
+// order is how long a request leaves behind another one, so that it does not overtake it on its own connection: ejabberd 23.01 keeps one that has, and
+// what is in it, until the other is answered.
+const order = 25 * time.Millisecond
+
 // send posts one body. Called with mu held.
 func (b *bosh) send(attrs, payload string) {
 	b.rid++
+	leaves := time.Now()
+	if next := b.sentAt.Add(order); b.inFlight > 0 && leaves.Before(next) {
+		leaves = next
+	}
+	b.sentAt = leaves
 	b.inFlight++
 	rid := b.rid
 	text := "<body xmlns='" + nsBOSH + "' xmlns:xmpp='urn:xmpp:xbosh' xmlns:stream='" + nsStreams + "' sid='" + Escape(b.sid) +
 		"' rid='" + strconv.FormatInt(rid, 10) + "' " + attrs + ">" + payload + "</body>"
 	go func() {
+		time.Sleep(time.Until(leaves))
 		body, err := b.post(b.ctx, text)
 		b.mu.Lock()
 		defer b.mu.Unlock()

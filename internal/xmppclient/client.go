@@ -40,6 +40,8 @@ type Options struct {
 	Domain, User, Password string
 	// Lang is the stream's xml:lang; empty: "en".
 	Lang string
+	// LangOnBind puts it on each bind request as well, for servers that do not see the stream's.
+	LangOnBind bool
 	// Software and OS are what the client says it is when it is asked (XEP-0092); without Software it refuses to say.
 	Software, OS string
 	// ClientID is the id of the client's installation, as a SASL2 user-agent id (XEP-0388) would be; empty: none. It goes into the bind, where the

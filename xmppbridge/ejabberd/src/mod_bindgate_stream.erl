@@ -240,5 +240,10 @@ info(State, _) -> State.
 -spec kick(map(), map()) -> no_return().
 kick(State, #{text := Text} = Kick) ->
     State1 = xmpp_stream_in:send(State, mod_bindgate_wire:stream_error(Kick)),
+    %% A BOSH client that has no request open just now reads why at its next one: its socket outlives the stream until then.
+    State2 = case State1 of
+                 #{bindgate := #{transport := <<"bosh">>}} -> maps:without([socket, socket_monitor], State1);
+                 _ -> State1
+             end,
     Error = #stream_error{reason = conflict, text = [#text{lang = <<"en">>, data = Text} || Text =/= undefined]},
-    xmpp_stream_in:stop(State1#{bindgate_ending => true, stop_reason => {stream, {out, Error}}}).
+    xmpp_stream_in:stop(State2#{bindgate_ending => true, stop_reason => {stream, {out, Error}}}).
