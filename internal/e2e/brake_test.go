@@ -136,7 +136,7 @@ func testBrake(t *testing.T, on *servers.Kind) {
 func TestModeOutlivesRestarts(t *testing.T) { servers.Each(t, testModeOutlivesRestarts) }
 
 func testModeOutlivesRestarts(t *testing.T, on *servers.Kind) {
-	w := newWorld(t, on, servers.Options{OnFailure: "deny"})
+	w := newWorld(t, on, servers.Options{Own: true, OnFailure: "deny"})
 	w.rule(`{"max_sessions": 1}`)
 	w.mode(gate.ModeObserve)
 	w.running.stop()
@@ -168,7 +168,7 @@ func testModeOutlivesRestarts(t *testing.T, on *servers.Kind) {
 func TestModeWithTheLinkDown(t *testing.T) { servers.Each(t, testModeWithTheLinkDown) }
 
 func testModeWithTheLinkDown(t *testing.T, on *servers.Kind) {
-	w := dormant(t, on, servers.Options{})
+	w := dormant(t, on, servers.Options{Own: true})
 	p := w.proxied()
 	w.start()
 	p.shut()

@@ -55,7 +55,7 @@ func (w *world) kicked(c *xmppclient.Client) {
 func TestServerKilled(t *testing.T) { servers.Each(t, testServerKilled) }
 
 func testServerKilled(t *testing.T, on *servers.Kind) {
-	w := newWorld(t, on, servers.Options{})
+	w := newWorld(t, on, servers.Options{Own: true})
 	w.rule(crowded)
 	w.login("kim", "phone")
 	w.recorded("kim", "phone=active")
@@ -83,7 +83,7 @@ func (w *world) agreedAmid(c *crowd) {
 func TestDatabaseKilled(t *testing.T) { servers.Each(t, testDatabaseKilled) }
 
 func testDatabaseKilled(t *testing.T, on *servers.Kind) {
-	w, cluster := clusterWorld(t, on, servers.Options{})
+	w, cluster := clusterWorld(t, on, servers.Options{Own: true})
 	w.start()
 	w.rule(crowded)
 	kim, lee := w.login("kim", "phone"), w.login("lee", "phone")
@@ -115,7 +115,7 @@ func testDatabaseKilled(t *testing.T, on *servers.Kind) {
 func TestBindgateKilled(t *testing.T) { servers.Each(t, testBindgateKilled) }
 
 func testBindgateKilled(t *testing.T, on *servers.Kind) {
-	w := dormant(t, on, servers.Options{})
+	w := dormant(t, on, servers.Options{Own: true})
 	w.rule(crowded)
 	p := w.spawn()
 	w.owned(p)

@@ -17,7 +17,7 @@ import (
 func TestNobodyIsLockedOut(t *testing.T) { servers.Each(t, testNobodyIsLockedOut) }
 
 func testNobodyIsLockedOut(t *testing.T, on *servers.Kind) {
-	w, cluster := clusterWorld(t, on, servers.Options{OnFailure: "deny"})
+	w, cluster := clusterWorld(t, on, servers.Options{Own: true, OnFailure: "deny"})
 	p := w.proxied()
 	w.start()
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)

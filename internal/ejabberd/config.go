@@ -34,6 +34,8 @@ type Host struct {
 	// Timeout and OnFailure ("allow" or "deny") are the module's options; zero: its own defaults.
 	Timeout   time.Duration
 	OnFailure string
+	// Late loads a module that has its say after the gate's, see kit/mod_bindgate_late.erl.
+	Late bool
 	// BOSHInactivity ends a BOSH session without requests; 0: ejabberd's default, 30 seconds.
 	BOSHInactivity time.Duration
 	// Modules are further modules, lines as under host_config, modules.
@@ -104,6 +106,9 @@ func (c Config) render(p ports) string {
 		line("    modules:")
 		if h.Gate {
 			line("      mod_bindgate_kit: {}")
+			if h.Late {
+				line("      mod_bindgate_late: {}")
+			}
 			line("      mod_bindgate:")
 			line("        component: %q", h.Component)
 			if h.Timeout > 0 {

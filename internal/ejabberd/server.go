@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -239,11 +240,15 @@ func (s *Server) post(ctx context.Context, path, contentType, text string) (stri
 func (s *Server) AddHost(ctx context.Context, h Host) error {
 	s.config.Lock()
 	defer s.config.Unlock()
-	s.cfg.Hosts = append(s.cfg.Hosts, h.withDefaults())
+	before := s.cfg.Hosts
+	s.cfg.Hosts = append(slices.Clone(before), h.withDefaults())
 	if err := os.WriteFile(s.path("ejabberd.yml"), []byte(s.cfg.render(s.ports)), 0o640); err != nil {
 		return fmt.Errorf("ejabberd: %w", err)
 	}
 	_, err := s.Call(ctx, "reload_config", "{}")
+	if err != nil {
+		s.cfg.Hosts = before
+	}
 	return err
 }
 

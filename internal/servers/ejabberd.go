@@ -51,7 +51,7 @@ func (s *sharedEjabberd) close() {
 
 func startEjabberd(t testing.TB, o Options) Server {
 	t.Helper()
-	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure}
+	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure, Late: o.Late}
 	if o.QuickBOSH {
 		host.BOSHInactivity = time.Second
 	}
@@ -100,7 +100,7 @@ func (s *onEjabberd) Reload(ctx context.Context) error {
 	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate), gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain, s.domain))
 }
 
-func (s *onEjabberd) Go(ctx context.Context) error { return s.eval(ctx, "mod_bindgate_kit:go()") }
+func (s *onEjabberd) Go(ctx context.Context) error { return s.eval(ctx, "mod_bindgate_late:go()") }
 
 func (s *onEjabberd) Sessions(ctx context.Context) ([]Session, error) {
 	text, err := s.Eval(ctx, fmt.Sprintf("mod_bindgate_kit:sessions(<<%q>>)", s.domain))

@@ -28,6 +28,7 @@ type bosh struct {
 	rid      int64
 	domain   string
 	inFlight int
+	polling  bool // an empty request leaves soon
 	sentAt   time.Time // when the last request leaves
 	queue    []string
 	ending   bool // we have closed the stream
@@ -141,14 +142,25 @@ func (b *bosh) pump() {
 		b.queue = nil
 		b.send("", payload)
 	}
-	if b.inFlight == 0 {
+	if b.inFlight == 0 && !b.polling {
+		b.polling = true
+		time.AfterFunc(order/2, b.poll)
+	}
+}
+
+// poll sends an empty request if no other was sent meanwhile.
+func (b *bosh) poll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.polling = false
+	if b.inFlight == 0 && b.err == nil && !b.frozen && !b.ending && !b.ended {
 		b.send("", "")
 	}
 }
 
 // order is how long a request leaves behind another one, so that it does not overtake it on its own connection: ejabberd 23.01 keeps one that has, and
 // what is in it, until the other is answered.
-const order = 25 * time.Millisecond
+const order = 50 * time.Millisecond
 
 // send posts one body. Called with mu held.
 func (b *bosh) send(attrs, payload string) {

@@ -32,11 +32,13 @@ mod_options(Host) ->
 
 mod_opt_type(component) -> econf:host();
 mod_opt_type(timeout) ->
-    econf:and_then(econf:timeout(second),
-                   fun(Ms) when Ms >= 100, Ms =< 60000 -> Ms;
-                      (_) -> econf:fail("must be between 100 ms and 60 seconds")
-                   end);
+    fun(Seconds) when is_integer(Seconds) -> bounded(timer:seconds(Seconds));
+       (Value) -> bounded((econf:timeout(millisecond))(Value))
+    end;
 mod_opt_type(on_failure) -> econf:enum([allow, deny]).
+
+bounded(Ms) when Ms >= 100, Ms =< 60000 -> Ms;
+bounded(_) -> econf:fail({bad_timeout, "between 100 ms and 60 seconds"}).
 
 mod_doc() ->
     #{desc => "Asks bindgate, an external component, before each login.",
