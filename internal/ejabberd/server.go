@@ -245,6 +245,10 @@ func (s *Server) AddHost(ctx context.Context, h Host) error {
 	if err := os.WriteFile(s.path("ejabberd.yml"), []byte(s.cfg.render(s.ports)), 0o640); err != nil {
 		return fmt.Errorf("ejabberd: %w", err)
 	}
+	// 23.01 would begin to connect each new host to an SQL database that it is not configured for.
+	if _, err := s.Eval(ctx, "ejabberd_hooks:delete(host_up, ejabberd_sql_sup, start, 20)"); err != nil {
+		return err
+	}
 	_, err := s.Call(ctx, "reload_config", "{}")
 	if err != nil {
 		s.cfg.Hosts = before
@@ -322,10 +326,20 @@ func (s *Server) end(sig syscall.Signal) {
 // Log is the end of what the server has written, at most 64 KiB: for failure messages.
 func (s *Server) Log() string {
 	const most = 64 << 10
-	var all []byte
+	all := s.LogOf("")
+	return all[max(0, len(all)-most):]
+}
+
+// LogOf is every line of the log that has a word in it.
+func (s *Server) LogOf(word string) string {
+	var all strings.Builder
 	for _, name := range []string{"ejabberd.out", "logs/ejabberd.log"} {
 		text, _ := os.ReadFile(s.path(name))
-		all = append(all, text...)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, word) {
+				all.WriteString(line)
+			}
+		}
 	}
-	return string(all[max(0, len(all)-most):])
+	return all.String()
 }

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -18,7 +19,11 @@ import (
 // a virtual host and a component of its own.
 var ejabberdKind = &Kind{
 	Name: "ejabberd", Software: "ejabberd", start: startEjabberd,
-	cannot: map[string]string{BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request"},
+	cannot: map[string]string{
+		BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",
+		HTTPSecurity: "ejabberd does not tell a stream's process whether HTTP carries it over TLS",
+		LongLanguage: "ejabberd refuses it",
+	},
 }
 
 // shared is the ejabberd that tests share.
@@ -49,18 +54,20 @@ func (s *sharedEjabberd) close() {
 	}
 }
 
-func startEjabberd(t testing.TB, o Options) Server {
+func startEjabberd(k *Kind, t testing.TB, o Options) Server {
 	t.Helper()
 	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure, Late: o.Late}
 	if o.QuickBOSH {
 		host.BOSHInactivity = time.Second
 	}
-	if o.Own || o.Domain != "" {
-		if host.Domain == "" {
-			host.Domain = "localhost"
+	twin := host
+	if o.Own || o.Domain != "" || o.Unbound > 0 {
+		host.Domain = cmp.Or(o.Domain, "localhost")
+		cfg := ejabberd.Config{Hosts: []ejabberd.Host{host}, LogLevel: "info"}
+		if o.Unbound > 0 {
+			cfg.Lines = fmt.Sprintf("negotiation_timeout: %q\n", fmt.Sprint(o.Unbound.Milliseconds(), " ms"))
 		}
-		server := ejabberd.ForTest(t, ejabberd.Config{Hosts: []ejabberd.Host{host}, LogLevel: "info"})
-		return &onEjabberd{Server: server, domain: host.Domain, own: true}
+		return &onEjabberd{Server: ejabberd.ForTest(t, cfg), kind: k, domain: host.Domain, own: true}
 	}
 	server, n, err := shared.get()
 	if err != nil {
@@ -70,17 +77,40 @@ func startEjabberd(t testing.TB, o Options) Server {
 	if err := server.AddHost(t.Context(), host); err != nil {
 		t.Fatalf("add a host: %v\n%s", err, server.Log())
 	}
-	return &onEjabberd{Server: server, domain: host.Domain}
+	if o.Twin {
+		twin.Domain, twin.Component = "other."+host.Domain, "bindgate."+host.Domain
+		if err := server.AddHost(t.Context(), twin); err != nil {
+			t.Fatalf("add a host: %v\n%s", err, server.Log())
+		}
+	}
+	return &onEjabberd{Server: server, kind: k, domain: host.Domain}
 }
 
 type onEjabberd struct {
 	*ejabberd.Server
+	kind   *Kind
 	domain string
 	own    bool
 }
 
 func (s *onEjabberd) Domain() string       { return s.domain }
 func (s *onEjabberd) ComponentJID() string { return "bindgate." + s.domain }
+
+func (s *onEjabberd) Kind() *Kind  { return s.kind }
+func (s *onEjabberd) Twin() string { return "other." + s.domain }
+
+func (s *onEjabberd) End(ctx context.Context, user string) error {
+	_, err := s.Call(ctx, "kick_user", fmt.Sprintf(`{"user":%q,"host":%q}`, user, s.domain))
+	return err
+}
+
+// Log is what the server says of this host, where others share it.
+func (s *onEjabberd) Log() string {
+	if s.own {
+		return s.Server.Log()
+	}
+	return s.LogOf(s.domain)
+}
 
 func (s *onEjabberd) eval(ctx context.Context, erlang string) error {
 	_, err := s.Eval(ctx, erlang)

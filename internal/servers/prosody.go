@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ var prosodyKind = Prosody(prosody.Config{}, nil)
 
 // Prosody is a kind of its own, set up as a test of Prosody alone needs it. Where it is started, server is set.
 func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
-	return &Kind{Name: "prosody", Software: "Prosody", start: func(t testing.TB, o Options) Server {
+	return &Kind{Name: "prosody", Software: "Prosody", start: func(k *Kind, t testing.TB, o Options) Server {
 		cfg := cfg
 		cfg.Timeout, cfg.OnFailure = o.Timeout, o.OnFailure
 		if o.Quiet {
@@ -25,6 +26,13 @@ func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
 		}
 		if o.Domain != "" {
 			cfg.Domains = []string{o.Domain}
+		}
+		if o.Twin {
+			domain := cmp.Or(o.Domain, "localhost")
+			cfg.Domains, cfg.Component = []string{domain, "other." + domain}, "bindgate."+domain
+		}
+		if o.Unbound > 0 {
+			cfg.Host += fmt.Sprintf("bindgate_unbound_timeout = %g", o.Unbound.Seconds())
 		}
 		if o.QuickBOSH {
 			cfg.Global += "bosh_max_inactivity = 1; bosh_max_wait = 1"
@@ -36,11 +44,22 @@ func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
 		if server != nil {
 			*server = s
 		}
-		return &onProsody{s}
+		return &onProsody{s, k}
 	}}
 }
 
-type onProsody struct{ *prosody.Server }
+type onProsody struct {
+	*prosody.Server
+	kind *Kind
+}
+
+func (s *onProsody) Kind() *Kind  { return s.kind }
+func (s *onProsody) Twin() string { return "other." + s.Domain() }
+
+func (s *onProsody) End(ctx context.Context, user string) error {
+	_, err := s.Eval(ctx, fmt.Sprintf(`for _, s in pairs(prosody.hosts[%q].sessions[%q].sessions) do s:close{ condition = "policy-violation" } end`, s.Domain(), user))
+	return err
+}
 
 func (s *onProsody) Reload(ctx context.Context) error {
 	return s.Server.Reload(ctx, s.Domain(), "bindgate")

@@ -42,6 +42,12 @@ type Server interface {
 	Restart(ctx context.Context) error
 	Signal(sig syscall.Signal) error
 
+	// End ends a user's sessions as an administrator would, with the stream error policy-violation.
+	End(ctx context.Context, user string) error
+	// Twin is the second virtual host (Options.Twin).
+	Twin() string
+	Kind() *Kind
+
 	// Log is the end of what the server has written.
 	Log() string
 }
@@ -65,12 +71,20 @@ type Options struct {
 	Late bool
 	// QuickBOSH ends a BOSH session without requests after a second.
 	QuickBOSH bool
+	// Twin adds a second virtual host with a module of its own for the same component: "other." and the first.
+	Twin bool
+	// Unbound ends streams that do not bind; 0: the server's default.
+	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
 	Domain string
 }
 
-// BOSHLanguage is the ability to know the language of a BOSH stream.
-const BOSHLanguage = "language of a BOSH stream"
+// What not every server can.
+const (
+	BOSHLanguage = "know the language of a BOSH stream"
+	HTTPSecurity = "know whether a WebSocket or BOSH stream is encrypted"
+	LongLanguage = "take a stream with a language of more than 35 bytes"
+)
 
 // Kind is a server program.
 type Kind struct {
@@ -79,7 +93,7 @@ type Kind struct {
 	// Software is what the module's hello says: "Prosody", "ejabberd".
 	Software string
 
-	start func(t testing.TB, o Options) Server
+	start func(k *Kind, t testing.TB, o Options) Server
 	// cannot has what the server, not the module, is not able to: a reason by its word.
 	cannot map[string]string
 }
@@ -87,7 +101,7 @@ type Kind struct {
 // Start starts a server for one test. Where the program is not installed the test is skipped, but fails when the environment variable CI is set.
 func (k *Kind) Start(t testing.TB, o Options) Server {
 	t.Helper()
-	return k.start(t, o)
+	return k.start(k, t, o)
 }
 
 // Can skips the test where the server is not able to do a thing, with the reason. The matrix shows it.

@@ -28,7 +28,8 @@ type bosh struct {
 	rid      int64
 	domain   string
 	inFlight int
-	polling  bool // an empty request leaves soon
+	loggedIn bool      // from now on a request is always open; before, each step waits for the one before
+	polling  bool      // an empty request leaves soon
 	sentAt   time.Time // when the last request leaves
 	queue    []string
 	ending   bool // we have closed the stream
@@ -142,10 +143,23 @@ func (b *bosh) pump() {
 		b.queue = nil
 		b.send("", payload)
 	}
-	if b.inFlight == 0 && !b.polling {
+	if b.inFlight > 0 {
+		return
+	}
+	if b.loggedIn {
+		b.send("", "")
+	} else if !b.polling {
 		b.polling = true
 		time.AfterFunc(order/2, b.poll)
 	}
+}
+
+// ready ends the login.
+func (b *bosh) ready() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.loggedIn = true
+	b.pump()
 }
 
 // poll sends an empty request if no other was sent meanwhile.

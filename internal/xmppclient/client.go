@@ -118,6 +118,9 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	if !stop() {
 		return nil, fmt.Errorf("xmppclient: log in: %w", context.Cause(ctx))
 	}
+	if b, ok := c.t.(*bosh); ok {
+		b.ready()
+	}
 	go c.readLoop()
 	return c, nil
 }

@@ -60,4 +60,9 @@ say(_) -> ok.
 
 refusal() -> xmpp:err_not_allowed(<<"by another module">>, <<"en">>).
 
-go() -> [Name ! late_go || Name <- registered(), lists:prefix("late_<", atom_to_list(Name))].
+%% Waits for one that is held.
+go() ->
+    case [Name || Name <- registered(), lists:prefix("late_<", atom_to_list(Name))] of
+        [] -> timer:sleep(5), go();
+        Names -> [Name ! late_go || Name <- Names]
+    end.

@@ -197,7 +197,8 @@ component_send_packet({#iq{type = Type, id = <<"bindgate-", _/binary>>, from = F
     {drop, State};
 component_send_packet(Acc) -> Acc.
 
-is_component(#jid{luser = <<>>, lresource = <<>>, lserver = Domain}, Host) -> gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain.
+is_component(#jid{luser = <<>>, lresource = <<>>, lserver = Domain}, Host) -> gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain;
+is_component(_, _) -> false.
 
 decode_iq_subel(El) -> El.
 

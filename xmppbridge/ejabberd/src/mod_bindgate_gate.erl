@@ -275,7 +275,8 @@ alone(Why, S) ->
     ?WARNING_MSG("logins of ~ts are decided by on_failure: ~ts: ~ts", [S#state.host, S#state.on_failure, Why]),
     S#state{lasting = Why}.
 
-now_ms() -> erlang:monotonic_time(millisecond).
+%% Since the node's start: Erlang's own monotonic time may be negative.
+now_ms() -> erlang:convert_time_unit(erlang:monotonic_time() - erlang:system_info(start_time), native, millisecond).
 
 send(Packet, #state{conn = {Pid, _}}) -> ejabberd_cluster:send(Pid, {route, Packet});
 send(_, _) -> ok.

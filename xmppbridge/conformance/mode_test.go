@@ -1,16 +1,17 @@
-package prosody_test
+package conformance
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestModeIsKept(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestModeIsKept(t *testing.T) { servers.Each(t, testModeIsKept) }
+
+func testModeIsKept(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Own: true})
 	c := connect(t, server, true)
 	deny := func(a ask) string { return a.deny("code='limit' condition='resource-constraint'", "") }
 	c.on(deny)

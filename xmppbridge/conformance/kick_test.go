@@ -1,19 +1,20 @@
-package prosody_test
+package conformance
 
 import (
 	"errors"
 	"fmt"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // TestKickForGood ends sessions live and hibernating, directly, by a takeover, and by a takeover of the same resource, and
 // then tries to resume them.
-func TestKickForGood(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestKickForGood(t *testing.T) { servers.Each(t, testKickForGood) }
+
+func testKickForGood(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	for _, transport := range transports {
 		for _, state := range []string{"live", "hibernating"} {
@@ -77,8 +78,8 @@ func TestKickForGood(t *testing.T) {
 							t.Errorf("resume over %s: %v", again, err)
 						}
 					}
-					if text, err := server.Eval(t.Context(), fmt.Sprintf("local n = 0; for token in pairs(modulemanager.get_module('localhost', 'smacks').module:shared('/*/smacks/resumption-tokens')) do if token:find(%q, 1, true) then n = n + 1 end end return n", user)); err != nil || text != "0" {
-						t.Errorf("resumption tokens left: %s %v", text, err)
+					if on.Name == "prosody" {
+						wantNoTokens(t, server, user)
 					}
 				})
 			}
@@ -86,39 +87,10 @@ func TestKickForGood(t *testing.T) {
 	}
 }
 
-// TestKickBetweenBOSHRequests ends a client at the moment it has no request open: it reads why at its next one.
-func TestKickBetweenBOSHRequests(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
-	c := connect(t, server, true)
-	c.on(allowAll)
-	client := login(t, server, xmppclient.BOSH, "polly", "en")
-	mustBind(t, client, "x")
-	sid := c.event("bind", "polly", "x").Attr("sid")
-	// Take the open request away, and kick in the same run of the server's thread.
-	_, err := server.Eval(t.Context(), fmt.Sprintf(`
-		local session = prosody.hosts.localhost.sessions.polly.sessions.x;
-		for i = #session.requests, 1, -1 do
-			session.requests[i]:send("<body xmlns='http://jabber.org/protocol/httpbind' sid='"..session.sid.."'/>");
-		end
-		assert(#session.requests == 0);
-		prosody.hosts.localhost.events.fire_event("iq/host", {
-			origin = { send = function () end };
-			stanza = st.iq({ type = "set", id = "k", from = "bindgate.localhost", to = "localhost" })
-				:tag("kick", { xmlns = "urn:bindgate:1", sid = %q, code = "rule" }):tag("text", { xmlns = "urn:bindgate:1", ["xml:lang"] = "en" }):text("<later>");
-		});
-		assert(session.destroyed);`, sid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := mustEnd(t, client); e.Condition != "conflict" || e.Text != "<later>" || e.Ended == nil || e.Ended.Code != "rule" {
-		t.Errorf("stream error: %s", e.Raw)
-	}
-}
+func TestKickRefused(t *testing.T) { servers.Each(t, testKickRefused) }
 
-func TestKickRefused(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func testKickRefused(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	for _, tc := range []struct{ typ, request, condition, text string }{
 		{"set", "<kick xmlns='" + ns + "' sid='nothere'/>", "item-not-found", "no session has this sid"},
@@ -139,9 +111,10 @@ func TestKickRefused(t *testing.T) {
 	}
 }
 
-func TestForeignSender(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestForeignSender(t *testing.T) { servers.Each(t, testForeignSender) }
+
+func testForeignSender(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	user := login(t, server, xmppclient.TCP, "mallory", "en")

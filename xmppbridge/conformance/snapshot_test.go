@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"crypto/sha256"
@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -60,9 +60,10 @@ func sameDigest(c *component, first, count int, digest string) bool {
 	return node.Attr("same") == "1"
 }
 
-func TestSnapshot(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestSnapshot(t *testing.T) { servers.Each(t, testSnapshot) }
+
+func testSnapshot(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	if sessions, parts := snapshot(c); len(sessions) != 0 || parts != 1 {
@@ -103,7 +104,7 @@ func TestSnapshot(t *testing.T) {
 	}
 	var half []*xmppclient.Element
 	for _, s := range sessions {
-		if b := bucket(s.Attr("user"), "localhost"); b >= 1000 && b < 3000 {
+		if b := bucket(s.Attr("user"), c.domain); b >= 1000 && b < 3000 {
 			half = append(half, s)
 		}
 	}
@@ -122,9 +123,10 @@ func TestSnapshot(t *testing.T) {
 }
 
 // TestOldestFirst: an account's sessions are listed in the order of their binds, though all are of the same second.
-func TestOldestFirst(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestOldestFirst(t *testing.T) { servers.Each(t, testOldestFirst) }
+
+func testOldestFirst(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	var want []string
@@ -132,7 +134,7 @@ func TestOldestFirst(t *testing.T) {
 		mustBind(t, login(t, server, xmppclient.TCP, "row", "en"), "")
 		want = append(want, c.event("bind", "row", "").Attr("sid"))
 		if i == 20 {
-			if err := server.Reload(t.Context(), "localhost", "bindgate"); err != nil {
+			if err := server.Reload(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			c.await("a second hello", func() bool { return c.hellos == 2 })

@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"errors"
@@ -6,14 +6,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestHibernateAndResume(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestHibernateAndResume(t *testing.T) { servers.Each(t, testHibernateAndResume) }
+
+func testHibernateAndResume(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	for i, transport := range []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket} {
@@ -61,9 +63,10 @@ func TestHibernateAndResume(t *testing.T) {
 	}
 }
 
-func TestEventsAreOrderedAndCounted(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestEventsAreOrderedAndCounted(t *testing.T) { servers.Each(t, testEventsAreOrderedAndCounted) }
+
+func testEventsAreOrderedAndCounted(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	var wg sync.WaitGroup
@@ -98,16 +101,21 @@ func TestEventsAreOrderedAndCounted(t *testing.T) {
 	}
 }
 
-func TestOddUsersAndResources(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestOddUsersAndResources(t *testing.T) { servers.Each(t, testOddUsersAndResources) }
+
+func testOddUsersAndResources(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
+	lang, tab := "x-"+strings.Repeat("y", 200), "e\tn"
+	if !on.Able(servers.LongLanguage) {
+		lang, tab = "x-yyyyyyyy-yyyyyyyy-yyyyyyyy", "en"
+	}
 	for user, prepared := range map[string]string{"a♥b": "a♥b", "straße": "strasse", "UPPER": "upper", "x" + strings.Repeat("é", 400): "x" + strings.Repeat("é", 400)} {
 		client := login(t, server, xmppclient.TCP, user, "en")
 		for i, resource := range []string{`"quoted" & <tagged> 'x'`, "♥" + strings.Repeat("r", 1020), "a/b@c", "]]>"} {
 			if i > 0 {
-				client = login(t, server, transports[i%3], user, "x-"+strings.Repeat("y", 200))
+				client = login(t, server, transports[i%3], user, lang)
 			}
 			r, err := client.Bind(within(t), resource)
 			if err != nil {
@@ -125,7 +133,7 @@ func TestOddUsersAndResources(t *testing.T) {
 		"<resource>\t\r\n </resource>", "<takeover xmlns='" + ns + "'/>", "<takeover xmlns='" + ns + "' token='" + strings.Repeat("♥", 900) + "&#9;&#10;'/>",
 		"<resource>&#xE000;&#xFFFD;</resource>", "<resource>\U0001F600\U000E0001</resource>",
 	} {
-		client := login(t, server, xmppclient.TCP, "odd", "e\tn")
+		client := login(t, server, xmppclient.TCP, "odd", tab)
 		_, _ = client.IQ(within(t), "", "set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"+content+"</bind>", "")
 	}
 	for _, raw := range []string{"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\x01\xff\ufffe</resource></bind></iq>"} {
@@ -147,9 +155,10 @@ func TestOddUsersAndResources(t *testing.T) {
 	}
 }
 
-func TestUnboundStreamsEnd(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{Host: "bindgate_unbound_timeout = 0.4"})
+func TestUnboundStreamsEnd(t *testing.T) { servers.Each(t, testUnboundStreamsEnd) }
+
+func testUnboundStreamsEnd(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Unbound: time.Second})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	bound := login(t, server, xmppclient.TCP, "bound", "en")

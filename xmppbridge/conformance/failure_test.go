@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -20,12 +20,13 @@ func wantUnavailable(t *testing.T, err error) {
 	}
 }
 
-func TestComponentAway(t *testing.T) {
-	t.Parallel()
+func TestComponentAway(t *testing.T) { servers.Each(t, testComponentAway) }
+
+func testComponentAway(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			server := prosody.ForTest(t, prosody.Config{OnFailure: policy})
+			server := on.Start(t, servers.Options{OnFailure: policy})
 			decided := func(user string) {
 				t.Helper()
 				client := login(t, server, xmppclient.TCP, user, "en")
@@ -66,12 +67,13 @@ func TestComponentAway(t *testing.T) {
 	}
 }
 
-func TestNoAnswer(t *testing.T) {
-	t.Parallel()
+func TestNoAnswer(t *testing.T) { servers.Each(t, testNoAnswer) }
+
+func testNoAnswer(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			server := prosody.ForTest(t, prosody.Config{OnFailure: policy, Timeout: 300 * time.Millisecond})
+			server := on.Start(t, servers.Options{OnFailure: policy, Timeout: 300 * time.Millisecond})
 			c := connect(t, server, true)
 			c.on(allowAll)
 			old := login(t, server, xmppclient.TCP, "eve", "en")
@@ -125,12 +127,13 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-func TestComponentCutWhileAsking(t *testing.T) {
-	t.Parallel()
+func TestComponentCutWhileAsking(t *testing.T) { servers.Each(t, testComponentCutWhileAsking) }
+
+func testComponentCutWhileAsking(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			server := prosody.ForTest(t, prosody.Config{OnFailure: policy})
+			server := on.Start(t, servers.Options{OnFailure: policy})
 			c := connect(t, server, true)
 			results := make(chan error, 3)
 			for i := range 3 {
@@ -163,9 +166,10 @@ func TestComponentCutWhileAsking(t *testing.T) {
 	}
 }
 
-func TestCircuitBreaker(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{Timeout: 100 * time.Millisecond})
+func TestCircuitBreaker(t *testing.T) { servers.Each(t, testCircuitBreaker) }
+
+func testCircuitBreaker(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Timeout: 100 * time.Millisecond})
 	c := connect(t, server, true)
 	for i := range 5 {
 		mustBind(t, login(t, server, xmppclient.TCP, fmt.Sprintf("slow%d", i), "en"), "x")
@@ -202,9 +206,10 @@ func TestCircuitBreaker(t *testing.T) {
 	}
 }
 
-func TestClientGoneWhileHeld(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestClientGoneWhileHeld(t *testing.T) { servers.Each(t, testClientGoneWhileHeld) }
+
+func testClientGoneWhileHeld(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	for i, transport := range []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket} {
@@ -229,9 +234,10 @@ func TestClientGoneWhileHeld(t *testing.T) {
 	}
 }
 
-func TestHold(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestHold(t *testing.T) { servers.Each(t, testHold) }
+
+func testHold(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(func(a ask) string { return a.deny("code='cooldown' condition='resource-constraint' hold_ms='400'", "") })
 	client := login(t, server, xmppclient.TCP, "grace", "en")
@@ -244,9 +250,10 @@ func TestHold(t *testing.T) {
 	}
 }
 
-func TestRefusedByAnotherModule(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{PluginPath: "testdata/plugins", Modules: []string{"late"}})
+func TestRefusedByAnotherModule(t *testing.T) { servers.Each(t, testRefusedByAnotherModule) }
+
+func testRefusedByAnotherModule(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Late: true})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	old := login(t, server, xmppclient.TCP, "heidi", "en")
@@ -263,7 +270,7 @@ func TestRefusedByAnotherModule(t *testing.T) {
 	}
 	mustLive(t, old)
 	// The armed kick is off again: another ending has its own words.
-	if _, err := server.Eval(t.Context(), `for _, s in pairs(prosody.hosts.localhost.sessions.heidi.sessions) do s:close{ condition = "policy-violation" } end`); err != nil {
+	if err := server.End(t.Context(), "heidi"); err != nil {
 		t.Fatal(err)
 	}
 	if e := mustEnd(t, old); e.Condition != "policy-violation" {
@@ -271,9 +278,10 @@ func TestRefusedByAnotherModule(t *testing.T) {
 	}
 }
 
-func TestKickBeforeBind(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{PluginPath: "testdata/plugins", Modules: []string{"late"}})
+func TestKickBeforeBind(t *testing.T) { servers.Each(t, testKickBeforeBind) }
+
+func testKickBeforeBind(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Late: true})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	slow := login(t, server, xmppclient.TCP, "ivan", "en")
@@ -287,7 +295,7 @@ func TestKickBeforeBind(t *testing.T) {
 	if k := answer.Child(ns, "kick"); k == nil || k.Attr("pending") != "1" {
 		t.Fatalf("kick of a session that is not bound: %s", answer.Raw)
 	}
-	if _, err := server.Eval(t.Context(), `prosody.hosts.localhost.events.fire_event("late-go")`); err != nil {
+	if err := server.Go(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-bound; err != nil {
@@ -303,9 +311,10 @@ func TestKickBeforeBind(t *testing.T) {
 }
 
 // TestKickInAnswerBeforeBind: an answer names a session that was allowed before it and is not bound yet.
-func TestKickInAnswerBeforeBind(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{PluginPath: "testdata/plugins", Modules: []string{"late"}})
+func TestKickInAnswerBeforeBind(t *testing.T) { servers.Each(t, testKickInAnswerBeforeBind) }
+
+func testKickInAnswerBeforeBind(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Late: true})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	slow := login(t, server, xmppclient.TCP, "kim", "en")
@@ -318,7 +327,7 @@ func TestKickInAnswerBeforeBind(t *testing.T) {
 	c.on(func(a ask) string { return a.allow(kickOf(sid, "code='takeover'", "")) })
 	winner := login(t, server, xmppclient.TCP, "kim", "en")
 	mustBind(t, winner, "winner")
-	if _, err := server.Eval(t.Context(), `prosody.hosts.localhost.events.fire_event("late-go")`); err != nil {
+	if err := server.Go(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-bound; err != nil {
@@ -331,34 +340,31 @@ func TestKickInAnswerBeforeBind(t *testing.T) {
 }
 
 // TestTwoHosts: one component serves two virtual hosts, each with a module of its own.
-func TestTwoHosts(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{Domains: []string{"localhost", "other.localhost"}, Component: "bindgate.localhost"})
+func TestTwoHosts(t *testing.T) { servers.Each(t, testTwoHosts) }
+
+func testTwoHosts(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{Twin: true})
 	c := connect(t, server, true)
 	c.await("two hellos", func() bool { return c.hellos == 2 })
-	client, err := xmppclient.Dial(within(t), xmppclient.Options{Addr: server.C2S, Domain: "other.localhost", User: "lee"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Cut)
+	client := loginWith(t, server, xmppclient.Options{Domain: server.Twin(), User: "lee"})
 	bound := make(chan error, 1)
 	go func() {
 		_, err := client.Bind(within(t), "x")
 		bound <- err
 	}()
 	a := c.ask(1)
-	c.domain = "other.localhost"
+	c.domain = server.Twin()
 	c.send(a.allow())
 	if err := <-bound; err != nil {
 		t.Fatal(err)
 	}
 	kick := "<kick xmlns='" + ns + "' sid='" + a.node.Attr("sid") + "'/>"
-	c.domain = "localhost"
+	c.domain = server.Domain()
 	if condition, _ := conditionOf(c.request("set", kick)); condition != "item-not-found" {
 		t.Errorf("the other host's session: %s", condition)
 	}
 	mustLive(t, client)
-	c.domain = "other.localhost"
+	c.domain = server.Twin()
 	if answer := c.request("set", kick); answer.Attr("type") != "result" {
 		t.Errorf("kick: %s", answer.Raw)
 	}

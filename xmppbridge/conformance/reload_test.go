@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"fmt"
@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestReload(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestReload(t *testing.T) { servers.Each(t, testReload) }
+
+func testReload(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	epoch := c.request("get", "<hello xmlns='"+ns+"'/>").Child(ns, "hello").Attr("epoch")
@@ -72,12 +73,12 @@ func TestReload(t *testing.T) {
 		epoch = now
 		check(how)
 	}
-	reload("reload", func() error { return server.Reload(t.Context(), "localhost", "bindgate") })
+	reload("reload", func() error { return server.Reload(t.Context()) })
 	reload("unload-load", func() error {
-		if err := server.Unload(t.Context(), "localhost", "bindgate"); err != nil {
+		if err := server.Unload(t.Context()); err != nil {
 			return err
 		}
-		return server.Load(t.Context(), "localhost", "bindgate")
+		return server.Load(t.Context())
 	})
 	// Everything works as before, on sessions of an earlier load too.
 	for sid, client := range clients {
@@ -94,9 +95,10 @@ func TestReload(t *testing.T) {
 }
 
 // TestReloadUnderLoad reloads the module again and again while clients log in and out. Nobody may be left without an answer.
-func TestReloadUnderLoad(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestReloadUnderLoad(t *testing.T) { servers.Each(t, testReloadUnderLoad) }
+
+func testReloadUnderLoad(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	stop := make(chan struct{})
@@ -122,7 +124,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		})
 	}
 	for range 15 {
-		if err := server.Reload(t.Context(), "localhost", "bindgate"); err != nil {
+		if err := server.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,15 +137,15 @@ func TestReloadUnderLoad(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		sessions, _ := snapshot(c)
-		n, err := server.Sessions(t.Context(), "localhost")
+		bound, err := server.Sessions(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(sessions) == n && sameDigest(c, 0, 4096, digest(sessions)) {
+		if len(sessions) == len(bound) && sameDigest(c, 0, 4096, digest(sessions)) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("registry %d, server %d", len(sessions), n)
+			t.Fatalf("registry %d, server %d", len(sessions), len(bound))
 		}
 	}
 }

@@ -1,6 +1,7 @@
-package prosody_test
+package conformance
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
@@ -13,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -68,9 +69,10 @@ type event struct {
 }
 
 // connect authenticates as the server's component. With hello, the module's hello is answered and waited for.
-func connect(t testing.TB, server *prosody.Server, hello bool) *component {
+func connect(t testing.TB, server servers.Server, hello bool) *component {
 	t.Helper()
-	conn, err := net.Dial("tcp", server.Component)
+	_, addr := server.Addresses()
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +97,8 @@ func connect(t testing.TB, server *prosody.Server, hello bool) *component {
 	}
 	go c.read(reader, hello)
 	if hello {
-		c.await("an agreed hello", func() bool { return c.hellos > 0 })
+		c.await("a hello", func() bool { return c.hellos > 0 })
+		c.request("get", "<hello xmlns='"+ns+"'/>") // the module has read our answer when it answers this
 	}
 	return c
 }
@@ -256,19 +259,21 @@ func conditionOf(e *xmppclient.Element) (condition, text string) {
 }
 
 // login dials a client.
-func login(t testing.TB, server *prosody.Server, transport xmppclient.Transport, user, lang string) *xmppclient.Client {
+func login(t testing.TB, server servers.Server, transport xmppclient.Transport, user, lang string) *xmppclient.Client {
 	t.Helper()
 	return loginWith(t, server, xmppclient.Options{Transport: transport, User: user, Lang: lang})
 }
 
-func loginWith(t testing.TB, server *prosody.Server, o xmppclient.Options) *xmppclient.Client {
+func loginWith(t testing.TB, server servers.Server, o xmppclient.Options) *xmppclient.Client {
 	t.Helper()
-	o.Addr, o.Domain = server.C2S, server.Domain()
+	o.Addr, _ = server.Addresses()
+	o.Domain = cmp.Or(o.Domain, server.Domain())
 	switch o.Transport {
 	case xmppclient.WebSocket:
 		o.URL = server.WebSocketURL()
 	case xmppclient.BOSH:
 		o.URL = server.BOSHURL()
+		o.LangOnBind = !server.Kind().Able(servers.BOSHLanguage)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -309,10 +314,16 @@ func mustEnd(t testing.TB, c *xmppclient.Client) *xmppclient.StreamError {
 	return e
 }
 
+func domainOf(c *xmppclient.Client) string {
+	_, domain, _ := strings.Cut(c.JID(), "@")
+	domain, _, _ = strings.Cut(domain, "/")
+	return domain
+}
+
 // mustLive proves that a client's stream still works.
 func mustLive(t testing.TB, c *xmppclient.Client) {
 	t.Helper()
-	if _, err := c.IQ(within(t), "", "get", "<query xmlns='jabber:iq:roster'/>", ""); err != nil {
+	if _, err := c.IQ(within(t), domainOf(c), "get", "<ping xmlns='urn:xmpp:ping'/>", ""); err != nil {
 		t.Fatalf("%s should live: %v", c.JID(), err)
 	}
 }

@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -30,9 +30,10 @@ func probe(c *component, ms int, sids ...string) map[string]string {
 	return verdicts
 }
 
-func TestProbe(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestProbe(t *testing.T) { servers.Each(t, testProbe) }
+
+func testProbe(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	want := map[string]string{"never-was": "gone"}

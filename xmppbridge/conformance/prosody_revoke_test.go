@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"fmt"
@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // vault is a server that stores credentials, as Debian's does: in files.
-func vault(t *testing.T, modules ...string) *prosody.Server {
+func vault(t *testing.T, modules ...string) (servers.Server, *prosody.Server) {
 	t.Helper()
-	return prosody.ForTest(t, prosody.Config{
-		PluginPath: "testdata/plugins", Modules: modules,
+	return onProsody(t, prosody.Config{
+		PluginPath: "../prosody/testdata/plugins", Modules: modules,
 		Host: `authentication = "kit"; storage = { default = "memory"; bindgate = "internal"; auth_tokens = "internal"; fast_tokens = "internal" }`,
 	})
 }
@@ -88,20 +89,20 @@ const unableToTell = "tokenauth: its tokens name no device, only the whole accou
 
 func TestRevokeTokens(t *testing.T) {
 	t.Parallel()
-	server := vault(t, "tokenauth")
+	server, private := vault(t, "tokenauth")
 	c := connect(t, server, true)
-	alice, bob := bearer(t, server, "alice", 3600, 3600, -10), bearer(t, server, "bob", 3600)
-	if opens(t, server, alice...) != 2 || opens(t, server, bob...) != 1 {
+	alice, bob := bearer(t, private, "alice", 3600, 3600, -10), bearer(t, private, "bob", 3600)
+	if opens(t, private, alice...) != 2 || opens(t, private, bob...) != 1 {
 		t.Fatal("the tokens are no good to begin with")
 	}
 	c.wantRevoked("user='alice'", "<device client_id='d1'/>", unableToTell)
 	c.wantRevoked("user='alice' others='1'", "", unableToTell)
-	if opens(t, server, alice...) != 2 {
+	if opens(t, private, alice...) != 2 {
 		t.Error("a part of an account took all of its tokens")
 	}
 	c.wantRevoked("user='alice'", "", "tokenauth=2")
-	if opens(t, server, alice...) != 0 || opens(t, server, bob...) != 1 {
-		t.Errorf("open afterwards: %d of alice's, %d of bob's", opens(t, server, alice...), opens(t, server, bob...))
+	if opens(t, private, alice...) != 0 || opens(t, private, bob...) != 1 {
+		t.Errorf("open afterwards: %d of alice's, %d of bob's", opens(t, private, alice...), opens(t, private, bob...))
 	}
 	c.wantRevoked("user='alice'", "", "tokenauth=0")
 	c.wantRevoked("user='alice' others='1'", "<device client_id='d1'/>", "tokenauth=0")
@@ -110,17 +111,17 @@ func TestRevokeTokens(t *testing.T) {
 
 func TestRevokeByDevice(t *testing.T) {
 	t.Parallel()
-	server := vault(t, "sasl2_fast")
+	server, private := vault(t, "sasl2_fast")
 	c := connect(t, server, true)
 	give := func() []string {
-		return keys(t, server, `local out = {}
+		return keys(t, private, `local out = {}
 			for _, d in ipairs({ "d1", "d2", "d3" }) do out[#out + 1] = fast.give("alice", d, "cur", 3600) end
 			fast.give("alice", "d1", "new", 3600) fast.give("alice", "d2", "new", -1)
 			return table.concat(out, " ")`)
 	}
 	left := func(secrets []string) string {
 		t.Helper()
-		return strings.Join(keys(t, server, fmt.Sprintf(`local out = {}
+		return strings.Join(keys(t, private, fmt.Sprintf(`local out = {}
 			for d, secret in pairs({ d1 = %q, d2 = %q, d3 = %q }) do if fast.is_valid("alice", d, secret) then out[#out + 1] = d end end
 			table.sort(out) return table.concat(out, " ")`, secrets[0], secrets[1], secrets[2])), " ")
 	}
@@ -139,9 +140,10 @@ func TestRevokeByDevice(t *testing.T) {
 	}
 }
 
-func TestRevokeWhereNothingIsStored(t *testing.T) {
-	t.Parallel()
-	server := prosody.ForTest(t, prosody.Config{})
+func TestRevokeWhereNothingIsStored(t *testing.T) { servers.Each(t, testRevokeWhereNothingIsStored) }
+
+func testRevokeWhereNothingIsStored(t *testing.T, on *servers.Kind) {
+	server := on.Start(t, servers.Options{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	mustBind(t, login(t, server, xmppclient.TCP, "alice", "en"), "phone")
@@ -163,7 +165,7 @@ func TestRevokeWhereNothingIsStored(t *testing.T) {
 // A stream that has logged in and is not bound yet begins anew, also while its bind is held.
 func TestRevokeEndsUnboundStreams(t *testing.T) {
 	t.Parallel()
-	server := vault(t, "tokenauth")
+	server, _ := vault(t, "tokenauth")
 	c := connect(t, server, true)
 	begun := map[string]*xmppclient.Client{}
 	for i, transport := range transports {

@@ -1,4 +1,4 @@
-package prosody_test
+package conformance
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	server := prosody.ForTest(t, prosody.Config{LogLevel: "warn"})
+	server, private := onProsody(t, prosody.Config{LogLevel: "warn"})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -33,7 +33,7 @@ func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
 	for range 32 {
 		wg.Go(func() {
 			for i := range next {
-				client, err := xmppclient.Dial(ctx, xmppclient.Options{Addr: server.C2S, Domain: "localhost", User: fmt.Sprintf("m%d", i), Discard: true})
+				client, err := xmppclient.Dial(ctx, xmppclient.Options{Addr: private.C2S, Domain: "localhost", User: fmt.Sprintf("m%d", i), Discard: true})
 				if err != nil {
 					t.Errorf("client %d: %v", i, err)
 					continue
@@ -52,11 +52,11 @@ func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
 	wg.Wait()
 	measure := func(what string, f func()) time.Duration {
 		t.Helper()
-		if err := server.MeasureIQs(ctx, "localhost"); err != nil {
+		if err := private.MeasureIQs(ctx, "localhost"); err != nil {
 			t.Fatal(err)
 		}
 		f()
-		wall, cpu, err := server.LongestIQ(ctx, "localhost")
+		wall, cpu, err := private.LongestIQ(ctx, "localhost")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
 		name string
 		do   func() error
 	}{
-		{"reload", func() error { return server.Reload(ctx, "localhost", "bindgate") }},
+		{"reload", func() error { return server.Reload(ctx) }},
 	} {
 		start := time.Now()
 		if err := how.do(); err != nil {
