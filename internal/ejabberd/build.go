@@ -21,7 +21,7 @@ import (
 var kit embed.FS
 
 // ErrMissing says that there is no ejabberd on this machine.
-var ErrMissing = errors.New("ejabberd is not installed (Debian: apt-get install ejabberd)")
+var ErrMissing = errors.New("ejabberd is not installed (deploy/setup.sh --tests installs it)")
 
 // installation is one version of ejabberd with the gate module compiled for it.
 type installation struct {

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// Backport is where deploy/setup.sh unpacks the ejabberd of Debian's backports, as a newer version to test on.
+const Backport = "/var/tmp/bindgate-ejabberd-24.12"
+
 // Config says how a private ejabberd is set up. The zero value is a server for "localhost" with nothing of ours.
 type Config struct {
 	// Root is where Debian's packages of another version were unpacked; empty: the installed ejabberd.

@@ -8,12 +8,8 @@ import (
 
 // ForTest starts a server for one test and stops it when the test ends; a failed test shows the server's log. Where
 // ejabberd is not installed the test is skipped, but fails when the environment variable CI is set.
-// BINDGATE_TEST_EJABBERD names the directory with another version's unpacked packages.
 func ForTest(t testing.TB, cfg Config) *Server {
 	t.Helper()
-	if cfg.Root == "" {
-		cfg.Root = os.Getenv("BINDGATE_TEST_EJABBERD")
-	}
 	s, err := Start(t.Context(), cfg)
 	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" {
 		t.Skipf("needs an ejabberd: %v", err)

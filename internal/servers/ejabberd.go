@@ -15,21 +15,26 @@ import (
 	"github.com/bindgate/bindgate/internal/ejabberd"
 )
 
-// ejabberdKind is the installed ejabberd, or the one that BINDGATE_TEST_EJABBERD names. It takes seconds to start: tests that do not end it share one, each with
-// a virtual host and a component of its own.
-var ejabberdKind = &Kind{
-	Name: "ejabberd", Software: "ejabberd", start: startEjabberd,
-	cannot: map[string]string{
-		BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",
-		HTTPSecurity: "ejabberd does not tell a stream's process whether HTTP carries it over TLS",
-		LongLanguage: "ejabberd refuses it",
-	},
+// ejabberds are the installed ejabberd and the newer one that deploy/setup.sh --tests unpacks beside it. An ejabberd takes seconds to start: tests that do not
+// end it share one, each with a virtual host and a component of its own.
+var ejabberds = []*Kind{ejabberdOf("ejabberd", ""), ejabberdOf("ejabberd-24.12", ejabberd.Backport)}
+
+// ejabberdOf is the ejabberd whose packages are under root.
+func ejabberdOf(name, root string) *Kind {
+	s := &sharedEjabberd{root: root}
+	return &Kind{
+		Name: name, Software: "ejabberd", close: s.close,
+		start: func(k *Kind, t testing.TB, o Options) Server { return s.start(k, t, o) },
+		cannot: map[string]string{
+			BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",
+			HTTPSecurity: "ejabberd does not tell a stream's process whether HTTP carries it over TLS",
+			LongLanguage: "ejabberd refuses it",
+		},
+	}
 }
 
-// shared is the ejabberd that tests share.
-var shared sharedEjabberd
-
 type sharedEjabberd struct {
+	root   string
 	mu     sync.Mutex
 	server *ejabberd.Server
 	err    error
@@ -40,7 +45,7 @@ func (s *sharedEjabberd) get() (*ejabberd.Server, int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.server == nil && s.err == nil {
-		s.server, s.err = ejabberd.Start(context.Background(), ejabberd.Config{Root: os.Getenv("BINDGATE_TEST_EJABBERD"), LogLevel: "info"})
+		s.server, s.err = ejabberd.Start(context.Background(), ejabberd.Config{Root: s.root, LogLevel: "info"})
 	}
 	s.hosts++
 	return s.server, s.hosts, s.err
@@ -54,7 +59,7 @@ func (s *sharedEjabberd) close() {
 	}
 }
 
-func startEjabberd(k *Kind, t testing.TB, o Options) Server {
+func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 	t.Helper()
 	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure, Late: o.Late}
 	if o.QuickBOSH {
@@ -63,13 +68,13 @@ func startEjabberd(k *Kind, t testing.TB, o Options) Server {
 	twin := host
 	if o.Own || o.Domain != "" || o.Unbound > 0 {
 		host.Domain = cmp.Or(o.Domain, "localhost")
-		cfg := ejabberd.Config{Hosts: []ejabberd.Host{host}, LogLevel: "info"}
+		cfg := ejabberd.Config{Root: s.root, Hosts: []ejabberd.Host{host}, LogLevel: "info"}
 		if o.Unbound > 0 {
 			cfg.Lines = fmt.Sprintf("negotiation_timeout: %q\n", fmt.Sprint(o.Unbound.Milliseconds(), " ms"))
 		}
 		return &onEjabberd{Server: ejabberd.ForTest(t, cfg), kind: k, domain: host.Domain, own: true}
 	}
-	server, n, err := shared.get()
+	server, n, err := s.get()
 	if err != nil {
 		missing(t, err, ejabberd.ErrMissing, "an ejabberd")
 	}
@@ -111,6 +116,9 @@ func (s *onEjabberd) Log() string {
 	}
 	return s.LogOf(s.domain)
 }
+
+// Errors are those of all hosts: most do not name theirs.
+func (s *onEjabberd) Errors() string { return s.LogOf("[error]") + s.LogOf("[critical]") }
 
 func (s *onEjabberd) eval(ctx context.Context, erlang string) error {
 	_, err := s.Eval(ctx, erlang)

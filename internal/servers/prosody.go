@@ -56,6 +56,16 @@ type onProsody struct {
 func (s *onProsody) Kind() *Kind  { return s.kind }
 func (s *onProsody) Twin() string { return "other." + s.Domain() }
 
+func (s *onProsody) Errors() string {
+	var errs strings.Builder
+	for line := range strings.Lines(s.Log()) {
+		if strings.Contains(line, "Traceback") || strings.Contains(line, "failed:") {
+			errs.WriteString(line)
+		}
+	}
+	return errs.String()
+}
+
 func (s *onProsody) End(ctx context.Context, user string) error {
 	_, err := s.Eval(ctx, fmt.Sprintf(`for _, s in pairs(prosody.hosts[%q].sessions[%q].sessions) do s:close{ condition = "policy-violation" } end`, s.Domain(), user))
 	return err

@@ -48,8 +48,9 @@ type Server interface {
 	Twin() string
 	Kind() *Kind
 
-	// Log is the end of what the server has written.
+	// Log is the end of what the server has written, Errors what of it are errors of the server or the module.
 	Log() string
+	Errors() string
 }
 
 // Session is a bound session on the server.
@@ -94,6 +95,7 @@ type Kind struct {
 	Software string
 
 	start func(k *Kind, t testing.TB, o Options) Server
+	close func() // ends what tests shared
 	// cannot has what the server, not the module, is not able to: a reason by its word.
 	cannot map[string]string
 }
@@ -119,7 +121,7 @@ func (k *Kind) Able(what string) bool { return k.cannot[what] == "" }
 var Any = prosodyKind
 
 // kinds are all servers that tests run on.
-var kinds = []*Kind{prosodyKind, ejabberdKind}
+var kinds = append([]*Kind{prosodyKind}, ejabberds...)
 
 // Each runs a test on every kind of server, in parallel. BINDGATE_SERVERS names those that are wanted, separated by commas; empty: all.
 func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
@@ -162,4 +164,10 @@ func lines(text string) ([]Session, error) {
 }
 
 // Close ends the servers that tests shared. TestMain calls it.
-func Close() { shared.close() }
+func Close() {
+	for _, k := range kinds {
+		if k.close != nil {
+			k.close()
+		}
+	}
+}

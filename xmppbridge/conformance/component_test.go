@@ -292,6 +292,22 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
+// said waits until the server's log, which is written beside its work, has said something so many times, and not more often.
+func said(t testing.TB, server servers.Server, what string, times int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		log := server.Log()
+		got := strings.Count(log, what)
+		if got == times {
+			return
+		}
+		if got > times || time.Now().After(deadline) {
+			t.Errorf("the log says %q %d times, want %d:\n%s", what, got, times, log)
+			return
+		}
+	}
+}
+
 func mustBind(t testing.TB, c *xmppclient.Client, resource string) xmppclient.BindResult {
 	t.Helper()
 	r, err := c.Bind(within(t), resource)
