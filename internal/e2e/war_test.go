@@ -16,7 +16,7 @@ func testWar(t *testing.T, on *servers.Kind) {
 	trials := war.Plan(50, func(p war.Policy) int {
 		return map[war.Policy]int{war.AtOnce: 20, war.OneSecond: 14, war.TenSeconds: 5, war.Growing: 11}[p]
 	})
-	f := war.Field{Server: w.server, Store: w.store}
+	f := war.Field{Server: w.server, Patient: !on.Able(servers.BOSHOrder), Store: w.store}
 	results := f.FightAll(t.Context(), trials, len(trials), nil)
 	failed, err := war.Table(t.Output(), results)
 	if err != nil {
@@ -37,7 +37,7 @@ func testWarWithoutCooldown(t *testing.T, on *servers.Kind) {
 	for i, k := range []war.Kind{war.SameResource, war.OwnResources, war.OwnIDs, war.SameID, war.NoResource} {
 		trials = append(trials, war.Trial{Number: i, Kind: k, Policy: war.AtOnce, Attempts: 10})
 	}
-	f := war.Field{Server: w.server, Store: w.store}
+	f := war.Field{Server: w.server, Patient: !on.Able(servers.BOSHOrder), Store: w.store}
 	for _, r := range f.FightAll(t.Context(), trials, len(trials), nil) {
 		if why := strings.Join(r.Reasons, "; "); !strings.Contains(why, "A got in again") || !strings.Contains(why, "B was out") {
 			t.Errorf("%s: it was to be lost: %s\n%s", &r, why, r.Diary)

@@ -178,7 +178,7 @@ func (w *world) tryDial(user string, o xmppclient.Options) (*xmppclient.Client, 
 		o.URL = w.server.WebSocketURL()
 	case xmppclient.BOSH:
 		o.URL = w.server.BOSHURL()
-		o.LangOnBind = !w.on.Able(servers.BOSHLanguage)
+		o.LangOnBind, o.Patient = !w.on.Able(servers.BOSHLanguage), !w.on.Able(servers.BOSHOrder)
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()

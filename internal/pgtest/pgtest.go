@@ -29,7 +29,7 @@ var fast = map[string]string{
 	"fsync":              "off",
 	"synchronous_commit": "off",
 	"full_page_writes":   "off",
-	"max_connections":    "300",
+	"max_connections":    "600",
 	"shared_buffers":     "64MB",
 }
 

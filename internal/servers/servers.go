@@ -83,6 +83,7 @@ type Options struct {
 // What not every server can.
 const (
 	BOSHLanguage = "know the language of a BOSH stream"
+	BOSHOrder    = "read a BOSH request that has overtaken another before that is answered"
 	HTTPSecurity = "know whether a WebSocket or BOSH stream is encrypted"
 	LongLanguage = "take a stream with a language of more than 35 bytes"
 )

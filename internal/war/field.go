@@ -24,7 +24,9 @@ type Server interface {
 // Field is where wars are fought: a server, and the record of the bindgate that runs for it.
 type Field struct {
 	Server Server
-	Store  *store.Store
+	// Patient is xmppclient's, for a server that needs it.
+	Patient bool
+	Store   *store.Store
 }
 
 // AnswerTimeout is the bindgate_timeout to set on the server. Its failure policy is not on trial: on a busy machine it would let in who has to wait.
@@ -107,7 +109,7 @@ func (f *Field) fighters(t *Trial, d *diary) (a, b *fighter) {
 	case xmppclient.WebSocket:
 		o.URL = f.Server.WebSocketURL()
 	case xmppclient.BOSH:
-		o.URL = f.Server.BOSHURL()
+		o.URL, o.Patient = f.Server.BOSHURL(), f.Patient
 	}
 	fixed := func(resource string) func() string { return func() string { return resource } }
 	a = &fighter{name: "A", policy: t.Policy, again: t.SameStream, options: o, diary: d}

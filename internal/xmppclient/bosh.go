@@ -28,9 +28,9 @@ type bosh struct {
 	rid      int64
 	domain   string
 	inFlight int
-	loggedIn bool      // from now on a request is always open; before, each step waits for the one before
-	polling  bool      // an empty request leaves soon
+	patient  bool      // Options.Patient
 	sentAt   time.Time // when the last request leaves
+	polling  bool      // an empty request leaves soon
 	queue    []string
 	ending   bool // we have closed the stream
 	ended    bool // the server has
@@ -42,8 +42,8 @@ type bosh struct {
 	wake     chan struct{} // for read: something came
 }
 
-func dialBOSH(url string) *bosh {
-	b := &bosh{url: url, rid: rand.Int64N(1 << 40), answers: map[int64]*Element{}, wake: make(chan struct{}, 1)}
+func dialBOSH(url string, patient bool) *bosh {
+	b := &bosh{url: url, patient: patient, rid: rand.Int64N(1 << 40), answers: map[int64]*Element{}, wake: make(chan struct{}, 1)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.client = &http.Client{Transport: &http.Transport{
 		MaxConnsPerHost: 2, MaxIdleConnsPerHost: 2,
@@ -143,23 +143,14 @@ func (b *bosh) pump() {
 		b.queue = nil
 		b.send("", payload)
 	}
-	if b.inFlight > 0 {
-		return
-	}
-	if b.loggedIn {
-		b.send("", "")
-	} else if !b.polling {
+	switch {
+	case b.inFlight > 0 || b.polling:
+	case b.patient:
 		b.polling = true
-		time.AfterFunc(order/2, b.poll)
+		time.AfterFunc(order/4, b.poll)
+	default:
+		b.send("", "")
 	}
-}
-
-// ready ends the login.
-func (b *bosh) ready() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.loggedIn = true
-	b.pump()
 }
 
 // poll sends an empty request if no other was sent meanwhile.
@@ -172,15 +163,14 @@ func (b *bosh) poll() {
 	}
 }
 
-// order is how long a request leaves behind another one, so that it does not overtake it on its own connection: ejabberd 23.01 keeps one that has, and
-// what is in it, until the other is answered.
-const order = 50 * time.Millisecond
+// order is how long a patient client's request leaves behind another one, so that it does not overtake it on its own connection.
+const order = 200 * time.Millisecond
 
 // send posts one body. Called with mu held.
 func (b *bosh) send(attrs, payload string) {
 	b.rid++
 	leaves := time.Now()
-	if next := b.sentAt.Add(order); b.inFlight > 0 && leaves.Before(next) {
+	if next := b.sentAt.Add(order); b.patient && b.inFlight > 0 && leaves.Before(next) {
 		leaves = next
 	}
 	b.sentAt = leaves

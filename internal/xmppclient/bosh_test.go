@@ -39,7 +39,7 @@ func TestBOSHAnswersInOrder(t *testing.T) {
 		fmt.Fprintf(w, "<body xmlns='%s' sid='s'>%s</body>", nsBOSH, payload)
 	}))
 	defer server.Close()
-	b := dialBOSH(server.URL)
+	b := dialBOSH(server.URL, false)
 	defer b.abort()
 	if err := b.open(t.Context(), "localhost", "en"); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestBOSHEndsWithoutAllAnswers(t *testing.T) {
 				fmt.Fprintf(w, "<body xmlns='%s' sid='s' type='terminate'><message/></body>", nsBOSH)
 			}
 		}))
-		b := dialBOSH(server.URL)
+		b := dialBOSH(server.URL, false)
 		if err := b.open(t.Context(), "localhost", "en"); err != nil {
 			t.Fatal(err)
 		}

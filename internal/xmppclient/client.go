@@ -42,6 +42,9 @@ type Options struct {
 	Lang string
 	// LangOnBind puts it on each bind request as well, for servers that do not see the stream's.
 	LangOnBind bool
+	// Patient keeps a BOSH client from sending a request right behind another one, for servers that trip over the order when the second overtakes the
+	// first: ejabberd keeps it then, and what is in it, until the first is answered.
+	Patient bool
 	// Software and OS are what the client says it is when it is asked (XEP-0092); without Software it refuses to say.
 	Software, OS string
 	// ClientID is the id of the client's installation, as a SASL2 user-agent id (XEP-0388) would be; empty: none. It goes into the bind, where the
@@ -102,7 +105,7 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	case WebSocket:
 		c.t, err = dialWebSocket(ctx, opts.URL)
 	case BOSH:
-		c.t = dialBOSH(opts.URL)
+		c.t = dialBOSH(opts.URL, opts.Patient)
 	default:
 		err = fmt.Errorf("xmppclient: unknown transport %d", opts.Transport)
 	}
@@ -117,9 +120,6 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	}
 	if !stop() {
 		return nil, fmt.Errorf("xmppclient: log in: %w", context.Cause(ctx))
-	}
-	if b, ok := c.t.(*bosh); ok {
-		b.ready()
 	}
 	go c.readLoop()
 	return c, nil

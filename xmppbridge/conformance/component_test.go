@@ -273,7 +273,7 @@ func loginWith(t testing.TB, server servers.Server, o xmppclient.Options) *xmppc
 		o.URL = server.WebSocketURL()
 	case xmppclient.BOSH:
 		o.URL = server.BOSHURL()
-		o.LangOnBind = !server.Kind().Able(servers.BOSHLanguage)
+		o.LangOnBind, o.Patient = !server.Kind().Able(servers.BOSHLanguage), !server.Kind().Able(servers.BOSHOrder)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

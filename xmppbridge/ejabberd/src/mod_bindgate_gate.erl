@@ -75,7 +75,7 @@ configure(Host) -> gen_server:call(proc(Host), configure).
 %% Waits as long as bindgate may take, and for what goes before.
 ask(Host, Record) ->
     try gen_server:call(proc(Host), {ask, Record}, infinity)
-    catch exit:_ -> {in, undefined, []} % unloaded
+    catch exit:_ -> {in, undefined, false, []} % unloaded
     end.
 
 bound(Host, Record) ->
@@ -160,7 +160,7 @@ handle_info(_, S) -> {noreply, S}.
 terminate(_, S0) ->
     S = fail_asks(<<"the module was unloaded">>, S0#state{agreed = false}),
     maps:foreach(fun(_, {IQ, Sids, Verdicts, _}) -> send_verdicts(IQ, Sids, Verdicts, S) end, S#state.probes),
-    maps:foreach(fun(_, #waiting{stage = queued, from = From, ask_id = AskId}) -> gen_server:reply(From, {in, AskId, []});
+    maps:foreach(fun(_, #waiting{stage = queued, from = From, ask_id = AskId}) -> gen_server:reply(From, {in, AskId, false, []});
                     (_, #waiting{binding = {From, _, _}}) -> gen_server:reply(From, ok);
                     (_, _) -> ok
                  end, S#state.waiting).
@@ -307,7 +307,7 @@ cancel(Timer) -> erlang:cancel_timer(Timer).
 %%% asks
 
 on_ask(Record, From, #state{mode = <<"off">>} = S) ->
-    gen_server:reply(From, {in, undefined, []}),
+    gen_server:reply(From, {in, undefined, false, []}),
     forget(maps:get(sid, Record), S);
 on_ask(#{sid := Sid, user := User, resource := Resource, pid := Pid} = Record, From, S0) ->
     S1 = forget(Sid, S0),
@@ -333,7 +333,7 @@ ask_attrs(#{named := Named} = R, AskId, S) ->
 
 by_policy(From, Why, S0) ->
     S = alone(Why, S0),
-    gen_server:reply(From, case lets_in(S) of true -> {in, undefined, []}; false -> {out, mod_bindgate_wire:unavailable()} end),
+    gen_server:reply(From, case lets_in(S) of true -> {in, undefined, false, []}; false -> {out, mod_bindgate_wire:unavailable()} end),
     S.
 
 lets_in(#state{mode = Mode, on_failure = Policy}) -> Mode =/= <<"enforce">> orelse Policy =:= allow.
@@ -378,7 +378,7 @@ decided(IQ, #waiting{sid = Sid, from = From} = W, #state{mode = Mode} = S) ->
         {_, #xmlel{} = Deny} ->
             gen_server:reply(From, case Mode of
                                        <<"enforce">> -> {out, mod_bindgate_wire:denial(Deny)};
-                                       _ -> {in, undefined, []}
+                                       _ -> {in, undefined, false, []}
                                    end),
             forget(Sid, S);
         _ -> undecided(W, <<"bindgate's answer was not understood">>, S)
@@ -413,7 +413,7 @@ next_in_lane(User, S) ->
 
 release(#waiting{sid = Sid, user = User, resource = Resource, from = From, ask_id = AskId, kicks = Kicks} = W, #state{ledger = L} = S) ->
     Arms = [{Pid, K} || #{sid := Other} = K <- Kicks, #row{user = U, resource = R, pid = Pid} <- [mod_bindgate_ledger:find(L, Other)], U =:= User, R =:= Resource],
-    gen_server:reply(From, {in, AskId, Arms}),
+    gen_server:reply(From, {in, AskId, Kicks =/= [], Arms}),
     S#state{waiting = (S#state.waiting)#{Sid => W#waiting{stage = allowed, arms = Arms}}}.
 
 %% What waits for a sid waits no more.

@@ -39,8 +39,8 @@ ask(Resource0, #{lserver := Host} = State0) ->
     Record = record(State0, Request#{named => Named}),
     State = (maps:remove(bindgate_request, State0))#{bindgate => Record},
     case mod_bindgate_gate:ask(Host, Record#{resource => Resource, pid => self()}) of
-        {in, AskId, Arms} ->
-            case has_left(State) of
+        {in, AskId, Goes, Arms} ->
+            case Goes andalso has_left(State) of
                 true ->
                     mod_bindgate_gate:gone(Host, maps:get(sid, Record)),
                     {out, xmpp:err_recipient_unavailable(), State};
@@ -88,17 +88,32 @@ new_id() -> base64url(crypto:strong_rand_bytes(15)).
 
 base64url(Bytes) -> binary:replace(binary:replace(base64:encode(Bytes), <<"+">>, <<"-">>, [global]), <<"/">>, <<"_">>, [global]).
 
-%% While a bind is held nothing is read, so the end of a connection waits in the queue of messages. It is put back there.
+%% While a bind is held nothing is read: whether the client is still there is known to the system, if it has a socket of its own, else
+%% the word of the process that has comes by a message. Messages are put back.
 has_left(#{socket_monitor := Monitor}) ->
+    {links, Links} = process_info(self(), links),
+    case [Port || Port <- Links, is_port(Port), is_closed(Port)] of
+        [] -> has_heard_of_end(Monitor, case lists:any(fun is_port/1, Links) of true -> 0; false -> 5 end);
+        _ -> true
+    end;
+has_left(_) -> true.
+
+%% TCP_INFO of Linux begins with the state of the connection; 1: established.
+is_closed(Port) ->
+    case os:type() =:= {unix, linux} andalso inet:getopts(Port, [{raw, 6, 11, 1}]) of
+        {ok, [{raw, 6, 11, <<State, _/binary>>}]} -> State =/= 1;
+        _ -> false
+    end.
+
+has_heard_of_end(Monitor, Ms) ->
     receive
         {tcp_closed, _} = End -> self() ! End, true;
         {tcp_error, _, _} = End -> self() ! End, true;
         {'DOWN', Monitor, _, _, _} = End -> self() ! End, true;
         {'$gen_event', closed} = End -> self() ! End, true;
         {'$gen_event', {xmlstreamend, _}} = End -> self() ! End, true
-    after 0 -> false
-    end;
-has_left(_) -> true.
+    after Ms -> false
+    end.
 
 %%% the session's life
 
