@@ -48,6 +48,8 @@ if [ -n "$tests" ]; then
 	[ ! -x "$tester/bin/schemathesis" ] || tester=
 	[ -z "$tester" ] || $python -c 'import ensurepip' 2>/dev/null || need python3-venv
 fi
+backport=/var/tmp/bindgate-ejabberd-24.12 # internal/ejabberd looks for it there
+[ -n "$tests" ] && [ ! -d "$backport" ] || backport=
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -70,8 +72,39 @@ install_tester() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
+# unpack_backport: the ejabberd of Debian's backports, unpacked beside the installed one. It needs no root, and nothing of the system's is touched: apt gets its lists and
+# files in a directory of its own. Without it the tests on it are skipped, but on a machine that has CI set.
+unpack_backport() {
+	[ -n "$backport" ] || return 0
+	say "unpacking the ejabberd of Debian 12's backports into $backport"
+	if (
+		set -e
+		work=$(mktemp -d)
+		trap 'rm -rf "$work"' EXIT
+		keys=/usr/share/keyrings/debian-archive-keyring.gpg
+		mirror=$(apt-get indextargets --format '$(SITE)' 'Release: bookworm' 'Created-By: Packages' 'Component: main' | head -1)
+		[ -n "$mirror" ]
+		echo "deb [signed-by=$keys] $mirror bookworm-backports main" >"$work/sources.list"
+		mkdir -p "$work/lists/partial" "$work/cache" "$work/debs" "$work/root"
+		ours="-qq -o Dir::Etc::sourcelist=$work/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache -o Debug::NoLocking=1 -o APT::Sandbox::User=$(id -un)"
+		# shellcheck disable=SC2086 # a list of words
+		apt-get $ours update
+		cd "$work/debs"
+		# shellcheck disable=SC2046,SC2086
+		apt-get $ours download $(for name in ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p'); do echo "$name/bookworm-backports"; done)
+		for deb in *.deb; do dpkg-deb -x "$deb" "$work/root"; done
+		chmod 755 "$work/root"
+		mv "$work/root" "$backport"
+	); then
+		return 0
+	fi
+	say "failed: the ejabberd of the backports" >&2
+	[ -z "${CI:-}" ] || exit 1
+}
+
 if [ -n "$check" ]; then
 	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
+	[ -z "$backport" ] || missing="$missing${missing:+ }ejabberd-24.12"
 	if [ -n "$missing" ]; then
 		say "missing: $missing"
 		exit 1
@@ -81,6 +114,7 @@ if [ -n "$check" ]; then
 fi
 if [ -z "$missing" ]; then
 	install_tester
+	unpack_backport
 	exit 0
 fi
 if ! have apt-get; then
@@ -145,4 +179,5 @@ if have systemctl && [ -d /run/systemd/system ]; then
 	done
 fi
 install_tester
+unpack_backport
 say "done"

@@ -3,9 +3,12 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -124,12 +127,38 @@ var Any = prosodyKind
 // kinds are all servers that tests run on.
 var kinds = append([]*Kind{prosodyKind}, ejabberds...)
 
-// Each runs a test on every kind of server, in parallel. BINDGATE_SERVERS names those that are wanted, separated by commas; empty: all.
+// Names are the kinds' names, in the order of the matrix.
+func Names() []string {
+	var out []string
+	for _, k := range kinds {
+		out = append(out, k.Name)
+	}
+	return out
+}
+
+// Cannot yields what a server is not able to, and why, sorted.
+func Cannot(name string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, k := range kinds {
+			for _, what := range slices.Sorted(maps.Keys(k.cannot)) {
+				if k.Name == name && !yield(what, k.cannot[what]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Default are the kinds that BINDGATE_SERVERS names, separated by commas, if it is not set; "all" are all. A package whose scenarios take long sets fewer before
+// its tests run.
+var Default = "all"
+
+// Each runs a test on every kind of server that is wanted, in parallel.
 func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
 	t.Parallel()
-	wanted := strings.FieldsFunc(os.Getenv("BINDGATE_SERVERS"), func(r rune) bool { return r == ',' })
+	wanted := strings.Split(cmp.Or(os.Getenv("BINDGATE_SERVERS"), Default), ",")
 	for _, k := range kinds {
-		if len(wanted) > 0 && !slices.Contains(wanted, k.Name) {
+		if !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {

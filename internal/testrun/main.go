@@ -31,6 +31,9 @@ func main() {
 	s := summarize(out, os.Stdout)
 	err = cmd.Wait()
 	s.close(os.Stdout, err == nil)
+	if err := s.matrix.save(); err != nil {
+		fmt.Fprintln(os.Stderr, "testrun: the matrix:", err)
+	}
 	if err != nil {
 		os.Exit(max(1, cmd.ProcessState.ExitCode()))
 	}
@@ -51,6 +54,7 @@ type summary struct {
 	failures                []string
 	packages                map[string]*tally
 	output                  map[string]*bytes.Buffer // by package and test, until it ends
+	matrix                  *matrix
 	began                   time.Time
 }
 
@@ -58,7 +62,7 @@ type tally struct{ passed, failed, skipped int }
 
 // summarize prints as events arrive, until the stream ends.
 func summarize(in io.Reader, out io.Writer) *summary {
-	s := &summary{packages: map[string]*tally{}, output: map[string]*bytes.Buffer{}, began: time.Now()}
+	s := &summary{packages: map[string]*tally{}, output: map[string]*bytes.Buffer{}, matrix: newMatrix(), began: time.Now()}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -111,6 +115,7 @@ func (s *summary) endTest(e event, t *tally, out io.Writer) {
 	if b := s.output[e.Package+" "+e.Test]; b != nil {
 		text = b.String()
 	}
+	s.matrix.take(e.Package, e.Test, e.Action, reason(text))
 	switch e.Action {
 	case "pass":
 		t.passed++
