@@ -6,7 +6,9 @@
 %%%   mod_bindgate         options and hooks: what of ejabberd calls us
 %%%   mod_bindgate_stream  in the process of a client's stream: the hold on a bind, signs of life, the end
 %%%   mod_bindgate_gate    one process for each host: all that is said to bindgate, in order
+%%%   mod_bindgate_link    its connection: hello, the circuit breaker, events
 %%%   mod_bindgate_ledger  its table of sessions, by sid and by bucket
+%%%   mod_bindgate_requests  what bindgate asks of us
 %%%   mod_bindgate_revoke  revoking stored login credentials
 %%%   mod_bindgate_wire    elements of the protocol
 -module(mod_bindgate).
@@ -14,7 +16,7 @@
 
 -export([start/2, stop/1, reload/3, depends/2, mod_options/1, mod_opt_type/1, mod_doc/0]).
 -export([bind/2]). % a callback of xmpp_stream_in
--export([c2s_handle_recv/3, c2s_handle_cdata/2, c2s_handle_bind/1, c2s_session_opened/1, c2s_copy_session/2, c2s_session_resumed/1, c2s_session_pending/1,
+-export([c2s_handle_recv/3, c2s_handle_cdata/2, c2s_handle_bind/1, c2s_handle_sasl2_inline/1, c2s_session_opened/1, c2s_copy_session/2, c2s_session_resumed/1, c2s_session_pending/1,
          c2s_handle_info/2, c2s_terminated/2, c2s_auth_result/3, component_connected/1, component_send_packet/1]).
 -export([component_pids/1]).
 -export([process_iq/1, decode_iq_subel/1]).
@@ -75,7 +77,7 @@ reload(Host, _NewOpts, _OldOpts) -> mod_bindgate_gate:configure(Host).
 %% An upgrade by ejabberdctl replaces this file in memory and leaves the other parts as they were.
 load_parts() ->
     [begin code:purge(Part), {module, Part} = code:load_file(Part) end
-     || Part <- [mod_bindgate_wire, mod_bindgate_ledger, mod_bindgate_stream, mod_bindgate_revoke, mod_bindgate_gate], code:module_status(Part) =:= modified].
+     || Part <- [mod_bindgate_wire, mod_bindgate_ledger, mod_bindgate_link, mod_bindgate_stream, mod_bindgate_revoke, mod_bindgate_requests, mod_bindgate_gate], code:module_status(Part) =:= modified].
 
 hooks() ->
     [{c2s_handle_recv, c2s_handle_recv, 30},
@@ -86,7 +88,8 @@ hooks() ->
      {c2s_session_pending, c2s_session_pending, 20},
      {c2s_handle_info, c2s_handle_info, 20},    % before ejabberd_sm (50), which ends who is replaced
      {c2s_terminated, c2s_terminated, 200},     % behind ejabberd_c2s (100), which takes the session from the table
-     {c2s_auth_result, c2s_auth_result, 200}
+     {c2s_auth_result, c2s_auth_result, 200},
+     {c2s_handle_sasl2_inline, c2s_handle_sasl2_inline, 200} % behind mod_stream_mgmt (50), which resumes sessions there
      | [{c2s_handle_bind, c2s_handle_bind, 200} || has_bind_hook()]]. % behind ejabberd_c2s (100), which makes resources
 
 global_hooks() -> [{component_connected, component_connected, 50}, {component_send_packet, component_send_packet, 20}].
@@ -108,6 +111,7 @@ c2s_handle_recv(#{stream_state := wait_for_bind, xmlns := ?NS_CLIENT, mod := Mod
             end;
         false -> State
     end;
+c2s_handle_recv(State, #xmlel{name = <<"authenticate">>} = El, _) -> mod_bindgate_stream:user_agent(State, El);
 c2s_handle_recv(State, _, _) -> mod_bindgate_stream:heard(State).
 
 %% What cannot be read never gets to bind/2.
@@ -128,12 +132,30 @@ bind(Wanted, #{bindgate_mod := Mod} = State0) ->
         {out, Error, State1} -> {error, Error, State1}
     end.
 
+%% From 25.03 on.
+c2s_handle_bind({Wanted, {ok, #{bindgate_asked := true} = State}}) -> {Wanted, {ok, maps:remove(bindgate_asked, State)}}; % by c2s_handle_sasl2_inline
 c2s_handle_bind({Wanted, {ok, State}}) ->
     case ask(Wanted, State) of
         {in, Resource, State1} -> {Resource, {ok, State1}};
         {out, Error, State1} -> {Wanted, {error, Error, State1}}
     end;
 c2s_handle_bind(Acc) -> Acc.
+
+%% A bind within the authentication (XEP-0386; ejabberd 24.02 and newer, whose users have a resource from it). ejabberd forgets why it was refused:
+%% so it is asked about here, and taken out of the request. The client may bind then as clients without XEP-0386 do.
+c2s_handle_sasl2_inline({State, Els, Results} = Acc) when is_list(Els) ->
+    case lists:keyfind(bind2_bind, 1, Els) of
+        {bind2_bind, Tag, _, SubEls} ->
+            Resource = mod_bindgate_stream:bind2_resource(Tag, State),
+            case ask(Resource, mod_bindgate_stream:bind2_request(Tag, SubEls, State)) of
+                {in, _, State1} -> {State1#{bindgate_asked => has_bind_hook()}, Els, Results};
+                {out, Error, State1} ->
+                    Failed = #xmlel{name = <<"failed">>, attrs = [{<<"xmlns">>, <<"urn:xmpp:bind:0">>}], children = [xmpp:encode(Error, ?NS_CLIENT)]},
+                    {State1, lists:keydelete(bind2_bind, 1, Els), [Failed | Results]}
+            end;
+        false -> Acc
+    end;
+c2s_handle_sasl2_inline(Acc) -> Acc.
 
 %% An error of ours must never keep the server from doing its work.
 ask(Wanted, #{lserver := Host} = State) ->

@@ -9,3 +9,29 @@
               hibernating = false :: boolean(),
               ip, secure = false, transport, client_id, client, lang, made = false,
               bucket, mark}).
+
+%% What mod_bindgate_gate knows. An ask, and what was allowed and is not bound yet.
+-record(waiting, {sid, user, resource, pid, mref,
+                  from,             % who waits for the answer
+                  ask_id, number,   % of the ask
+                  stage,            % asking | queued | allowed | unasked
+                  kicks = [],       % of the answer
+                  kick,             % to be carried out when it is bound
+                  arms = [],
+                  binding}).        % {From, Record, sids that it waits for}
+
+-record(gate, {host, component, timeout, on_failure, mode, epoch, ledger,
+                seq = 0,
+                adopting = #{},     % streams of before that have not shown themselves yet
+                conn,               % the component's stream: {pid, monitor}
+                ready = false, greeted = false, agreed = false, hello_id, hello_timer,
+                misses = 0, open_until = 0, trial_until = 0,
+                lasting,            % why we decide alone, logged once
+                count = 0,
+                asks = #{},         % IQ id → {sid, timer}
+                waiting = #{},      % sid → #waiting{}
+                kicking = #{},      % sid → {kick, [IQ], timer}
+                probes = #{},       % reference → {IQ, [sid], verdicts, timer}
+                unbound = #{},      % pid → {user, client id, monitor}: authenticated
+                strangers = false}).
+

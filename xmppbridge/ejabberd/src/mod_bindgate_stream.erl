@@ -5,7 +5,7 @@
 %%% counter that the ledger's process reads), and what is told of the client.
 -module(mod_bindgate_stream).
 
--export([request/3, heard/1, ask/2, opened/1, moved/2, resumed/1, pending/1, info/2, terminated/2, authenticated/2]).
+-export([request/3, bind2_request/3, bind2_resource/2, user_agent/2, heard/1, ask/2, opened/1, moved/2, resumed/1, pending/1, info/2, terminated/2, authenticated/2]).
 
 -include("xmpp.hrl").
 -include("logger.hrl").
@@ -27,13 +27,35 @@ request(State, El, #iq{lang = Lang}) ->
             end,
     State#{bindgate_request => #{lang => Lang, token => Token, named => Named}}.
 
+%% The same of a bind within the authentication. What names the resource is its tag.
+bind2_request(Tag, Els, State) ->
+    Token = case [T || #xmlel{name = <<"takeover">>} = T <- Els, fxml:get_tag_attr_s(<<"xmlns">>, T) =:= mod_bindgate_wire:ns()] of
+                [Takeover | _] -> mod_bindgate_wire:clean(mod_bindgate_wire:attr(<<"token">>, Takeover), 512);
+                [] -> undefined
+            end,
+    State#{bindgate_request => #{lang => <<>>, token => Token, named => is_binary(Tag) andalso Tag =/= <<>>}}.
+
+%% What ejabberd makes of the tag and the user-agent's id (xmpp_stream_in, process_bind2). Without them it makes a random resource, which
+%% is known only when it is bound.
+bind2_resource(Tag, #{sasl2_ua_id := Id, user := User, server := Server}) when is_binary(Tag), Tag =/= <<>>, is_binary(Id) ->
+    Hash = binary:replace(base64:encode(crypto:hash(sha, [<<"salt">>, User, Server, Id])), [<<"+">>, <<"/">>], <<"-">>),
+    <<Tag/binary, $., (binary:part(Hash, 1, 10))/binary>>;
+bind2_resource(_, _) -> <<>>.
+
+%% The client's name for itself in its SASL2 request (XEP-0388); ejabberd keeps the id alone.
+user_agent(State, El) ->
+    case mod_bindgate_wire:clean(fxml:get_path_s(El, [{elem, <<"user-agent">>}, {elem, <<"software">>}, cdata]), 200) of
+        undefined -> State;
+        Software -> State#{bindgate => (maps:get(bindgate, State, #{}))#{client => Software}}
+    end.
+
 %% Asks about a bind and waits. Resource is <<>> if the server has to make one.
 -spec ask(binary(), map()) -> {in, binary(), map()} | {out, stanza_error(), map()}.
 ask(Resource0, #{lserver := Host} = State0) ->
     Request = maps:get(bindgate_request, State0, #{lang => <<>>, token => undefined, named => Resource0 =/= <<>>}),
     Resource = case jid:resourceprep(Resource0) of
                    R when is_binary(R), R =/= <<>> -> R;
-                   _ -> new_id()
+                   _ -> mod_bindgate_wire:new_id()
                end,
     Named = maps:get(named, Request) andalso Resource0 =/= <<>>,
     Record = record(State0, Request#{named => Named}),
@@ -59,7 +81,7 @@ record(#{ip := {IP, _}, lserver := Host, user := User} = State, #{lang := IQLang
     Old = maps:get(bindgate, State, #{}),
     Lang = case IQLang of <<>> -> maps:get(lang, State, <<>>); _ -> IQLang end,
     {Transport, Secure} = transport(State),
-    #{sid => case Old of #{sid := Sid} -> Sid; _ -> new_id() end,
+    #{sid => case Old of #{sid := Sid} -> Sid; _ -> mod_bindgate_wire:new_id() end,
       user => (jid:make(User, Host))#jid.luser,
       ip => mod_bindgate_wire:clean(iolist_to_binary(misc:ip_to_list(IP)), 64),
       secure => Secure, transport => Transport,
@@ -83,10 +105,6 @@ transport(State) ->
         websocket -> {<<"websocket">>, false};
         _ -> {<<"tcp">>, false}
     end.
-
-new_id() -> base64url(crypto:strong_rand_bytes(15)).
-
-base64url(Bytes) -> binary:replace(binary:replace(base64:encode(Bytes), <<"+">>, <<"-">>, [global]), <<"/">>, <<"_">>, [global]).
 
 %% While a bind is held nothing is read: whether the client is still there is known to the system, if it has a socket of its own, else
 %% the word of the process that has comes by a message. Messages are put back.
@@ -216,7 +234,7 @@ probe(#{lserver := Host, jid := JID} = State0, Probe) ->
                          #{mgmt_state := active, mgmt_xmlns := NS} -> xmpp_stream_in:send(State, #sm_r{xmlns = NS});
                          _ -> State
                      end,
-            ejabberd_c2s:send(State1, #iq{type = get, id = <<"bindgate-", (new_id())/binary>>, from = jid:make(Host), to = JID, sub_els = [#ping{}]})
+            ejabberd_c2s:send(State1, #iq{type = get, id = <<"bindgate-", (mod_bindgate_wire:new_id())/binary>>, from = jid:make(Host), to = JID, sub_els = [#ping{}]})
     end.
 
 %%% messages

@@ -1,7 +1,7 @@
 %%% Reading and writing the elements of the gate protocol (PROTOCOL.md).
 -module(mod_bindgate_wire).
 
--export([ns/0, el/2, el/3, attr/2, child/2, children/2, text/1]).
+-export([ns/0, new_id/0, el/2, el/3, attr/2, child/2, children/2, sub_el/2, text/1]).
 -export([clean/2, flag/1, int/1, whole/3]).
 -export([kick/1, denial/1, unavailable/0, stream_error/1, stanza_error/1]).
 
@@ -11,6 +11,10 @@
 -define(MOST_HOLD_MS, 4000).
 
 ns() -> ?NS.
+
+%% 120 random bits, [A-Za-z0-9_-].
+new_id() ->
+    << <<(case C of $+ -> $-; $/ -> $_; _ -> C end)>> || <<C>> <= base64:encode(crypto:strong_rand_bytes(15)) >>.
 
 %% An element of ours. Attributes that are undefined are left out.
 el(Name, Attrs) -> el(Name, Attrs, []).
@@ -33,6 +37,13 @@ children(Name, #xmlel{children = Children}) ->
 child(Name, El) ->
     case children(Name, El) of
         [E | _] -> E;
+        [] -> undefined
+    end.
+
+%% The element of ours in an IQ.
+sub_el(Name, #iq{sub_els = Els}) ->
+    case [El || #xmlel{name = N} = El <- Els, N =:= Name, attr(<<"xmlns">>, El) =:= ?NS] of
+        [El | _] -> El;
         [] -> undefined
     end.
 
