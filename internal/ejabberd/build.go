@@ -25,8 +25,8 @@ var ErrMissing = errors.New("ejabberd is not installed (deploy/setup.sh --tests 
 
 // installation is one version of ejabberd with the gate module compiled for it.
 type installation struct {
-	ebins []string // of ejabberd and its libraries, in order
-	beams string   // ours
+	ebins     []string // of ejabberd and its libraries, in order
+	gate, kit string   // ours
 }
 
 var builds sync.Map // root → func() (*installation, error)
@@ -62,27 +62,36 @@ func compile(root string) (*installation, error) {
 			includes = append(includes, filepath.Join(filepath.Dir(lib), "include"))
 		}
 	}
-	sources, err := read(module.Module, kit)
-	if err != nil {
+	if in.gate, err = in.compile(module.Module, includes); err != nil {
 		return nil, err
+	}
+	in.kit, err = in.compile(kit, includes)
+	return in, err
+}
+
+// compile returns the directory with the compiled modules.
+func (in *installation) compile(src fs.FS, includes []string) (string, error) {
+	sources, err := read(src)
+	if err != nil {
+		return "", err
 	}
 	// The directory is named for what is in it, so that other processes find it made. The server's user reads it.
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		fmt.Fprintf(sum, "%s %d\n%s", name, len(sources[name]), sources[name])
 	}
-	fmt.Fprintln(sum, root, core)
-	in.beams = filepath.Join(os.TempDir(), fmt.Sprintf("bindgate-beams-%x", sum.Sum(nil)[:12]))
-	if _, err := os.Stat(in.beams); err == nil {
-		return in, nil
+	fmt.Fprintln(sum, in.ebins)
+	beams := filepath.Join(os.TempDir(), fmt.Sprintf("bindgate-beams-%x", sum.Sum(nil)[:12]))
+	if _, err := os.Stat(beams); err == nil {
+		return beams, nil
 	}
 	work, err := os.MkdirTemp("", "bindgate-beams-")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer os.RemoveAll(work)
 	if err := os.Chmod(work, 0o755); err != nil {
-		return nil, err
+		return "", err
 	}
 	args := []string{"-Wall", "-Werror", "-o", work}
 	for _, dir := range includes {
@@ -94,35 +103,29 @@ func compile(root string) (*installation, error) {
 	for name, text := range sources {
 		file := filepath.Join(work, name)
 		if err := os.WriteFile(file, text, 0o644); err != nil {
-			return nil, err
+			return "", err
 		}
 		if filepath.Ext(name) == ".erl" {
 			args = append(args, file)
 		}
 	}
 	if out, err := exec.Command("erlc", args...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compile mod_bindgate: %w\n%s", err, out)
+		return "", fmt.Errorf("compile mod_bindgate: %w\n%s", err, out)
 	}
-	if err := os.Rename(work, in.beams); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+	if err := os.Rename(work, beams); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
 	}
-	return in, nil
+	return beams, nil
 }
 
-// read returns the Erlang files of some directories by their names.
-func read(dirs ...fs.FS) (map[string][]byte, error) {
+// read returns the Erlang files of a directory by their names.
+func read(dir fs.FS) (map[string][]byte, error) {
 	sources := map[string][]byte{}
-	for _, dir := range dirs {
-		err := fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
-			if ext := filepath.Ext(path); err != nil || ext != ".erl" && ext != ".hrl" {
-				return err
-			}
-			sources[filepath.Base(path)], err = fs.ReadFile(dir, path)
+	return sources, fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
+		if ext := filepath.Ext(path); err != nil || ext != ".erl" && ext != ".hrl" {
 			return err
-		})
-		if err != nil {
-			return nil, err
 		}
-	}
-	return sources, nil
+		sources[filepath.Base(path)], err = fs.ReadFile(dir, path)
+		return err
+	})
 }

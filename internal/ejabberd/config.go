@@ -22,6 +22,12 @@ type Config struct {
 	Secret string
 	// LogLevel is ejabberd's: "debug", "info", "warning" (default), "error".
 	LogLevel string
+	// Bare leaves mod_bindgate out of what the server finds: a test installs it.
+	Bare bool
+	// Accounts takes registered users only, by their passwords; else anybody is let in.
+	Accounts bool
+	// SASL2 lets clients authenticate by XEP-0388 without TLS; for 24.02 and newer.
+	SASL2 bool
 	// Lines are further lines of the configuration's top level.
 	Lines string
 }
@@ -84,8 +90,12 @@ func (c Config) render(p ports) string {
 		line("  - %q", h.Domain)
 	}
 	line("loglevel: %s", c.LogLevel)
-	line("auth_method: [anonymous]")
-	line("anonymous_protocol: login_anon")
+	if c.Accounts {
+		line("auth_method: [internal]")
+	} else {
+		line("auth_method: [anonymous]")
+		line("anonymous_protocol: login_anon")
+	}
 	line("allow_multiple_connections: true")
 	line("default_db: mnesia")
 	line("acl: {loopback: {ip: [127.0.0.0/8]}}")
@@ -93,7 +103,7 @@ func (c Config) render(p ports) string {
 	line("shaper_rules: {max_user_sessions: infinity}")
 	line(`api_permissions: {"test": {from: [mod_http_api], who: {access: {allow: [{acl: loopback}]}}, what: "*"}}`)
 	line("listen:")
-	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000}`, p.c2s)
+	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000%s}`, p.c2s, map[bool]string{true: ", allow_unencrypted_sasl2: true"}[c.SASL2])
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api, /kit: mod_bindgate_kit, /xmpp-websocket: ejabberd_http_ws, /http-bind: mod_bosh}}`, p.http)
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, password: %q, global_routes: false}`, p.component, c.Secret)
 	b.WriteString(c.Lines)

@@ -21,6 +21,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	module "github.com/bindgate/bindgate/xmppbridge/ejabberd"
 )
 
 const (
@@ -153,8 +155,11 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	defer out.Close()
 	args := []string{"-noinput", "+K", "true", "+P", "250000"}
-	for _, dir := range append(s.in.ebins, s.in.beams) {
+	for _, dir := range append(s.in.ebins, s.in.kit) {
 		args = append(args, "-pa", dir)
+	}
+	if !s.cfg.Bare {
+		args = append(args, "-pa", s.in.gate)
 	}
 	cmd := exec.Command("erl", append(args, "-mnesia", "dir", strconv.Quote(s.path("spool")), "-s", "ejabberd")...)
 	cmd.Dir = s.path("spool")
@@ -253,6 +258,22 @@ func (s *Server) AddHost(ctx context.Context, h Host) error {
 	if err != nil {
 		s.cfg.Hosts = before
 	}
+	return err
+}
+
+// Install lays the gate module's sources where ejabberdctl module_install takes them from, and installs it as that does.
+func (s *Server) Install(ctx context.Context) error {
+	target := s.path("modules/sources/mod_bindgate")
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return fmt.Errorf("ejabberd: %w", err)
+	}
+	if err := os.CopyFS(target, module.Module); err != nil {
+		return fmt.Errorf("ejabberd: %w", err)
+	}
+	if err := s.hand(s.path("modules")); err != nil {
+		return fmt.Errorf("ejabberd: %w", err)
+	}
+	_, err := s.Call(ctx, "module_install", `{"module":"mod_bindgate"}`)
 	return err
 }
 

@@ -19,6 +19,19 @@ import (
 // end it share one, each with a virtual host and a component of its own.
 var ejabberds = []*Kind{ejabberdOf("ejabberd", ""), ejabberdOf("ejabberd-24.12", ejabberd.Backport)}
 
+// Ejabberd is a kind of its own, set up as a test of ejabberd alone needs it. Where it is started, server is set.
+func Ejabberd(cfg ejabberd.Config, server **ejabberd.Server) *Kind {
+	return &Kind{Name: "ejabberd", Software: "ejabberd", start: func(k *Kind, t testing.TB, _ Options) Server {
+		*server = ejabberd.ForTest(t, cfg)
+		return &onEjabberd{Server: *server, kind: k, domain: (*server).Domain(), own: true}
+	}}
+}
+
+// EjabberdHost is a virtual host, that a test has added itself, of a server of its own.
+func EjabberdHost(server *ejabberd.Server, domain string) Server {
+	return &onEjabberd{Server: server, kind: ejabberds[0], domain: domain, own: true}
+}
+
 // ejabberdOf is the ejabberd whose packages are under root.
 func ejabberdOf(name, root string) *Kind {
 	s := &sharedEjabberd{root: root}
@@ -46,7 +59,7 @@ func (s *sharedEjabberd) get() (*ejabberd.Server, int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.server == nil && s.err == nil {
-		s.server, s.err = ejabberd.Start(context.Background(), ejabberd.Config{Root: s.root, LogLevel: "info"})
+		s.server, s.err = ejabberd.Start(context.Background(), ejabberd.Config{Root: s.root, SASL2: s.root != "", LogLevel: "info"})
 	}
 	s.hosts++
 	return s.server, s.hosts, s.err

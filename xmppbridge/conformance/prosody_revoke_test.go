@@ -147,7 +147,11 @@ func testRevokeWhereNothingIsStored(t *testing.T, on *servers.Kind) {
 	c := connect(t, server, true)
 	c.on(allowAll)
 	mustBind(t, login(t, server, xmppclient.TCP, "alice", "en"), "phone")
+	begun := login(t, server, xmppclient.TCP, "alice", "en")
 	came, listed := c.revoke("user='alice'", "")
+	if e := mustEnd(t, begun); e.Condition != "reset" {
+		t.Errorf("a stream that was to bind ended with %s", e.Raw)
+	}
 	if len(came) > 0 || !slices.Equal(listed, []string{"phone active"}) {
 		t.Errorf("%q, %q", came, listed)
 	}
