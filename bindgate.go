@@ -12,13 +12,13 @@
 //
 //	cmd/bindgate   the commands: serve (all wiring), migrate, demo, doctor, token
 //	api            REST under /v1: routes, authorization, errors; its reference page (docs)
-//	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ has the server's module
+//	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ and ejabberd/ have the servers' modules
 //	gate           the use cases: admit, follow events, kick and prove it, reconcile; the feed of the event log
 //	store          the record in PostgreSQL; whoever changes an account holds its row lock
 //	rules          the decision: a pure function of facts
 //	migrations     the record's schema
 //	client         the Go client that app backends import; it imports nothing of this repository
-//	internal       webhooks (webhook, target), the keys of tokens (keyring), a private PostgreSQL (pg), Prosody and ejabberd, test kits, benchmarks, trials
+//	internal       webhooks (webhook, target), the keys of tokens (keyring), a private PostgreSQL (pg), Prosody and ejabberd (servers: any of them), test kits, benchmarks, trials
 package bindgate
 
 import _ "embed" // the contract
