@@ -52,10 +52,11 @@ func (w *world) mark(c *xmppclient.Client, of string) {
 	}
 }
 
-func TestNotifyDevices(t *testing.T) {
-	t.Parallel()
+func TestNotifyDevices(t *testing.T) { servers.Each(t, testNotifyDevices) }
+
+func testNotifyDevices(t *testing.T, on *servers.Kind) {
 	needsSlixmpp(t)
-	w := newWorld(t, servers.Any, servers.Options{})
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	api.do("POST", "/v1/accounts/"+w.jid("ann")+"/devices", `{"resource":"android-1","name":"Ann's <Pixel>"}`, nil, 201)
 	laptop := w.loginWith("ann", "laptop ♥", xmppclient.Options{Lang: "ja"})
@@ -68,7 +69,7 @@ func TestNotifyDevices(t *testing.T) {
 	if n := sent(); n != 0 {
 		t.Errorf("%d notices without the rule", n)
 	}
-	slix := w.owner("ann@localhost/bot-tablet", "en")
+	slix := w.owner(w.jid("ann")+"/bot-tablet", "en")
 	if s := w.noticed(laptop); s.Attr("type") != "headline" || s.Attr("from") != w.server.ComponentJID() || s.Attr("to") != laptop.JID() {
 		t.Errorf("notice: %s", s.Raw)
 	}

@@ -20,9 +20,10 @@ func (w *world) sameLink(before string) {
 }
 
 // Whatever the server takes for a user or a resource is governed by the rules and stands in the record as the server has it.
-func TestOddNames(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, servers.Any, servers.Options{})
+func TestOddNames(t *testing.T) { servers.Each(t, testOddNames) }
+
+func testOddNames(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	w.rule(`{"max_sessions": 1}`)
 	since := w.link().Since
 	api := w.rest()
@@ -55,7 +56,11 @@ func TestOddNames(t *testing.T) {
 						wantError(t, w.evicted(last), "takeover", "en")
 					}
 					w.recorded(user.server, next.Resource()+"=active")
-					if next.JID() != w.jid(user.server)+"/"+next.Resource() || next.Resource() != resource {
+					name := user.server
+					if !on.Able(servers.PreparedName) {
+						name = user.login
+					}
+					if next.JID() != w.jid(name)+"/"+next.Resource() || next.Resource() != resource {
 						t.Errorf("%q: bound to %q", resource, next.JID())
 					}
 					last = next
@@ -64,13 +69,13 @@ func TestOddNames(t *testing.T) {
 				// Over REST: as the user types it, and as the server has it.
 				for _, name := range []string{user.login, user.server} {
 					var shown shownSessions
-					api.in(t).do("GET", "/v1/accounts/"+url.PathEscape(name+"@LOCALHOST")+"/sessions?state=active", "", &shown, 200)
+					api.in(t).do("GET", "/v1/accounts/"+url.PathEscape(name+"@"+strings.ToUpper(w.server.Domain()))+"/sessions?state=active", "", &shown, 200)
 					if len(shown.Items) != 1 || shown.Items[0].Account != w.jid(user.server) || shown.Items[0].Resource != last.Resource() {
 						t.Errorf("%s: %+v", name, shown)
 					}
 				}
 				var kick shownKick
-				api.in(t).do("POST", "/v1/accounts/"+url.PathEscape(user.login+"@localhost")+"/kick", `{"all": true}`, &kick, 200)
+				api.in(t).do("POST", "/v1/accounts/"+url.PathEscape(w.jid(user.login))+"/kick", `{"all": true}`, &kick, 200)
 				if kick.outcomes() != last.Resource()+"=kicked" {
 					t.Errorf("kick: %+v", kick)
 				}
@@ -94,13 +99,14 @@ func TestOddNames(t *testing.T) {
 }
 
 // REST callers say straße for what the server calls strasse.
-func TestRESTPreparesNames(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, servers.Any, servers.Options{})
+func TestRESTPreparesNames(t *testing.T) { servers.Each(t, testRESTPreparesNames) }
+
+func testRESTPreparesNames(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{})
 	api := w.rest()
 	c := w.login("strasse", "phone")
 	w.recorded("strasse", "phone=active")
-	for _, name := range []string{"straße@localhost", "STRAßE@LocalHost", "strasse@localhost", "Strasse@localhost/ignored"} {
+	for _, name := range []string{w.jid("straße"), "STRAßE@" + strings.ToUpper(w.server.Domain()), w.jid("strasse"), w.jid("Strasse") + "/ignored"} {
 		var shown shownSessions
 		path := "/v1/accounts/" + url.PathEscape(name) + "/sessions"
 		if strings.Contains(name, "/") {
@@ -108,7 +114,7 @@ func TestRESTPreparesNames(t *testing.T) {
 			continue
 		}
 		api.do("GET", path, "", &shown, 200)
-		if len(shown.Items) != 1 || shown.Items[0].Account != "strasse@localhost" {
+		if len(shown.Items) != 1 || shown.Items[0].Account != w.jid("strasse") {
 			t.Errorf("%s: %+v", name, shown)
 		}
 		api.do("GET", "/v1/sessions?account="+url.QueryEscape(name), "", &shown, 200)
@@ -116,7 +122,7 @@ func TestRESTPreparesNames(t *testing.T) {
 			t.Errorf("%s: %+v", name, shown)
 		}
 	}
-	path := "/v1/accounts/" + url.PathEscape("straße@localhost")
+	path := "/v1/accounts/" + url.PathEscape(w.jid("straße"))
 	api.do("PUT", path+"/rule", `{"max_sessions": 1}`, nil, 200, 201)
 	w.login("straße", "tablet") // the rule is that of the account the server has
 	wantError(t, w.evicted(c), "takeover", "en")
@@ -134,9 +140,10 @@ func TestRESTPreparesNames(t *testing.T) {
 }
 
 // Users send the component and the server's module whatever they like: nobody else is affected, the link is the same, and the rules hold.
-func TestOddStanzas(t *testing.T) {
-	t.Parallel()
-	shared := newWorld(t, servers.Any, servers.Options{})
+func TestOddStanzas(t *testing.T) { servers.Each(t, testOddStanzas) }
+
+func testOddStanzas(t *testing.T, on *servers.Kind) {
+	shared := newWorld(t, on, servers.Options{})
 	shared.rule(`{"max_sessions": 1}`)
 	since := shared.link().Since
 	victim := shared.login("victim", "phone")
@@ -148,6 +155,10 @@ func TestOddStanzas(t *testing.T) {
 		t.Fatal(err)
 	}
 	many := func(n int, s string) string { return strings.Repeat(s, n) }
+	deep := 5000
+	if !on.Able(servers.DeepStanzas) {
+		deep = 500
+	}
 	const gate = "xmlns='urn:bindgate:1'"
 	odd := []string{
 		"<message to='%s'><body>hello</body></message>",
@@ -155,7 +166,7 @@ func TestOddStanzas(t *testing.T) {
 		"<message to='%s'><error xmlns='http://etherx.jabber.org/streams'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></error></message>",
 		"<message to='%s' type='error' id='a'><error/></message>",
 		"<message to='%s'><body>&#x10FFFF;&#xFFFD;&amp;&lt;]]&gt;</body></message>",
-		"<message to='%s'>" + many(5000, "<a>") + many(5000, "</a>") + "</message>",
+		"<message to='%s'>" + many(deep, "<a>") + many(deep, "</a>") + "</message>",
 		"<message to='%s'>" + many(20000, "<a/>") + "</message>",
 		"<message to='%s'><body>" + many(240_000, "x") + "</body></message>",
 		"<message to='%s'><body x=\"" + many(240_000, "'") + "\"/></message>",
@@ -170,11 +181,11 @@ func TestOddStanzas(t *testing.T) {
 		"<iq to='%s' type='set' id='a'><hello " + gate + " version='1' epoch='E1' seq='0' sessions='0' abilities='ask'/></iq>",
 		"<iq to='%s' type='set' id='a'><kick " + gate + " user='victim' sid='" + of.SID + "' resource='phone' code='kick'/></iq>",
 		// And to the module.
-		"<iq to='localhost' type='set' id='a'><kick " + gate + " user='victim' sid='" + of.SID + "' resource='phone' code='kick'/></iq>",
-		"<iq to='localhost' type='set' id='a'><mode " + gate + " value='off'/></iq>",
-		"<iq to='localhost' type='get' id='a'><snapshot " + gate + " first='0' count='4096'/></iq>",
-		"<iq to='localhost' type='result' id='a1'><allow " + gate + " ask_id='q1'><kick user='victim' sid='" + of.SID + "'/></allow></iq>",
-		"<message to='localhost'><event " + gate + " kind='bind'/></message>",
+		"<iq to='" + shared.server.Domain() + "' type='set' id='a'><kick " + gate + " user='victim' sid='" + of.SID + "' resource='phone' code='kick'/></iq>",
+		"<iq to='" + shared.server.Domain() + "' type='set' id='a'><mode " + gate + " value='off'/></iq>",
+		"<iq to='" + shared.server.Domain() + "' type='get' id='a'><snapshot " + gate + " first='0' count='4096'/></iq>",
+		"<iq to='" + shared.server.Domain() + "' type='result' id='a1'><allow " + gate + " ask_id='q1'><kick user='victim' sid='" + of.SID + "'/></allow></iq>",
+		"<message to='" + shared.server.Domain() + "'><event " + gate + " kind='bind'/></message>",
 	}
 	t.Run("users", func(t *testing.T) {
 		for _, user := range []string{"mallory", "m♥llory"} {

@@ -19,37 +19,38 @@ import (
 const python = "/usr/bin/python3"
 
 // A client that others wrote (slixmpp) sees what bindgate does to it.
-func TestSlixmpp(t *testing.T) {
-	t.Parallel()
-	needsSlixmpp(t)
-	w := newWorld(t, servers.Any, servers.Options{})
+func TestSlixmpp(t *testing.T) { servers.Each(t, testSlixmpp) }
 
-	first := w.slixmpp("ann@localhost/phone", "ja")
-	first.wants("bound", "jid", "ann@localhost/phone")
-	second := w.slixmpp("ann@localhost/phone", "en")
+func testSlixmpp(t *testing.T, on *servers.Kind) {
+	needsSlixmpp(t)
+	w := newWorld(t, on, servers.Options{})
+
+	first := w.slixmpp(w.jid("ann")+"/phone", "ja")
+	first.wants("bound", "jid", w.jid("ann")+"/phone")
+	second := w.slixmpp(w.jid("ann")+"/phone", "en")
 	e := first.wants("stream_error", "condition", "conflict", "lang", "ja")
 	ended, _ := e["ended"].(map[string]any)
 	if e["text"] == "" || ended["code"] != "takeover" || strings.Contains(e["raw"].(string), "127.0.0.1") {
 		t.Errorf("the first read %v", e)
 	}
 	first.wants("disconnected")
-	second.wants("bound", "jid", "ann@localhost/phone")
+	second.wants("bound", "jid", w.jid("ann")+"/phone")
 	w.recorded("ann", "phone=active")
 
 	w.rule(`{"max_sessions": 1, "on_excess": "deny"}`)
-	third := w.slixmpp("ann@localhost/tablet", "zh")
+	third := w.slixmpp(w.jid("ann")+"/tablet", "zh")
 	if d := third.wants("denied", "condition", "resource-constraint", "type", "wait"); d["text"] == "" {
 		t.Errorf("the third read %v", d)
 	}
 	w.rule(`{"max_sessions": 1}`)
-	fourth := w.slixmpp("ann@localhost/tablet", "zh")
+	fourth := w.slixmpp(w.jid("ann")+"/tablet", "zh")
 	fourth.wants("bound")
 	second.wants("stream_error", "condition", "conflict", "lang", "en")
 	w.recorded("ann", "tablet=active")
 
 	// Mail to the bare address finds the one that is left.
 	sender := w.loginWith("bob", "desk", xmppclient.Options{})
-	if err := sender.SendMessage("ann@localhost", "which device are you on?"); err != nil {
+	if err := sender.SendMessage(w.jid("ann"), "which device are you on?"); err != nil {
 		t.Fatal(err)
 	}
 	fourth.wants("message", "body", "which device are you on?")

@@ -112,6 +112,7 @@ func (c Config) render(p ports) string {
 	line("  mod_admin_extra: {}")
 	line("  mod_disco: {}")
 	line("  mod_ping: {}")
+	line("  mod_roster: {}")
 	line("  mod_stream_mgmt: {}")
 	line("append_host_config:")
 	for _, h := range c.Hosts {

@@ -41,7 +41,9 @@ func ejabberdOf(name, root string) *Kind {
 		cannot: map[string]string{
 			BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",
 			BOSHOrder:    "ejabberd keeps such a request until then (its bug); clients that send one request at a time do not meet it",
+			DeepStanzas:  "any user can end an ejabberd, with the module or without, by one: a stack overflow in its XML library. A small max_stanza_size helps",
 			HTTPSecurity: "ejabberd does not tell a stream's process whether HTTP carries it over TLS",
+			PreparedName: "ejabberd says it as the client wrote it",
 			LongLanguage: "ejabberd refuses it",
 		},
 	}

@@ -86,8 +86,10 @@ type Options struct {
 // What not every server can.
 const (
 	BOSHLanguage = "know the language of a BOSH stream"
+	DeepStanzas  = "survive a stanza that is nested 5,000 deep"
 	BOSHOrder    = "read a BOSH request that has overtaken another before that is answered"
 	HTTPSecurity = "know whether a WebSocket or BOSH stream is encrypted"
+	PreparedName = "tell a client its own name as it was prepared"
 	LongLanguage = "take a stream with a language of more than 35 bytes"
 )
 
