@@ -21,7 +21,7 @@ type platformEditPage struct {
 	Most    int // the last place
 	Matcher client.PlatformMatcher
 	Names   []string // of platforms, to choose from
-	Wrong   map[string]formProblem
+	Wrong   map[string]*formProblem
 	Words   template.HTML // of the matcher, in a preview
 	Preview *platformPreview
 	Changed bool // the platforms are others by now
@@ -103,7 +103,7 @@ func (d *Dashboard) editPlatform(v *visit) error {
 
 func (v *visit) platformEditPage(current *client.Platforms) *platformEditPage {
 	return &platformEditPage{
-		page: v.page("platforms.edit.title"), ETag: current.ETag, Place: 1, Most: len(current.Matchers) + 1, Names: namesOf(current), Wrong: map[string]formProblem{},
+		page: v.page("platforms.edit.title"), ETag: current.ETag, Place: 1, Most: len(current.Matchers) + 1, Names: namesOf(current), Wrong: map[string]*formProblem{},
 	}
 }
 
@@ -133,7 +133,7 @@ func (d *Dashboard) changePlatform(v *visit) error {
 	}
 	changed, ok := p.apply(*current)
 	if !ok {
-		p.Wrong["place"] = formProblem{Key: "rules.wrong.number"}
+		p.Wrong["place"] = &formProblem{Key: "rules.wrong.number"}
 		return v.render(http.StatusUnprocessableEntity, "platform_edit", p)
 	}
 	if in.Get("do") != "save" {
@@ -209,7 +209,7 @@ func (p *platformEditPage) refuse(e *client.Error) {
 	if cell != "platform" && !slices.Contains(p.Cells(), cell) {
 		cell = ""
 	}
-	p.Wrong[cell] = formProblem{Detail: e.Detail}
+	p.Wrong[cell] = &formProblem{Detail: e.Detail}
 }
 
 // previewMatchers says for how many of the sessions that live now the changed matchers tell another platform.

@@ -185,7 +185,7 @@ func (v *visit) againRule(status int, scope ruleScope, form *ruleForm, stored *c
 	if err != nil {
 		return err
 	}
-	p.Open = true
+	p.Open, p.Presets = true, nil // what is being edited comes first
 	if changed {
 		p.Changed = &changedMeanwhile{p.tell.ruleWords(stored.Rule), stored.ETag == ""}
 	} else {

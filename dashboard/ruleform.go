@@ -16,8 +16,8 @@ import (
 // problem's place is the name of the input that it is about.
 type ruleForm struct {
 	Fields  []*fieldForm
-	Expires expiryForm             // of an account's own rule
-	Wrong   map[string]formProblem // by the name of the input
+	Expires expiryForm              // of an account's own rule
+	Wrong   map[string]*formProblem // by the name of the input
 }
 
 // formProblem is what is wrong with an input: a text's key, or what the API says, in English.
@@ -94,7 +94,7 @@ func (f *ruleForm) Part(part string) []*fieldForm {
 // wrong notes a problem; the first of an input stays.
 func (f *ruleForm) wrong(input, key string) {
 	if _, ok := f.Wrong[input]; !ok {
-		f.Wrong[input] = formProblem{Key: key}
+		f.Wrong[input] = &formProblem{Key: key}
 	}
 }
 
@@ -104,7 +104,7 @@ func formOf(r client.Rule, expires time.Time) (*ruleForm, error) {
 	if err != nil {
 		return nil, err
 	}
-	form := &ruleForm{Wrong: map[string]formProblem{}, Expires: expiryOf(expires)}
+	form := &ruleForm{Wrong: map[string]*formProblem{}, Expires: expiryOf(expires)}
 	for _, f := range ruleFieldTable {
 		ff := &fieldForm{ruleField: f, Unit: "s"}
 		if raw, ok := doc[f.Name]; ok {
@@ -122,7 +122,7 @@ const maxRows = 500
 
 // readForm takes a form as it was sent. Rows without anything in them are left out, so that the numbers of rows are those of the API's errors.
 func readForm(in url.Values) *ruleForm {
-	form := &ruleForm{Wrong: map[string]formProblem{}, Expires: readExpiry(in)}
+	form := &ruleForm{Wrong: map[string]*formProblem{}, Expires: readExpiry(in)}
 	for _, f := range ruleFieldTable {
 		ff := &fieldForm{ruleField: f, Unit: in.Get(f.Input("unit"))}
 		switch f.Kind {

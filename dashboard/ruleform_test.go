@@ -140,8 +140,8 @@ func TestRuleFormSaysWhatIsWrong(t *testing.T) {
 		"max_sessions": "number", "ghost_after_seconds.mode": "mode", "max_idle_seconds.unit": "mode", "takeover_cooldown_seconds": "number", "on_excess": "mode",
 		"max_per_platform.0.n": "number", "max_per_platform.1.platform": "twice", "text.0.lang": "lang",
 	} {
-		if form.Wrong[input].Key != "rules.wrong."+key {
-			t.Errorf("%s: %+v", input, form.Wrong[input])
+		if p := form.Wrong[input]; p == nil || p.Key != "rules.wrong."+key {
+			t.Errorf("%s: %+v", input, p)
 		}
 	}
 	if len(form.Wrong) != 8 {

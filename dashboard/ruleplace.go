@@ -12,7 +12,7 @@ import (
 func (f *ruleForm) refuse(e *client.Error) {
 	input := f.place(e.Field)
 	if _, ok := f.Wrong[input]; !ok {
-		f.Wrong[input] = formProblem{Detail: e.Detail}
+		f.Wrong[input] = &formProblem{Detail: e.Detail}
 	}
 }
 

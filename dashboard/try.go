@@ -17,7 +17,7 @@ type tryForm struct {
 type tryPage struct {
 	page
 	Form      tryForm
-	Wrong     map[string]formProblem // by the name of the input; "": the whole
+	Wrong     map[string]*formProblem // by the name of the input; "": the whole
 	Platforms []string
 	Devices   []client.Device // of the account, as far as they fit into a list
 	Verdict   *tryVerdict
@@ -46,7 +46,7 @@ func (d *Dashboard) try(v *visit) error {
 func (v *visit) tryPage(in url.Values) (*tryPage, error) {
 	get := func(name string) string { return strings.TrimSpace(in.Get(name)) }
 	p := &tryPage{
-		page: v.page("try.title"), Wrong: map[string]formProblem{}, Platforms: v.platformNames(),
+		page: v.page("try.title"), Wrong: map[string]*formProblem{}, Platforms: v.platformNames(),
 		Form: tryForm{get("account"), in.Get("resource"), get("platform"), get("device_id"), get("ip"), get("grant")},
 	}
 	if p.Form.Account == "" {
@@ -73,11 +73,11 @@ func (d *Dashboard) tryLogin(v *visit) error {
 	e := said(err)
 	switch {
 	case f.Account == "":
-		p.Wrong["account"] = formProblem{Key: "try.wrong.account"}
+		p.Wrong["account"] = &formProblem{Key: "try.wrong.account"}
 	case isMissing(err):
-		p.Wrong["account"] = formProblem{Key: "try.wrong.missing"}
+		p.Wrong["account"] = &formProblem{Key: "try.wrong.missing"}
 	case problemOf(err) != nil:
-		p.Wrong[strings.TrimPrefix(e.Field, "/")] = formProblem{Detail: e.Detail}
+		p.Wrong[strings.TrimPrefix(e.Field, "/")] = &formProblem{Detail: e.Detail}
 	case err != nil:
 		return err
 	default:
