@@ -99,7 +99,10 @@ func (d *Dashboard) editRule(v *visit) error {
 		return err
 	}
 	stored, err := v.storedRule(scope)
-	if err != nil {
+	if problemOf(err) != nil { // what was typed is no domain, group or account
+		v.tell("bad", "rules.wrong.subject", said(err).Detail)
+		return v.redirect(Root + "/rules")
+	} else if err != nil {
 		return err
 	}
 	form, err := formOf(stored.Rule, stored.ExpiresAt)

@@ -3,8 +3,10 @@ package dashboard
 import (
 	"errors"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/bindgate/bindgate/client"
 )
@@ -27,8 +29,8 @@ type hiddenInput struct{ Name, Value string }
 
 func hiddenInputs(in url.Values) []hiddenInput {
 	var out []hiddenInput
-	for name, values := range in {
-		for _, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		for _, value := range in[name] {
 			out = append(out, hiddenInput{name, value})
 		}
 	}

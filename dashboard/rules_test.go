@@ -281,6 +281,17 @@ func TestGroupMembers(t *testing.T) {
 	k.as(dashboard.Viewer).get(action+"?name=staff").ok(200).says("ada@example.org").lacks("Add members", "Remove marked")
 }
 
+func TestRuleForNobody(t *testing.T) {
+	t.Parallel()
+	admin := newKit(t).as(dashboard.Admin)
+	for _, subject := range []string{"level=account&subject=no+jid@@", "level=domain&subject=a@b", "level=group&subject=" + strings.Repeat("x", 70)} {
+		admin.get("/dashboard/rules/edit?" + subject).redirects("/dashboard/rules")
+		admin.get("/dashboard/rules").ok(200).says("That cannot have a rule.")
+	}
+	admin.get("/dashboard/rules/edit?level=nonsense&subject=x").ok(404)
+	admin.get("/dashboard/rules/edit?level=domain").ok(404)
+}
+
 func TestDomainLanguage(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
