@@ -71,7 +71,7 @@ func launch() (context.Context, context.CancelFunc, error) {
 		chromedp.Flag("font-render-hinting", "none"), // the same pictures on every machine
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,HttpsUpgrades,MediaRouter,OptimizationHints,PreloadTopChromeWebUI,GlicWebUI,WebUIReloadButton,InitialWebUI"),
 	)...)
-	ctx, _ := chromedp.NewContext(allocator)   //nolint:govet // ends with its allocator
+	ctx, _ := chromedp.NewContext(allocator) //nolint:govet // ends with its allocator
 	if err := chromedp.Do(ctx); err != nil { // starts it
 		stop()
 		return nil, nil, fmt.Errorf("start %s: %w", program, err)
