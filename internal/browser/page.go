@@ -25,11 +25,11 @@ type Visitor struct {
 
 // Page is a tab. What goes wrong in it fails its test, at the latest when the test ends.
 type Page struct {
-	t     testing.TB
-	tab   context.Context // chromedp's handle of the tab
-	base  string
-	width int64 // of the window, in CSS pixels
-	watch *watch
+	t       testing.TB
+	tab     context.Context // chromedp's handle of the tab
+	base    string
+	visitor Visitor
+	watch   *watch
 }
 
 // Open opens a tab for a visitor of the server at base, an URL without a path. It closes when the test ends.
@@ -73,12 +73,11 @@ func (p *Page) Become(v Visitor) {
 	if v.Dark {
 		scheme = "dark"
 	}
-	phone := v.Width < 600
-	p.width = v.Width
+	p.visitor = v
 	p.run("set the visitor", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		return errors.Join(
-			send(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: v.Width, Height: v.Height, DeviceScaleFactor: 1, Mobile: phone}),
-			send(ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: phone}),
+			send(ctx, emulation.SetDeviceMetricsOverride, p.window(v.Height)),
+			send(ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: v.phone()}),
 			send(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: scheme},
 				{Name: "prefers-reduced-motion", Value: "reduce"}, // nobody measures a colour that is on its way
@@ -90,6 +89,13 @@ func (p *Page) Become(v Visitor) {
 			send(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": v.Language}}),
 		)
 	}))
+}
+
+func (v Visitor) phone() bool { return v.Width < 600 }
+
+// window is the tab's, so high.
+func (p *Page) window(height int64) emulation.SetDeviceMetricsOverrideParams {
+	return emulation.SetDeviceMetricsOverrideParams{Width: p.visitor.Width, Height: height, DeviceScaleFactor: 1, Mobile: p.visitor.phone()}
 }
 
 func send[P any](ctx context.Context, command cdp.Command[P, cdp.Empty], params P) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -15,8 +16,16 @@ func (p *Page) Picture(file string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.tab, patience)
 	defer cancel()
-	all := true
-	answer, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: &all, Clip: p.whole()})
+	// The window is made as high as the page: what is fixed to its edges is then at the page's.
+	height := Eval[int64](p, `Math.max(innerHeight, document.documentElement.scrollHeight)`)
+	err := send(ctx, emulation.SetDeviceMetricsOverride, p.window(height))
+	var answer page.CaptureScreenshotResult
+	if err == nil {
+		answer, err = chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
+	}
+	if err == nil {
+		err = send(ctx, emulation.SetDeviceMetricsOverride, p.window(p.visitor.Height))
+	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
@@ -26,13 +35,6 @@ func (p *Page) Picture(file string) {
 	if err != nil {
 		p.fatal("take a picture", err)
 	}
-}
-
-// whole is the area of the page.
-func (p *Page) whole() *page.Viewport {
-	p.t.Helper()
-	size := Eval[[]float64](p, `[document.documentElement.clientWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]`)
-	return &page.Viewport{Width: size[0], Height: size[1], Scale: 1}
 }
 
 // Narrow fails the test if the page itself can be scrolled sideways, and says what sticks out.
@@ -47,7 +49,7 @@ func (p *Page) Narrow() {
 			const end = Math.round(e.getBoundingClientRect().right);
 			if (end > width && out.length < 8) out.push(e.cloneNode(false).outerHTML.slice(0, 160) + ' ends at ' + end);
 		}
-		return out })(%d)`, p.width))
+		return out })(%d)`, p.visitor.Width))
 	for _, line := range wide {
 		p.t.Errorf("%s scrolls sideways: %s", p.Path(), line)
 	}
