@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
@@ -142,6 +143,22 @@ func (p *Page) loads(what string, action chromedp.Action[chromedp.Void]) int {
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	p.run("click on "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Hover moves the pointer onto what the selector finds first.
+func (p *Page) Hover(selector string) {
+	p.t.Helper()
+	p.Wait(selector)
+	at := Eval[[]float64](p, fmt.Sprintf(`(e => { e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })(document.querySelector(%q))`, selector))
+	p.run("point at "+selector, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+}
+
+// ForgetCache has the next page load everything anew.
+func (p *Page) ForgetCache() {
+	p.t.Helper()
+	p.run("forget the cache", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		return send(ctx, network.ClearBrowserCache, cdp.Empty{})
+	}))
 }
 
 // Type focuses a field, empties it and types a text.

@@ -19,6 +19,7 @@ type watch struct {
 	faults   []fault
 	asked    map[network.RequestID]string // URLs
 	received float64                      // bytes, since the page was left for another
+	lossy    bool                         // requests may fail
 }
 
 // fault is something that went wrong. A request's has its URL, so that an answer that a test wants can be taken out again.
@@ -65,7 +66,7 @@ func (w *watch) event(e any) {
 	case *network.EventLoadingFinished:
 		w.received += e.EncodedDataLength
 	case *network.EventLoadingFailed:
-		if !e.Canceled { // by the page's end, or by its script
+		if !e.Canceled && !w.lossy { // cancelled by the page's end, or by its script
 			w.fault("%s failed: %s %s", w.asked[e.RequestID], e.ErrorText, e.BlockedReason)
 		}
 	}
@@ -118,6 +119,13 @@ func (p *Page) Quiet() {
 	for _, f := range p.watch.take() {
 		p.t.Errorf("the browser: %s", f.text)
 	}
+}
+
+// ServerGoes says that the server is to go away: from now on a request that is not answered is no fault.
+func (p *Page) ServerGoes() {
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	p.watch.lossy = true
 }
 
 // Received returns how many bytes came over the wire, headers included, since the page was asked for: what is loaded without it being in a cache.

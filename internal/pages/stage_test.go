@@ -63,8 +63,8 @@ type stage struct {
 	pool    *pgxpool.Pool
 	url     string // of bindgate
 	api     *client.Client
-	program string
 	flags   []string // that commands on the same database take
+	stop    func()   // kills the process
 }
 
 const jwtSecret = "0123456789abcdef0123456789abcdef"
@@ -72,18 +72,15 @@ const jwtSecret = "0123456789abcdef0123456789abcdef"
 // newStage starts both, and waits until they know each other. They end with the test.
 func newStage(t testing.TB, domains ...string) *stage {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &stage{t: t, program: path, server: prosody.ForTest(t, prosody.Config{Domains: domains, LogLevel: "warn"})}
+	s := &stage{t: t, server: prosody.ForTest(t, prosody.Config{Domains: domains, LogLevel: "warn"})}
 	database := pgtest.URL(t)
+	var err error
 	if s.pool, err = pgxpool.New(t.Context(), database); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.pool.Close)
 	s.flags = []string{"--database-url", database}
-	s.serve(path)
+	s.serve("127.0.0.1:0")
 	token, err := api.Mint(api.Secret(jwtSecret), api.Claims{Subject: "backend", Scopes: []string{api.ScopeAdmin}})
 	if err != nil {
 		t.Fatal(err)
@@ -112,15 +109,19 @@ func newStage(t testing.TB, domains ...string) *stage {
 	return s
 }
 
-// serve starts the process and waits for its address.
-func (s *stage) serve(path string) {
+// serve starts the process at an address and waits until it answers there.
+func (s *stage) serve(address string) {
 	s.t.Helper()
+	path, err := program()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	dir := s.t.TempDir()
 	secret := filepath.Join(dir, "jwt")
 	if err := os.WriteFile(secret, []byte(jwtSecret), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(path, append(s.flags, "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--jwt-secret-file", secret,
+	cmd := exec.Command(path, append(s.flags, "serve", "--listen", address, "--data-dir", filepath.Join(dir, "data"), "--jwt-secret-file", secret,
 		"--allow-private-targets", "--xmpp-addr", s.server.Component, "--xmpp-component", s.server.ComponentJID())...)
 	cmd.Env = append(os.Environ(), "BINDGATE_XMPP_SECRET="+s.server.Secret())
 	log := &buffer{}
@@ -130,9 +131,12 @@ func (s *stage) serve(path string) {
 	}
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
-	s.t.Cleanup(func() {
+	s.stop = func() {
 		_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended
 		<-exited
+	}
+	s.t.Cleanup(func() {
+		s.stop()
 		if s.t.Failed() {
 			s.t.Logf("bindgate's log:\n%s", log)
 		}
@@ -238,6 +242,14 @@ func (s *stage) sentAway(c *xmppclient.Client) *xmppclient.StreamError {
 		s.t.Fatalf("%s: %v, %+v; want a stream error <conflict/>", c.JID(), err, e)
 	}
 	return e
+}
+
+// lives proves that a client's stream works: the server answers it.
+func (s *stage) lives(c *xmppclient.Client) {
+	s.t.Helper()
+	if _, err := c.IQ(s.ctx(), s.server.Domain(), "get", "<ping xmlns='urn:xmpp:ping'/>", ""); err != nil {
+		s.t.Errorf("%s was to stay: %v, %v", c.JID(), err, c.StreamError())
+	}
 }
 
 // refused reports whether an error is a stanza error, and which.
