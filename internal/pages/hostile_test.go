@@ -18,12 +18,15 @@ func TestHostileResources(t *testing.T) {
 	p.Until("the page is live", `document.getElementById('fresh').classList.contains('on')`)
 	resources := []string{
 		`<img src=x onerror=document.title='owned'>`, `"><script>document.title='owned'</script>`, `javascript:document.title='owned'`, `{{.}}${1}&lt;b&gt;`,
-		"rtl \u202egnp.exe\u2066 end", strings.Repeat("W", 1023), strings.Repeat("界", 341),
+		strings.Repeat("W", 1023), strings.Repeat("界", 341),
 	}
 	for i, r := range resources {
 		s.device(fmt.Sprintf("user%d", i), r, xmppclient.Options{Software: r, OS: r})
 	}
-	p.Until("all are in the table", fmt.Sprintf(`document.querySelectorAll('#sessions tbody tr').length === %d`, len(resources)))
+	// Prosody takes no resource that turns the direction; another server may.
+	s.device("user99", "plain", xmppclient.Options{})
+	s.exec(`update sessions set resource = 'rtl ' || chr(8238) || 'gnp.exe' || chr(8294) || ' end', client = chr(8238) || 'tneilc' where resource = 'plain'`)
+	p.Until("all are in the table", fmt.Sprintf(`document.querySelectorAll('#sessions tbody tr').length === %d`, len(resources)+1))
 	look := func(where string) {
 		t.Helper()
 		if title := browser.Eval[string](p, `document.title`); strings.Contains(title, "owned") {

@@ -58,13 +58,13 @@ func TestMain(m *testing.M) {
 
 // stage is one bindgate process with its Prosody.
 type stage struct {
-	t       testing.TB
-	server  *prosody.Server
-	pool    *pgxpool.Pool
-	url     string // of bindgate
-	api     *client.Client
-	flags   []string // that commands on the same database take
-	stop    func()   // kills the process
+	t      testing.TB
+	server *prosody.Server
+	pool   *pgxpool.Pool
+	url    string // of bindgate
+	api    *client.Client
+	flags  []string // that commands on the same database take
+	stop   func()   // kills the process
 }
 
 const jwtSecret = "0123456789abcdef0123456789abcdef"
@@ -244,6 +244,14 @@ func (s *stage) sentAway(c *xmppclient.Client) *xmppclient.StreamError {
 	return e
 }
 
+// exec changes the record.
+func (s *stage) exec(sql string, args ...any) {
+	s.t.Helper()
+	if _, err := s.pool.Exec(s.t.Context(), sql, args...); err != nil {
+		s.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
 // lives proves that a client's stream works: the server answers it.
 func (s *stage) lives(c *xmppclient.Client) {
 	s.t.Helper()
@@ -253,7 +261,9 @@ func (s *stage) lives(c *xmppclient.Client) {
 }
 
 // refused reports whether an error is a stanza error, and which.
-func refused(err error) (*xmppclient.StanzaError, bool) { return errors.AsType[*xmppclient.StanzaError](err) }
+func refused(err error) (*xmppclient.StanzaError, bool) {
+	return errors.AsType[*xmppclient.StanzaError](err)
+}
 
 // open is a page of nobody who has logged in.
 func (s *stage) open(t testing.TB, v browser.Visitor) *browser.Page {
