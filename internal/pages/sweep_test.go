@@ -24,12 +24,11 @@ func (s *scene) queries() map[string]url.Values {
 		}
 		return v
 	}
-	hook, account := q("id", s.hook), q("jid", s.account)
+	hook := q("id", s.hook)
 	return map[string]url.Values{
 		"/sessions/kick": q("id", s.session), "/sessions/kicked": q("id", s.session), "/find": q("q", "nobody"),
 		"/kicks/job": q("id", s.job), "/links/mode": q("id", "tokyo"),
 		"/webhooks/hook": hook, "/webhooks/edit": hook, "/webhooks/rotate": hook, "/webhooks/delete": hook,
-		"/account": account,
 	}
 }
 
