@@ -26,6 +26,7 @@ import (
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
 	KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error)
+	CountKick(ctx context.Context, k store.BulkKick, domains []string) (accounts, sessions int64, err error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
@@ -155,6 +156,7 @@ func routes() []route {
 		{post, "/v1/rules/preview", oneOf(ScopeRulesRead), nil, (*api).previewRule},
 		{get, "/v1/kicks", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), append([]string{"state"}, pages...), (*api).listJobs},
 		{post, "/v1/kicks", oneOf(ScopeSessionsKick), nil, (*api).kickMany},
+		{post, "/v1/kicks/preview", oneOf(ScopeSessionsKick), nil, (*api).countKick},
 		{get, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), nil, (*api).getJob},
 		{del, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeRulesWrite), nil, (*api).cancelJob},
 		{get, "/v1/events", oneOf(ScopeSessionsRead), []string{"type", "account", "last_event_id"}, (*api).streamEvents},

@@ -130,6 +130,9 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	},
 	"listDomains":  func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDomains(ctx, pages)) },
 	"changeDomain": func(ctx context.Context, c *client.Client) (any, error) { return c.ChangeDomain(ctx, aDomain, "") },
+	"countKick": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.CountKick(ctx, client.KickFilter{Domain: "example.org", Platform: "web"})
+	},
 	"kickMany": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.KickMany(ctx, client.BulkKickRequest{
 			Filter: client.KickFilter{Domain: "example.org", Group: "staff", Platform: "web", State: client.StateActive, Resource: "web-*", OlderThan: 60},

@@ -33,8 +33,15 @@ func seedHostile(k *kit) []string {
 }
 
 // queries are what pages need to be about something. Pages that need nothing are not in it.
-func queries(ids []string) map[string]url.Values {
+func queries(k *kit, ids []string) map[string]url.Values {
+	hook, job := seedOperations(k)
 	return map[string]url.Values{
+		"/dashboard/kicks/job":       {"id": {job}},
+		"/dashboard/links/mode":      {"id": {hostile[0]}},
+		"/dashboard/webhooks/hook":   {"id": {hook}},
+		"/dashboard/webhooks/edit":   {"id": {hook}},
+		"/dashboard/webhooks/rotate": {"id": {hook}},
+		"/dashboard/webhooks/delete": {"id": {hook}},
 		"/dashboard/sessions/kick":   {"id": ids},
 		"/dashboard/sessions/kicked": {"id": ids},
 		"/dashboard/find":            {"q": {"nobody@nowhere"}},
@@ -53,7 +60,7 @@ func TestEveryPageSurvivesHostileNames(t *testing.T) {
 	ids := seedHostile(k)
 	seedHostileRules(k)
 	admin := k.as(dashboard.Admin)
-	about := queries(ids)
+	about := queries(k, ids)
 	for _, lang := range []string{"en", "ja", "zh"} {
 		admin.header.Set("Accept-Language", lang)
 		for _, r := range dashboard.Routes() {
