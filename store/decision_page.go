@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -81,11 +82,15 @@ type decisionQuery struct {
 }
 
 func (q *decisionQuery) read(ctx context.Context) (page DecisionPage, err error) {
-	limit := q.filter.Limit
-	if _, err := q.tx.Exec(ctx, guard); err != nil {
+	// What is to be found in a moment waits for no worker to start.
+	if _, err := q.tx.Exec(ctx, guard+", set_config('max_parallel_workers_per_gather', '0', true)"); err != nil {
 		return page, err
 	}
 	from, err := q.window(ctx)
+	if err != nil {
+		return page, err
+	}
+	from, more, err := q.bound(ctx, from)
 	if err != nil {
 		return page, err
 	}
@@ -93,20 +98,27 @@ func (q *decisionQuery) read(ctx context.Context) (page DecisionPage, err error)
 	if err != nil {
 		return page, err
 	}
-	if len(page.Decisions) > limit {
+	limit := q.filter.Limit
+	switch {
+	case len(page.Decisions) > limit:
 		page.Decisions = page.Decisions[:limit]
 		last := page.Decisions[limit-1]
 		page.Next = &DecisionPosition{last.At, last.Key}
-		return page, nil
+	case more:
+		page.Next = &DecisionPosition{At: from} // it names nobody: what was looked at may be others' than the reader's
 	}
-	// The place names nobody: what was looked at may be others' than the reader's.
-	looked, args := q.looked(from)
-	var end pgtype.Timestamptz
-	err = q.tx.QueryRow(ctx, fmt.Sprintf("select case when count(*) >= %d then min(at) end from (%s) d", q.looks, looked), args...).Scan(&end)
-	if err == nil && end.Valid {
-		page.Next = &DecisionPosition{At: end.Time}
+	return page, nil
+}
+
+// bound returns the time of the last decision that is looked at of those since a time, and whether there may be more. All of its time are looked at.
+func (q *decisionQuery) bound(ctx context.Context, from time.Time) (last time.Time, more bool, err error) {
+	c := q.behind(from)
+	var at pgtype.Timestamptz
+	err = q.tx.QueryRow(ctx, fmt.Sprintf("select at from decisions%s order by at desc offset %d limit 1", c.sql.String(), q.looks-1), c.args...).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return from, false, nil
 	}
-	return page, err
+	return at.Time, true, err
 }
 
 // behind are the conditions of what comes behind the place, is of the filter's time, and not before another.
@@ -126,25 +138,20 @@ func (q *decisionQuery) behind(from time.Time) *query {
 	return c
 }
 
-// looked is the statement of what is looked at: the newest ones from a time on, as many as that are and all of the last one's time.
-func (q *decisionQuery) looked(from time.Time) (sql string, args []any) {
-	c := q.behind(from)
-	return fmt.Sprintf("select * from decisions%s order by at desc fetch first %d rows with ties", c.sql.String(), q.looks), c.args
-}
-
+// rows returns those that fit of what is looked at, and no more than one more than the page has.
 func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDecision, error) {
-	f := q.filter
-	looked, args := q.looked(from)
-	c := &query{args: args}
+	f, c := q.filter, q.behind(from)
 	if f.Outcome != "" {
-		c.where("d.outcome = ?", f.Outcome)
+		c.where("outcome = ?", f.Outcome)
 	}
 	if f.Code != "" {
-		c.where("d.code = ?", f.Code)
+		c.where("code = ?", f.Code)
 	}
 	if f.Platforms != nil {
-		c.where("d.platform = any(?)", f.Platforms)
+		c.where("platform = any(?)", f.Platforms)
 	}
+	looked := "select * from decisions" + c.sql.String() + " offset 0" // found by their time
+	c = &query{args: c.args}
 	if f.Domains != nil {
 		c.where("a.domain = any(?)", f.Domains)
 	}
