@@ -61,6 +61,9 @@ func (d *Dashboard) loops(v *visit) error {
 // releaseLoop lets both devices of an account take over at once.
 func (d *Dashboard) releaseLoop(v *visit) error {
 	defer v.within(pageTimeout)()
+	if v.form("jid") == "" {
+		return refuse(http.StatusBadRequest)
+	}
 	if err := v.api().ReleaseProtection(v.once(), v.form("jid")); err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (d *Dashboard) blockLoop(v *visit) error {
 	jid, which := v.form("jid"), v.form("which")
 	k := client.KickRequest{Reason: v.form("reason"), BlockDevices: true}
 	switch {
-	case which == "":
+	case which == "" || jid == "":
 		return refuse(http.StatusBadRequest)
 	case len(which) > 4 && which[:4] == "ses_": // nobody knows its device: it is ended, and cannot be told when it comes back
 		k.SessionIDs, k.BlockDevices = []string{which}, false

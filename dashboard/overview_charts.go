@@ -75,13 +75,15 @@ func (f figures) sum(title, name string, codes ...string) chart.Series {
 	return out
 }
 
-// watched has nothing for each step in which bindgate ran.
+// watched has nothing for each step in which bindgate ran, for a minute at least.
 func (f figures) watched() []float64 {
 	for _, s := range f.history.Series {
 		if s.Name == "undecided" { // which there always is
 			values := known(s.Values)
 			for i := range values {
-				values[i] *= 0 // what is not known stays so
+				if values[i] *= 0; f.gone(i) < time.Minute { // what is not known stays so
+					values[i] = chart.Unknown
+				}
 			}
 			return values
 		}
@@ -106,6 +108,9 @@ func (f figures) each(name string, label func(code string) string) (out []chart.
 		}
 		if len(out) == maxSeries {
 			out = append(out, chart.Series{Name: f.v.t("chart.others"), Values: make([]float64, len(s.Values))})
+			if s.Unit == "count" {
+				out[maxSeries].Values = f.watched()
+			}
 		}
 		if s.Unit == "count" {
 			f.add(out[maxSeries].Values, s)
@@ -118,20 +123,17 @@ func (f figures) each(name string, label func(code string) string) (out []chart.
 	return out
 }
 
-// add adds what was counted in each step, as so many a minute. Of the step that goes on, only its minutes so far count; its first is not told before it is over.
+// add adds what was counted in each step, as so many a minute.
 func (f figures) add(values []float64, s client.Series) {
-	step := f.history.Step.Duration()
 	for i, n := range known(s.Values) {
-		if i >= len(values) {
-			return
-		}
-		gone := min(step, f.now.Sub(f.history.Since.Add(time.Duration(i)*step)))
-		if gone < time.Minute {
-			values[i] = chart.Unknown
-			continue
-		}
-		values[i] += n / gone.Minutes()
+		values[i] += n / f.gone(i).Minutes()
 	}
+}
+
+// gone is how much of a step is over.
+func (f figures) gone(i int) time.Duration {
+	step := f.history.Step.Duration()
+	return min(step, f.now.Sub(f.history.Since.Add(time.Duration(i)*step)))
 }
 
 // known are the values of a series as charts have them.

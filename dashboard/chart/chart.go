@@ -193,7 +193,7 @@ func (c Chart) plot(b *strings.Builder) {
 		fmt.Fprintf(b, `<text x="%d" y="%s" text-anchor="end">%s</text>`, leftOf-8, short(above+height*(1-v/top)+4), esc(tickText(v)))
 	}
 	b.WriteString("</svg>")
-	fmt.Fprintf(b, `<svg class="chart-plot" height="%d" role="img"><title>%s</title><desc>%s</desc>`, above+height+below, esc(c.Title+" ("+c.Unit+")"), esc(c.description()))
+	fmt.Fprintf(b, `<svg class="chart-plot" height="%d" role="img" overflow="visible"><title>%s</title><desc>%s</desc>`, above+height+below, esc(c.Title+" ("+c.Unit+")"), esc(c.description()))
 	for _, v := range values {
 		y := short(above + height*(1-v/top))
 		fmt.Fprintf(b, `<line class="chart-grid" x1="0" x2="100%%" y1="%s" y2="%[1]s"/>`, y)
@@ -215,10 +215,7 @@ func (c Chart) times(b *strings.Builder) {
 	for i, t := range timeTicks(c.Since, span) {
 		share := 100 * float64(t.at.Sub(c.Since)) / float64(span)
 		anchor := "middle"
-		switch {
-		case share < 4:
-			anchor = "start"
-		case share > 96:
+		if share > 97 {
 			anchor = "end"
 		}
 		odd := ""

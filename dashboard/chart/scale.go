@@ -90,7 +90,7 @@ const (
 // timeTicks are even times of UTC within a span.
 func timeTicks(since time.Time, span time.Duration) (ticks []timeTick) {
 	step, form := day, "day"
-	for span/step > maxTicks {
+	for span/step >= maxTicks {
 		step += day
 	}
 	for _, s := range tickSteps {
