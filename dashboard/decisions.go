@@ -3,7 +3,6 @@ package dashboard
 import (
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/bindgate/bindgate/client"
 )
@@ -28,7 +27,6 @@ type decisionsPage struct {
 	Filtered             bool
 	Loops                int64 // that are open
 	Rows                 []decisionRow
-	Searched             time.Time // how far back a page without enough was searched; zero: it has enough, or all
 	First, Next          string
 	Problem              *problem
 	outcome, code, place string

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -16,7 +17,6 @@ type overviewPage struct {
 	Stats     *client.Stats
 	Minute    happened
 	Links     []linkCard
-	Trouble   bool // a link is not in order
 	Ranges    []choice
 	Charts    []chartCard
 	New       bool // nobody has ever logged in
@@ -38,8 +38,11 @@ type tally struct {
 // linkCard is a link as the overview has it.
 type linkCard struct {
 	client.Link
-	Bad bool
+	Late []bool // of each domain: it was not compared with the record for too long
 }
+
+// lateAfter is how long after the last comparison, of which there is one a minute, an operator is warned.
+const lateAfter = 3 * time.Minute
 
 // overview is what an operator sees first.
 func (d *Dashboard) overview(v *visit) error {
@@ -63,12 +66,12 @@ func (d *Dashboard) overview(v *visit) error {
 		p.Ranges = append(p.Ranges, choice{s.name, v.t("overview.range." + s.name), s.name == span.name})
 	}
 	for _, l := range links {
-		c := linkCard{l, l.State != client.LinkUp || len(l.Domains) == 0 || l.Mode != client.ModeEnforce}
+		c := linkCard{Link: l}
 		for _, m := range l.Domains {
 			p.Connected = p.Connected || l.State == client.LinkUp
-			c.Bad = c.Bad || m.Problem != ""
+			c.Late = append(c.Late, !m.LastSnapshotAt.IsZero() && p.Now.Sub(m.LastSnapshotAt) > lateAfter)
 		}
-		p.Links, p.Trouble = append(p.Links, c), p.Trouble || c.Bad
+		p.Links = append(p.Links, c)
 	}
 	return v.render(http.StatusOK, "overview", p)
 }
@@ -88,16 +91,13 @@ func happenedIn(stats *client.Stats) (h happened) {
 	}
 	for _, list := range [][]tally{h.KicksBy, h.DenialsBy} {
 		slices.SortFunc(list, func(x, y tally) int {
-			if x.N != y.N {
-				return int(y.N - x.N)
-			}
-			return slices.Compare([]byte(x.Code), []byte(y.Code))
+			return cmp.Or(cmp.Compare(y.N, x.N), cmp.Compare(x.Code, y.Code))
 		})
 	}
 	return h
 }
 
-// span is a time that charts are of, and how long their steps are.
+// spanOfTime is a time that charts are of, and how long their steps are.
 type spanOfTime struct {
 	name string
 	long time.Duration
