@@ -38,6 +38,10 @@ func queries(ids []string) map[string]url.Values {
 		"/dashboard/sessions/kick":   {"id": ids},
 		"/dashboard/sessions/kicked": {"id": ids},
 		"/dashboard/find":            {"q": {"nobody@nowhere"}},
+		"/dashboard/account":         {"jid": {hostileAccount}},
+		"/dashboard/account/kick":    {"jid": {hostileAccount}},
+		"/dashboard/account/release": {"jid": {hostileAccount}},
+		"/dashboard/account/erase":   {"jid": {hostileAccount}},
 	}
 }
 
