@@ -153,7 +153,8 @@ func (v *visit) devicesOf(jid string) ([]client.Device, error) {
 // accountRule is the part that shows what holds for the account.
 type accountRule struct {
 	*accountFrame
-	Own *client.StoredRule // nil: it has no rule of its own
+	Own       *client.StoredRule // nil: it has no rule of its own
+	Effective *effectiveView
 }
 
 func (v *visit) accountRule(f *accountFrame) error {
@@ -163,6 +164,13 @@ func (v *visit) accountRule(f *accountFrame) error {
 	case err == nil:
 		p.Own = own
 	case !isMissing(err):
+		return err
+	}
+	group := ""
+	if f.Account != nil {
+		group = f.Account.Group
+	}
+	if p.Effective, err = v.effective(f.JID, group); err != nil {
 		return err
 	}
 	return v.render(http.StatusOK, "account_rule", p)
