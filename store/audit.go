@@ -16,15 +16,16 @@ type Via string
 
 // The doors.
 const (
-	ViaAPI   Via = "api"      // with a token
-	ViaOwner Via = "owner"    // the account's owner, from an XMPP client
-	ViaSelf  Via = "bindgate" // a part of bindgate itself
+	ViaAPI       Via = "api"       // with a token
+	ViaDashboard Via = "dashboard" // a user of the dashboard
+	ViaOwner     Via = "owner"     // the account's owner, from an XMPP client
+	ViaSelf      Via = "bindgate"  // a part of bindgate itself
 )
 
 // Actor is who asks for a change. Every change that somebody asks for takes one, and writes an entry of the audit with it.
 type Actor struct {
 	Via       Via    // "": ViaSelf
-	Subject   string // of the token, may be empty; the bare JID of an account's owner; which part of bindgate
+	Subject   string // of the token, may be empty; the name of the dashboard's user; the bare JID of an account's owner; which part of bindgate
 	Address   string // of the caller; "": not known
 	RequestID string // "": none
 	Claim     *Claim // of a request that is to be carried out once, and makes one change; nil: no such

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
@@ -148,7 +149,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	server := api.Server(handler, cfg.Listen, log)
+	pages, err := dashboard.New(ctx, dashboard.Config{
+		API: handler, As: asUser, Events: g.Events(), Store: reads, Logger: log, Address: api.ClientAddress(cfg.TrustedProxies), Stopping: api.Stopping,
+	})
+	if err != nil {
+		return err
+	}
+	server := api.Server(front(handler, pages), cfg.Listen, log)
 
 	failed := make(chan error, 1)
 	databaseStage := begin(ctx, "embedded database", failed, db.watch)
