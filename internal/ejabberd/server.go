@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	bootWait = 60 * time.Second
+	bootWait = 2 * time.Minute // it takes two seconds on a machine that has them
 	stopWait = 10 * time.Second
 )
 
@@ -154,7 +154,7 @@ func (s *Server) run(ctx context.Context) error {
 		return fmt.Errorf("ejabberd: %w", err)
 	}
 	defer out.Close()
-	args := []string{"-noinput", "+K", "true", "+P", "250000"}
+	args := []string{"-noinput", "+K", "true", "+P", "50000"}
 	for _, dir := range append(s.in.ebins, s.in.kit) {
 		args = append(args, "-pa", dir)
 	}

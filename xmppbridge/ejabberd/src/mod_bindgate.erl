@@ -3,14 +3,15 @@
 %%% Before a session binds a resource, bindgate, an external component, is asked; what it answers is carried out here. The
 %%% parts:
 %%%
-%%%   mod_bindgate         options and hooks: what of ejabberd calls us
-%%%   mod_bindgate_stream  in the process of a client's stream: the hold on a bind, signs of life, the end
-%%%   mod_bindgate_gate    one process for each host: all that is said to bindgate, in order
-%%%   mod_bindgate_link    its connection: hello, the circuit breaker, events
-%%%   mod_bindgate_ledger  its table of sessions, by sid and by bucket
+%%%   mod_bindgate           options and hooks: what of ejabberd calls us
+%%%   mod_bindgate_stream    in the process of a client's stream: the hold on a bind, signs of life, the end
+%%%   mod_bindgate_gate      one process for each host: all that is said to bindgate, in order; binds, kicks, sessions' lives
+%%%   mod_bindgate_asks      what becomes of an ask
 %%%   mod_bindgate_requests  what bindgate asks of us
-%%%   mod_bindgate_revoke  revoking stored login credentials
-%%%   mod_bindgate_wire    elements of the protocol
+%%%   mod_bindgate_link      the component's connection: hello, the circuit breaker, events
+%%%   mod_bindgate_ledger    the host's sessions, by sid and by bucket
+%%%   mod_bindgate_revoke    revoking stored login credentials
+%%%   mod_bindgate_wire      elements of the protocol
 -module(mod_bindgate).
 -behaviour(gen_mod).
 
@@ -77,7 +78,8 @@ reload(Host, _NewOpts, _OldOpts) -> mod_bindgate_gate:configure(Host).
 %% An upgrade by ejabberdctl replaces this file in memory and leaves the other parts as they were.
 load_parts() ->
     [begin code:purge(Part), {module, Part} = code:load_file(Part) end
-     || Part <- [mod_bindgate_wire, mod_bindgate_ledger, mod_bindgate_link, mod_bindgate_stream, mod_bindgate_revoke, mod_bindgate_requests, mod_bindgate_gate], code:module_status(Part) =:= modified].
+     || Part <- [mod_bindgate_wire, mod_bindgate_ledger, mod_bindgate_link, mod_bindgate_stream, mod_bindgate_revoke, mod_bindgate_requests, mod_bindgate_asks,
+                 mod_bindgate_gate], code:module_status(Part) =:= modified].
 
 hooks() ->
     [{c2s_handle_recv, c2s_handle_recv, 30},

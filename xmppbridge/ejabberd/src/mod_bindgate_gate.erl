@@ -12,8 +12,8 @@
 -export([start_kick/4, remember/2]). % for requests
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
--import(mod_bindgate_wire, [el/3, children/2, flag/1, int/1, ns/0, sub_el/2]).
--import(mod_bindgate_link, [alone/2, send/2, send_iq/4, event/3, cancel/1]).
+-import(mod_bindgate_wire, [flag/1]).
+-import(mod_bindgate_link, [send/2, event/3, cancel/1]).
 
 -include("xmpp.hrl").
 -include("logger.hrl").
@@ -21,7 +21,6 @@
 -include("mod_bindgate.hrl").
 
 -define(ADOPT_MS, 5000).    % for streams that were there before us to show themselves
--define(LANE_MS, 250).      % an answer waits at most so long for the account's earlier one
 -define(FORCE_MS, 2000).    % a session that does not end by itself is ended from outside
 
 %%% API
@@ -86,7 +85,7 @@ configured(#gate{host = Host} = S) ->
     [Component, Timeout, OnFailure] = [gen_mod:get_module_opt(Host, mod_bindgate, O) || O <- [component, timeout, on_failure]],
     S#gate{component = Component, timeout = Timeout, on_failure = OnFailure}.
 
-handle_call({ask, Record}, From, S) -> {noreply, on_ask(Record, From, S)};
+handle_call({ask, Record}, From, S) -> {noreply, mod_bindgate_asks:ask(Record, From, S)};
 handle_call({bound, Record}, From, S) -> {noreply, on_bound(Record, From, S)};
 handle_call({moved, Sid, Pid}, _From, S) -> {reply, ok, on_moved(Sid, Pid, S)};
 handle_call({ended, Sid, Pid, Reason}, _From, S) ->
@@ -103,7 +102,7 @@ handle_call(configure, _From, #gate{component = Old} = S0) ->
 handle_call(_, _, S) -> {reply, {error, unknown}, S}.
 
 handle_cast(ready, S) -> {noreply, adopt(S)};
-handle_cast({gone, Sid}, S) -> {noreply, on_gone(Sid, S)};
+handle_cast({gone, Sid}, S) -> {noreply, mod_bindgate_asks:gone(Sid, S)};
 handle_cast({adopted, Record}, S) -> {noreply, on_adopted(Record, S)};
 handle_cast({resumed, Sid, IP, Transport, Secure}, S) -> {noreply, on_resumed(Sid, IP, Transport, Secure, S)};
 handle_cast({hibernates, Sid}, S) -> {noreply, on_hibernates(Sid, S)};
@@ -112,7 +111,7 @@ handle_cast({authenticated, User, Pid, ClientId}, S) ->
     S1 = bound_no_more(Pid, S),
     {noreply, S1#gate{unbound = (S1#gate.unbound)#{Pid => {User, ClientId, erlang:monitor(process, Pid)}}}};
 handle_cast({connected, Pid}, S) -> {noreply, on_connected(Pid, S)};
-handle_cast({answer, IQ}, S) -> {noreply, on_answer(IQ, S)};
+handle_cast({answer, IQ}, S) -> {noreply, mod_bindgate_asks:answer(IQ, S)};
 handle_cast({request, IQ}, S) -> {noreply, mod_bindgate_requests:handle(IQ, S)};
 handle_cast({stranger, From}, #gate{strangers = Logged} = S) ->
     Logged orelse ?WARNING_MSG("bindgate: ~ts asked for what only ~ts may ask, and was refused; said once", [jid:encode(From), S#gate.component]),
@@ -126,7 +125,7 @@ handle_info(_, S) -> {noreply, S}.
 
 %% Everything that waits goes on by the failure policy, and is told before this load ends.
 terminate(_, S0) ->
-    S = fail_asks(<<"the module was unloaded">>, S0#gate{agreed = false}),
+    S = mod_bindgate_asks:fail_asks(<<"the module was unloaded">>, S0#gate{agreed = false}),
     mod_bindgate_requests:answer_all(S),
     maps:foreach(fun(_, #waiting{stage = queued, from = From, ask_id = AskId}) -> gen_server:reply(From, {in, AskId, false, []});
                     (_, #waiting{binding = {From, _, _}}) -> gen_server:reply(From, ok);
@@ -173,140 +172,7 @@ on_connected(Pid, #gate{conn = {Pid, _}} = S) -> S;
 on_connected(Pid, S) -> mod_bindgate_link:connected(Pid, on_disconnected(S)).
 
 on_disconnected(#gate{conn = undefined} = S) -> S;
-on_disconnected(S) -> fail_asks(<<"the component's connection ended">>, mod_bindgate_link:disconnected(S)).
-
-%%% asks
-
-on_ask(Record, From, #gate{mode = <<"off">>} = S) ->
-    gen_server:reply(From, {in, undefined, false, []}),
-    forget(maps:get(sid, Record), S);
-on_ask(#{sid := Sid, user := User, resource := Resource, pid := Pid} = Record, From, S0) ->
-    S1 = forget(Sid, S0),
-    case mod_bindgate_link:usable(S1) of
-        {false, Why} -> by_policy(From, Why, S1);
-        {true, #gate{count = N} = S2} ->
-            Id = <<"bindgate-a", (S2#gate.epoch)/binary, $-, (int(N + 1))/binary>>,
-            AskId = <<(S2#gate.epoch)/binary, $-, (int(N + 1))/binary>>,
-            {Sessions, More} = mod_bindgate_ledger:listed(S2#gate.ledger, User),
-            send_iq(get, Id, el(<<"ask">>, ask_attrs(Record, AskId, S2) ++ [{<<"more">>, More}], Sessions), S2),
-            W = #waiting{sid = Sid, user = User, resource = Resource, pid = Pid, mref = erlang:monitor(process, Pid), from = From,
-                         ask_id = AskId, number = N + 1, stage = asking},
-            S2#gate{count = N + 1, waiting = (S2#gate.waiting)#{Sid => W},
-                     asks = (S2#gate.asks)#{Id => {Sid, erlang:start_timer(S2#gate.timeout, self(), {ask, Id})}}}
-    end.
-
-ask_attrs(#{named := Named} = R, AskId, S) ->
-    [{<<"xmlns">>, ns()}, {<<"ask_id">>, AskId}, {<<"deadline_ms">>, int(S#gate.timeout)}, {<<"user">>, maps:get(user, R)},
-     {<<"sid">>, maps:get(sid, R)}, {<<"resource">>, maps:get(resource, R)}, {<<"chosen">>, flag(Named)}, {<<"ip">>, maps:get(ip, R)},
-     {<<"secure">>, flag(maps:get(secure, R))}, {<<"transport">>, maps:get(transport, R)}, {<<"client_id">>, maps:get(client_id, R)},
-     {<<"client">>, maps:get(client, R)}, {<<"lang">>, maps:get(lang, R)}, {<<"takeover">>, maps:get(takeover, R)}, {<<"epoch">>, S#gate.epoch},
-     {<<"seq">>, int(S#gate.seq)}].
-
-by_policy(From, Why, S0) ->
-    S = alone(Why, S0),
-    gen_server:reply(From, case lets_in(S) of true -> {in, undefined, false, []}; false -> {out, mod_bindgate_wire:unavailable()} end),
-    S.
-
-lets_in(#gate{mode = Mode, on_failure = Policy}) -> Mode =/= <<"enforce">> orelse Policy =:= allow.
-
-%% An ask ends undecided.
-undecided(#waiting{sid = Sid, from = From} = W, Why, S0) ->
-    S = forget(Sid, S0),
-    case lets_in(S) of
-        true -> by_policy(From, Why, S);
-        false -> by_policy(From, Why, told_gone(W, S))
-    end.
-
-told_gone(#waiting{user = User, sid = Sid, ask_id = AskId, resource = Resource}, S) ->
-    event(<<"gone">>, [{<<"user">>, User}, {<<"sid">>, Sid}, {<<"ask_id">>, AskId}, {<<"resource">>, Resource}], S).
-
-fail_asks(Why, #gate{asks = Asks} = S) ->
-    maps:fold(fun(_, {Sid, Timer}, S1) ->
-                      cancel(Timer),
-                      case S1#gate.waiting of
-                          #{Sid := #waiting{stage = asking} = W} -> undecided(W, Why, S1);
-                          _ -> S1
-                      end
-              end, S#gate{asks = #{}}, Asks).
-
-on_answer(#iq{id = Id} = IQ, #gate{hello_id = Id} = S) -> mod_bindgate_link:hello_answer(IQ, S);
-on_answer(#iq{id = Id, type = Type} = IQ, #gate{asks = Asks, waiting = Waiting} = S0) ->
-    case maps:take(Id, Asks) of
-        {{Sid, Timer}, Rest} ->
-            cancel(Timer),
-            S = mod_bindgate_link:answered(Type =:= result, S0#gate{asks = Rest}),
-            case Waiting of
-                #{Sid := #waiting{stage = asking} = W} -> decided(IQ, W, S);
-                _ -> S
-            end;
-        error -> S0 % too late
-    end.
-
-decided(#iq{type = error}, W, S) -> undecided(W, <<"bindgate answered with an error">>, S);
-decided(IQ, #waiting{sid = Sid, from = From} = W, #gate{mode = Mode} = S) ->
-    case {sub_el(<<"allow">>, IQ), sub_el(<<"deny">>, IQ)} of
-        {#xmlel{} = Allow, _} -> queue(W#waiting{kicks = [K || Mode =:= <<"enforce">>, K <- kicks(Allow)]}, S);
-        {_, #xmlel{} = Deny} ->
-            gen_server:reply(From, case Mode of
-                                       <<"enforce">> -> {out, mod_bindgate_wire:denial(Deny)};
-                                       _ -> {in, undefined, false, []}
-                                   end),
-            forget(Sid, S);
-        _ -> undecided(W, <<"bindgate's answer was not understood">>, S)
-    end.
-
-kicks(Allow) ->
-    lists:flatmap(fun(El) ->
-                          case mod_bindgate_wire:kick(El) of
-                              {ok, K} -> [K];
-                              {error, Wrong} -> ?WARNING_MSG("bindgate: a kick in an answer is malformed: ~ts", [Wrong]), []
-                          end
-                  end, children(<<"kick">>, Allow)).
-
-%% The binds of an account follow each other in the order of their answers: else the one that goes for the other would be replaced
-%% by it if both want one resource.
-queue(#waiting{sid = Sid, user = User} = W, #gate{waiting = Waiting} = S) ->
-    case in_lane(User, S) of
-        [] -> release(W, S);
-        _ ->
-            erlang:start_timer(?LANE_MS, self(), {lane, Sid}),
-            S#gate{waiting = Waiting#{Sid => W#waiting{stage = queued}}}
-    end.
-
-in_lane(User, #gate{waiting = Waiting}) -> [W || #waiting{user = U, stage = Stage} = W <- maps:values(Waiting), U =:= User, Stage =:= queued orelse Stage =:= allowed].
-
-next_in_lane(User, S) ->
-    Lane = in_lane(User, S),
-    case lists:keymember(allowed, #waiting.stage, Lane) of
-        false when Lane =/= [] -> release(hd(lists:keysort(#waiting.number, Lane)), S);
-        _ -> S
-    end.
-
-release(#waiting{sid = Sid, user = User, resource = Resource, from = From, ask_id = AskId, kicks = Kicks} = W, #gate{ledger = L} = S) ->
-    Arms = [{Pid, K} || #{sid := Other} = K <- Kicks, #row{user = U, resource = R, pid = Pid} <- [mod_bindgate_ledger:find(L, Other)], U =:= User, R =:= Resource],
-    gen_server:reply(From, {in, AskId, Kicks =/= [], Arms}),
-    S#gate{waiting = (S#gate.waiting)#{Sid => W#waiting{stage = allowed, arms = Arms}}}.
-
-%% What waits for a sid waits no more.
-forget(Sid, #gate{waiting = Waiting} = S) ->
-    case maps:take(Sid, Waiting) of
-        {#waiting{mref = MRef, stage = Stage, user = User, pid = Pid, arms = Arms}, Rest} ->
-            erlang:demonitor(MRef, [flush]),
-            [ejabberd_c2s:route(Armed, {mod_bindgate, {disarm, Pid}}) || {Armed, _} <- Arms],
-            S1 = S#gate{waiting = Rest},
-            case Stage of
-                allowed -> next_in_lane(User, S1);
-                _ -> S1
-            end;
-        error -> S
-    end.
-
-%% The client left, or another module refused the bind.
-on_gone(Sid, #gate{waiting = Waiting} = S) ->
-    case Waiting of
-        #{Sid := W} -> told_gone(W, forget(Sid, S));
-        _ -> S
-    end.
+on_disconnected(S) -> mod_bindgate_asks:fail_asks(<<"the component's connection ended">>, mod_bindgate_link:disconnected(S)).
 
 %%% binds
 
@@ -342,7 +208,7 @@ bind_if_free(#waiting{sid = Sid, binding = {From, Record, []}, ask_id = AskId, s
            end,
     S1 = event(<<"bind">>, mod_bindgate_ledger:describe(Row, erlang:monotonic_time(microsecond)) ++ More, S0),
     gen_server:reply(From, ok),
-    S2 = next_in_lane(W#waiting.user, S1#gate{waiting = maps:remove(Sid, S1#gate.waiting)}),
+    S2 = mod_bindgate_asks:next_in_lane(W#waiting.user, S1#gate{waiting = maps:remove(Sid, S1#gate.waiting)}),
     case Kick of
         undefined -> S2;
         _ -> start_kick(Row, Kick, undefined, S2)
@@ -410,7 +276,7 @@ on_down(MRef, Pid, #gate{unbound = Unbound, waiting = Waiting, ledger = L, adopt
         #{Pid := {_, _, MRef}} -> S#gate{unbound = maps:remove(Pid, Unbound)};
         _ ->
             case [Sid || #waiting{sid = Sid, mref = M} <- maps:values(Waiting), M =:= MRef] of
-                [Sid] -> on_gone(Sid, S);
+                [Sid] -> mod_bindgate_asks:gone(Sid, S);
                 [] ->
                     case mod_bindgate_ledger:by_monitor(L, MRef) of
                         #row{} = Row -> leave(Row, <<"lost">>, S);
@@ -451,21 +317,8 @@ remember(#{sid := Sid} = Kick, #gate{waiting = Waiting} = S) ->
 
 on_timer(_, adopted, S) -> ready_if_whole(S#gate{adopting = #{}});
 on_timer(T, hello, S) -> mod_bindgate_link:on_hello_timer(T, S);
-on_timer(_, {ask, Id}, #gate{asks = Asks} = S) ->
-    case maps:take(Id, Asks) of
-        {{Sid, _}, Rest} ->
-            S1 = mod_bindgate_link:missed(S#gate{asks = Rest}),
-            case S1#gate.waiting of
-                #{Sid := #waiting{stage = asking} = W} -> undecided(W, <<"bindgate did not answer in time">>, S1);
-                _ -> S1
-            end;
-        error -> S
-    end;
-on_timer(_, {lane, Sid}, #gate{waiting = Waiting} = S) ->
-    case Waiting of
-        #{Sid := #waiting{stage = queued} = W} -> release(W, S);
-        _ -> S
-    end;
+on_timer(_, {ask, Id}, S) -> mod_bindgate_asks:timed_out(Id, S);
+on_timer(_, {lane, Sid}, S) -> mod_bindgate_asks:overdue(Sid, S);
 on_timer(_, {force, Sid}, S) -> force(Sid, S);
 on_timer(_, {probe, Probe}, S) -> mod_bindgate_requests:give_up(Probe, S);
 on_timer(_, _, S) -> S.
