@@ -277,6 +277,12 @@ func (s *Server) Install(ctx context.Context) error {
 	return err
 }
 
+// KeepConfig keeps AddHost from reloading the configuration, which would start a module that was stopped by hand, until release is called.
+func (s *Server) KeepConfig() (release func()) {
+	s.config.Lock()
+	return sync.OnceFunc(s.config.Unlock)
+}
+
 // Domain is the first virtual host.
 func (s *Server) Domain() string { return s.cfg.Hosts[0].Domain }
 

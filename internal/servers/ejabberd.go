@@ -23,13 +23,13 @@ var ejabberds = []*Kind{ejabberdOf("ejabberd", ""), ejabberdOf("ejabberd-24.12",
 func Ejabberd(cfg ejabberd.Config, server **ejabberd.Server) *Kind {
 	return &Kind{Name: "ejabberd", Software: "ejabberd", start: func(k *Kind, t testing.TB, _ Options) Server {
 		*server = ejabberd.ForTest(t, cfg)
-		return &onEjabberd{Server: *server, kind: k, domain: (*server).Domain(), own: true}
+		return &onEjabberd{t: t, Server: *server, kind: k, domain: (*server).Domain(), own: true}
 	}}
 }
 
 // EjabberdHost is a virtual host, that a test has added itself, of a server of its own.
-func EjabberdHost(server *ejabberd.Server, domain string) Server {
-	return &onEjabberd{Server: server, kind: ejabberds[0], domain: domain, own: true}
+func EjabberdHost(t testing.TB, server *ejabberd.Server, domain string) Server {
+	return &onEjabberd{t: t, Server: server, kind: ejabberds[0], domain: domain, own: true}
 }
 
 // ejabberdOf is the ejabberd whose packages are under root.
@@ -88,7 +88,7 @@ func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 		if o.Unbound > 0 {
 			cfg.Lines = fmt.Sprintf("negotiation_timeout: %q\n", fmt.Sprint(o.Unbound.Milliseconds(), " ms"))
 		}
-		return &onEjabberd{Server: ejabberd.ForTest(t, cfg), kind: k, domain: host.Domain, own: true}
+		return &onEjabberd{t: t, Server: ejabberd.ForTest(t, cfg), kind: k, domain: host.Domain, own: true}
 	}
 	server, n, err := s.get()
 	if err != nil {
@@ -104,14 +104,16 @@ func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 			t.Fatalf("add a host: %v\n%s", err, server.Log())
 		}
 	}
-	return &onEjabberd{Server: server, kind: k, domain: host.Domain}
+	return &onEjabberd{t: t, Server: server, kind: k, domain: host.Domain}
 }
 
 type onEjabberd struct {
 	*ejabberd.Server
-	kind   *Kind
-	domain string
-	own    bool
+	t       testing.TB
+	kind    *Kind
+	domain  string
+	own     bool
+	release func() // Load lets others change the configuration again
 }
 
 func (s *onEjabberd) Domain() string       { return s.domain }
@@ -142,15 +144,19 @@ func (s *onEjabberd) eval(ctx context.Context, erlang string) error {
 }
 
 func (s *onEjabberd) Unload(ctx context.Context) error {
+	s.release = s.KeepConfig()
+	s.t.Cleanup(s.release)
 	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate)`, s.domain))
 }
 
 func (s *onEjabberd) Load(ctx context.Context) error {
+	defer s.release()
 	return s.eval(ctx, fmt.Sprintf(`gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain))
 }
 
 // Reload is what an upgrade by ejabberdctl does to each host.
 func (s *onEjabberd) Reload(ctx context.Context) error {
+	defer s.KeepConfig()()
 	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate), gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain, s.domain))
 }
 

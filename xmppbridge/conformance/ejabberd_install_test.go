@@ -25,7 +25,7 @@ func TestInstallAndUpgrade(t *testing.T) {
 			if err := private.AddHost(t.Context(), host); err != nil {
 				t.Fatal(err)
 			}
-			server = servers.EjabberdHost(private, host.Domain)
+			server = servers.EjabberdHost(t, private, host.Domain)
 			c := connect(t, server, true)
 			c.on(allowAll)
 			client := loginWith(t, server, xmppclient.Options{User: "ann", SM: true})

@@ -22,7 +22,8 @@
 
 -record(gate, {host, component, timeout, on_failure, mode, epoch, ledger,
                 seq = 0,
-                adopting = #{},     % streams of before that have not shown themselves yet
+                adopting = #{},     % pid → session: those of before whose streams have not shown themselves yet
+                mute = #{},         % pid → sid: those that did not in time
                 conn,               % the component's stream: {pid, monitor}
                 ready = false, greeted = false, agreed = false, hello_id, hello_timer,
                 misses = 0, open_until = 0, trial_until = 0,

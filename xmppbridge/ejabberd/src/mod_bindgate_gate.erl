@@ -20,7 +20,7 @@
 -include("ejabberd_sm.hrl").
 -include("mod_bindgate.hrl").
 
--define(ADOPT_MS, 5000).    % for streams that were there before us to show themselves
+-define(ADOPT_MS, 2000).    % for streams that were there before us to show themselves
 -define(FORCE_MS, 2000).    % a session that does not end by itself is ended from outside
 
 %%% API
@@ -135,15 +135,19 @@ terminate(_, S0) ->
 %%% the sessions that were there before us
 
 adopt(#gate{host = Host} = S) ->
-    Pids = [Pid || #session{sid = {_, Pid}, usr = {_, Server, _}} <- ejabberd_sm:dirty_get_my_sessions_list(), Server =:= Host],
-    [ejabberd_c2s:route(Pid, {mod_bindgate, adopt}) || Pid <- Pids],
+    Sessions = [Session || #session{sid = {_, Pid}, usr = {_, Server, _}} = Session <- ejabberd_sm:dirty_get_my_sessions_list(), Server =:= Host, is_process_alive(Pid)],
+    [ejabberd_c2s:route(Pid, {mod_bindgate, adopt}) || #session{sid = {_, Pid}} <- Sessions],
     erlang:start_timer(?ADOPT_MS, self(), adopted),
-    ready_if_whole(find_component(S#gate{adopting = maps:from_keys(Pids, true)})).
+    ready_if_whole(find_component(S#gate{adopting = maps:from_list([{Pid, Session} || #session{sid = {_, Pid}} = Session <- Sessions])})).
 
-on_adopted(#{pid := Pid} = Record, #gate{ledger = L, adopting = Adopting} = S0) ->
-    S = S0#gate{adopting = maps:remove(Pid, Adopting)},
-    case Record of
-        #{sid := Sid, bound_at := _} ->
+on_adopted(#{pid := Pid} = Record, #gate{ledger = L, adopting = Adopting, mute = Mute} = S0) ->
+    S = S0#gate{adopting = maps:remove(Pid, Adopting), mute = maps:remove(Pid, Mute)},
+    case {Record, Mute} of
+        {#{bound_at := _}, #{Pid := Sid}} ->
+            ejabberd_c2s:route(Pid, {mod_bindgate, {sid, Sid}}),
+            Row = mod_bindgate_ledger:find(L, Sid),
+            Row =:= undefined orelse mod_bindgate_ledger:update(L, Row, (row(Record#{sid => Sid, bound_at => Row#row.bound_at}))#row{mref = Row#row.mref, bucket = Row#row.bucket});
+        {#{bound_at := _, sid := Sid}, _} ->
             case mod_bindgate_ledger:find(L, Sid) of
                 undefined -> mod_bindgate_ledger:enter(L, (row(Record))#row{mref = erlang:monitor(process, Pid)});
                 _ -> ok
@@ -151,6 +155,23 @@ on_adopted(#{pid := Pid} = Record, #gate{ledger = L, adopting = Adopting} = S0) 
         _ -> ok
     end,
     ready_if_whole(S).
+
+%% Those that have not shown themselves, because their processes hang, are taken as ejabberd's table has them, and told their sid when
+%% they do.
+on_mute(#gate{adopting = Adopting} = S) ->
+    ready_if_whole(maps:fold(fun enter_mute/3, S#gate{adopting = #{}}, Adopting)).
+
+enter_mute(Pid, #session{sid = {Bound, _}, usr = {User, _, Resource}, info = Info}, #gate{ledger = L, mute = Mute} = S) ->
+    Sid = mod_bindgate_wire:new_id(),
+    {Transport, Secure} = mod_bindgate_stream:transport_of(proplists:get_value(conn, Info)),
+    Address = case proplists:get_value(ip, Info) of
+                  {IP, _} -> iolist_to_binary(misc:ip_to_list(IP));
+                  _ -> undefined
+              end,
+    mod_bindgate_ledger:enter(L, #row{sid = Sid, user = User, resource = Resource, pid = Pid, mref = erlang:monitor(process, Pid),
+                                      bound_at = mod_bindgate_stream:bound_at(Bound), input = mod_bindgate_stream:new_input(), ip = Address, secure = Secure,
+                                      transport = Transport}),
+    S#gate{mute = Mute#{Pid => Sid}}.
 
 ready_if_whole(#gate{ready = false, adopting = Adopting} = S) when map_size(Adopting) =:= 0 -> mod_bindgate_link:greet(S#gate{ready = true});
 ready_if_whole(S) -> S.
@@ -315,7 +336,7 @@ remember(#{sid := Sid} = Kick, #gate{waiting = Waiting} = S) ->
 
 %%% timers
 
-on_timer(_, adopted, S) -> ready_if_whole(S#gate{adopting = #{}});
+on_timer(_, adopted, S) -> on_mute(S);
 on_timer(T, hello, S) -> mod_bindgate_link:on_hello_timer(T, S);
 on_timer(_, {ask, Id}, S) -> mod_bindgate_asks:timed_out(Id, S);
 on_timer(_, {lane, Sid}, S) -> mod_bindgate_asks:overdue(Sid, S);

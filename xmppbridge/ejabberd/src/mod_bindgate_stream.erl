@@ -6,6 +6,7 @@
 -module(mod_bindgate_stream).
 
 -export([request/3, bind2_request/3, bind2_resource/2, user_agent/2, heard/1, ask/2, opened/1, moved/2, resumed/1, pending/1, info/2, terminated/2, authenticated/2]).
+-export([transport_of/1, bound_at/1, new_input/0]).
 
 -include("xmpp.hrl").
 -include("logger.hrl").
@@ -97,10 +98,16 @@ client_id(State, Old) ->
         _ -> maps:get(client_id, Old, undefined)
     end.
 
-transport(State) ->
-    case xmpp_stream_in:get_transport(State) of
+%% The transport, and whether it is known to be encrypted. A hibernating session has no socket, but what it was bound by.
+transport(#{socket := _} = State) -> transport_of(xmpp_stream_in:get_transport(State));
+transport(State) -> transport_of(maps:get(conn, State, tcp)).
+
+transport_of(Word) ->
+    case Word of
+        c2s_tls -> {<<"tcp">>, true};
+        c2s_compressed_tls -> {<<"tcp">>, true};
         tls -> {<<"tcp">>, true};
-        tls_compressed -> {<<"tcp">>, true};
+        tls_zlib -> {<<"tcp">>, true};
         http_bind -> {<<"bosh">>, false};
         websocket -> {<<"websocket">>, false};
         _ -> {<<"tcp">>, false}
@@ -141,24 +148,26 @@ opened(#{lserver := Host, jid := #jid{lresource = Resource}} = State) ->
                   #{bindgate := #{ask_id := _} = R} -> R;
                   _ -> record(State, maps:get(bindgate_request, State, #{lang => <<>>, token => undefined, named => true}))
               end,
-    Input = atomics:new(1, [{signed, true}]),
-    Now = erlang:monotonic_time(microsecond),
-    atomics:put(Input, 1, Now),
-    Record = Record0#{bound_at => Now, input => Input, resource => Resource},
+    Record = Record0#{bound_at => erlang:monotonic_time(microsecond), input => new_input(), resource => Resource},
     mod_bindgate_gate:bound(Host, Record#{pid => self()}),
     (maps:remove(bindgate_request, State))#{bindgate => maps:without([ask_id, takeover], Record)}.
 
+new_input() ->
+    Input = atomics:new(1, [{signed, true}]),
+    atomics:put(Input, 1, erlang:monotonic_time(microsecond)),
+    Input.
+
+%% By ejabberd's own sid of a session, on the monotonic clock.
+bound_at({Mega, Sec, Micro}) ->
+    Age = erlang:system_time(microsecond) - ((Mega * 1000000 + Sec) * 1000000 + Micro),
+    erlang:monotonic_time(microsecond) - max(0, Age).
+
 %% A session that was bound before the module was there.
-adopt(#{lserver := Host, jid := #jid{lresource = Resource}, sid := {{Mega, Sec, Micro}, _}, stream_state := Stage} = State)
+adopt(#{lserver := Host, jid := #jid{lresource = Resource}, sid := {Bound, _}, stream_state := Stage} = State)
   when Stage =:= established; Stage =:= disconnected ->
     Record = case State of
                  #{bindgate := #{bound_at := _} = R} -> R;
-                 _ ->
-                     Age = erlang:system_time(microsecond) - ((Mega * 1000000 + Sec) * 1000000 + Micro),
-                     Input = atomics:new(1, [{signed, true}]),
-                     Now = erlang:monotonic_time(microsecond),
-                     atomics:put(Input, 1, Now),
-                     maps:without([takeover], (record(State, #{lang => <<>>, token => undefined, named => true}))#{bound_at => Now - max(0, Age), input => Input, resource => Resource})
+                 _ -> (record(State, #{lang => <<>>, token => undefined, named => true}))#{bound_at => bound_at(Bound), input => new_input(), resource => Resource}
              end,
     mod_bindgate_gate:adopted(Host, Record#{pid => self(), hibernating => is_pending(State)}),
     State#{bindgate => Record};
@@ -260,6 +269,7 @@ info(#{lserver := Host} = State, {bound, AskId, Armed}) ->
             State#{bindgate => maps:remove(ask_id, Record)};
         _ -> State
     end;
+info(#{bindgate := Record} = State, {sid, Sid}) -> State#{bindgate => Record#{sid => Sid}};
 info(State, {probe, Probe}) -> probe(State, Probe);
 info(State, adopt) -> adopt(State);
 info(State, reset) ->
