@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/bindgate/bindgate/dashboard"
+	"github.com/bindgate/bindgate/store"
 )
 
 // hostile is what somebody could call a resource, a device or a client.
@@ -34,20 +35,25 @@ func seedHostile(k *kit) []string {
 
 // queries are what pages need to be about something. Pages that need nothing are not in it.
 func queries(ids []string) map[string]url.Values {
+	oddDevice := url.Values{"jid": {oddAccount}, "id": {store.DeviceID(store.KeyOf(oddAccount), 1)}}
 	return map[string]url.Values{
 		"/dashboard/sessions/kick":   {"id": ids},
 		"/dashboard/sessions/kicked": {"id": ids},
 		"/dashboard/find":            {"q": {"nobody@nowhere"}},
-		"/dashboard/account":         {"jid": {hostileAccount}},
-		"/dashboard/account/kick":    {"jid": {hostileAccount}},
-		"/dashboard/account/release": {"jid": {hostileAccount}},
-		"/dashboard/account/erase":   {"jid": {hostileAccount}},
-		"/dashboard/rules/edit":      {"level": {"group"}, "subject": {hostile[0]}, "all": {"1"}},
-		"/dashboard/rules/delete":    {"level": {"group"}, "subject": {hostile[0]}},
-		"/dashboard/rules/effective": {"jid": {oddAccount}},
-		"/dashboard/rules/domain":    {"name": {"example.org"}},
-		"/dashboard/rules/group":     {"name": {hostile[0]}},
-		"/dashboard/try":             {"account": {oddAccount}},
+		"/dashboard/account":         {"jid": {oddAccount}},
+		"/dashboard/account/kick":    {"jid": {oddAccount}},
+		"/dashboard/account/release": {"jid": {oddAccount}},
+		"/dashboard/account/erase":   {"jid": {oddAccount}},
+
+		"/dashboard/account/device":        oddDevice,
+		"/dashboard/account/device/block":  oddDevice,
+		"/dashboard/account/device/forget": oddDevice,
+		"/dashboard/rules/edit":            {"level": {"group"}, "subject": {hostile[0]}, "all": {"1"}},
+		"/dashboard/rules/delete":          {"level": {"group"}, "subject": {hostile[0]}},
+		"/dashboard/rules/effective":       {"jid": {oddAccount}},
+		"/dashboard/rules/domain":          {"name": {"example.org"}},
+		"/dashboard/rules/group":           {"name": {hostile[0]}},
+		"/dashboard/try":                   {"account": {oddAccount}},
 	}
 }
 
@@ -56,6 +62,7 @@ func TestEveryPageSurvivesHostileNames(t *testing.T) {
 	k := newKit(t)
 	ids := seedHostile(k)
 	seedHostileRules(k)
+	seedHostileAccount(k)
 	admin := k.as(dashboard.Admin)
 	about := queries(ids)
 	for _, lang := range []string{"en", "ja", "zh"} {
