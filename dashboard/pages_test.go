@@ -56,6 +56,7 @@ func queries(k *kit, ids []string) map[string]url.Values {
 		"/dashboard/account":         {"jid": {oddAccount}},
 		"/dashboard/account/kick":    {"jid": {oddAccount}},
 		"/dashboard/account/release": {"jid": {oddAccount}},
+		"/dashboard/account/export":  {"jid": {oddAccount}},
 		"/dashboard/account/erase":   {"jid": {oddAccount}},
 
 		"/dashboard/account/device":        oddDevice,
