@@ -7,6 +7,7 @@ import (
 
 // icons are drawn within 16 × 16, by strokes of 1.5 in the colour of the text beside them.
 var icons = map[string]string{
+	"gate":      `<path d="M3 14V7a5 5 0 0 1 10 0v7M3 9.5h10M8 2v12"/>`,
 	"home":      `<path d="M2.5 7 8 2.5 13.5 7v6.5h-4v-4h-3v4h-4z"/>`,
 	"sessions":  `<rect x="1.75" y="2.5" width="9" height="6.5" rx="1"/><path d="M4 12h4.5"/><rect x="10.75" y="6" width="3.5" height="7.5" rx="1"/>`,
 	"decisions": `<path d="M8 2v12M8 5h4.5l1.5 1.5L12.5 8H8M8 8H3.5L2 9.5 3.5 11H8"/>`,

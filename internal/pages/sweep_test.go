@@ -82,6 +82,11 @@ var visitors = []struct {
 }
 
 func (s *scene) look(p *browser.Page, path string, about url.Values) {
+	s.lookAs(p, path, cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "overview"), about)
+}
+
+// lookAs is look at a page whose pictures have another name than its path.
+func (s *scene) lookAs(p *browser.Page, path, name string, about url.Values) {
 	address := dashboard.Root + path
 	if len(about) > 0 {
 		address += "?" + about.Encode()
@@ -105,7 +110,6 @@ func (s *scene) look(p *browser.Page, path string, about url.Values) {
 			s.t.Errorf("%s: the page is in %q for who reads %q", address, lang, v.Language)
 		}
 		if *pictures != "" {
-			name := cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "overview")
 			p.Picture(filepath.Join(*pictures, name+"-"+v.name+".png"))
 		}
 	}
