@@ -136,6 +136,11 @@ func (w *words) say(lang, key string, args ...any) any {
 		return unknownText(key)
 	}
 	text := p.text[lang]
+	for i, a := range args {
+		if n, ok := a.(*int); ok { // of a field that may be null
+			args[i] = *n
+		}
+	}
 	if p.one != "" && lang == languages[0] && len(args) > 0 && fmt.Sprint(args[0]) == "1" {
 		text = p.one
 	}
@@ -175,8 +180,6 @@ func fill(text string, values []any) any {
 			s = number(int64(a))
 		case int64:
 			s = number(a)
-		case *int:
-			s = number(int64(*a))
 		default:
 			s = visible(fmt.Sprint(a))
 		}
