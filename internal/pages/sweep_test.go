@@ -39,13 +39,13 @@ func TestEveryPage(t *testing.T) {
 	browser.NeedsAxe(t)
 	s := play(t)
 	about := s.queries()
-	work := make(chan string)
+	work := make(chan func(*browser.Page))
 	var looking sync.WaitGroup
 	for range 2 { // as many as there are cores on a small machine
 		looking.Go(func() {
 			p := s.login(t, "admin", browser.Visitor{})
-			for path := range work {
-				s.look(p, path, about[path])
+			for look := range work {
+				look(p)
 			}
 		})
 	}
@@ -54,8 +54,11 @@ func TestEveryPage(t *testing.T) {
 		path := strings.TrimPrefix(page.Path, dashboard.Root)
 		seen[path] = true
 		if path != "/login" { // who is logged in is led on
-			work <- path
+			work <- func(p *browser.Page) { s.look(p, path, about[path]) }
 		}
+	}
+	for name := range answers {
+		work <- func(p *browser.Page) { s.answer(p, name) }
 	}
 	close(work)
 	looking.Wait()
@@ -81,14 +84,15 @@ var visitors = []struct {
 	{"390-zh", browser.Visitor{Language: "zh-CN", Zone: "Asia/Shanghai", Width: 390, Height: 844}},
 }
 
+// look loads a page for each visitor and looks at it.
 func (s *scene) look(p *browser.Page, path string, about url.Values) {
 	address := dashboard.Root + path
 	if len(about) > 0 {
 		address += "?" + about.Encode()
 	}
 	for _, v := range visitors {
-		if v.name == "390-dark" && *pictures == "" {
-			continue // as dark as the wide one, and as narrow as the light one
+		if v.Dark && v.Width != 0 && *pictures == "" {
+			continue // as dark as the wide one and as narrow as the light one
 		}
 		p.Become(v.Visitor)
 		if status := p.Go(address); status != 200 {
@@ -96,17 +100,62 @@ func (s *scene) look(p *browser.Page, path string, about url.Values) {
 			return
 		}
 		p.Until("the page's script has run", `!document.body.dataset.stream || document.getElementById('fresh').classList.contains('on')`)
-		if v.Language == "" && v.Width == 0 {
-			p.Axe()
-		}
-		p.Narrow()
-		p.Quiet()
-		if lang := browser.Eval[string](p, `document.documentElement.lang`); !strings.HasPrefix(v.Language, lang[:2]) && (v.Language != "" || lang != "en") {
+		if lang := browser.Eval[string](p, `document.documentElement.lang`); lang[:2] != cmp.Or(v.Language, "en")[:2] {
 			s.t.Errorf("%s: the page is in %q for who reads %q", address, lang, v.Language)
 		}
-		if *pictures != "" {
-			name := cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "overview")
-			p.Picture(filepath.Join(*pictures, name+"-"+v.name+".png"))
-		}
+		s.judge(p, cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "home"), v.name, v.Visitor)
+	}
+}
+
+// judge holds what is true of every page that is shown.
+func (s *scene) judge(p *browser.Page, name, way string, v browser.Visitor) {
+	if v.Language == "" && v.Width == 0 { // words and width change nothing of what axe looks at but take a second each
+		p.Axe()
+	}
+	p.Narrow()
+	p.Quiet()
+	if *pictures != "" {
+		p.Picture(filepath.Join(*pictures, name+"-"+way+".png"))
+	}
+}
+
+// answers are pages that are shown in answer to something, and have no address of their own.
+var answers = map[string]func(*scene, *browser.Page){
+	"missing":   func(_ *scene, p *browser.Page) { p.Go("/dashboard/nothing") },
+	"webhooks-secret": func(_ *scene, p *browser.Page) {
+		p.Go("/dashboard/webhooks/new")
+		p.Type(`main input[name=url]`, "http://127.0.0.1:9/new")
+		p.Follow(`main form .button.primary`)
+		p.Wait(`#secret`)
+	},
+	"webhooks-problem": func(_ *scene, p *browser.Page) {
+		p.Go("/dashboard/webhooks/new")
+		p.Type(`main input[name=url]`, "ftp://127.0.0.1/")
+		p.Follow(`main form .button.primary`)
+	},
+	"kicks-ask": func(_ *scene, p *browser.Page) {
+		p.Go(at("/kicks/new", "platform", "web", "reason", "web client recalled", "cooldown", "60", "text_en", "Please update your client."))
+		p.Follow(`main form .button.primary`)
+		p.Wait(`form.ask .danger`)
+	},
+	"sessions-kick-dialog": func(_ *scene, p *browser.Page) {
+		p.Go("/dashboard/sessions?q=alice")
+		p.Click(`a[href^="/dashboard/sessions/kick?"]`)
+		p.Wait(`dialog[open] form.ask`)
+	},
+	"menu": func(_ *scene, p *browser.Page) {
+		p.Go("/dashboard/sessions")
+		p.Click(`.user-button`)
+		p.Wait(`#user-menu`)
+	},
+}
+
+// answer looks at one of them in each light.
+func (s *scene) answer(p *browser.Page, name string) {
+	p.Become(browser.Visitor{})
+	answers[name](s, p)
+	for _, v := range visitors[:3] {
+		p.Become(v.Visitor)
+		s.judge(p, name, v.name, v.Visitor)
 	}
 }
