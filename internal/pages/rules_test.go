@@ -37,7 +37,7 @@ func TestRuleByPreset(t *testing.T) {
 	}
 	s.lives(recent)
 	r, err := s.api.GetDomainRule(t.Context(), s.server.Domain())
-	if n, ok := r.MaxSessions.Get(); err != nil || !ok || n != 1 {
+	if n, ok := r.Rule.MaxSessions.Get(); err != nil || !ok || n != 1 {
 		t.Errorf("on record: %+v, %v", r, err)
 	}
 }

@@ -121,7 +121,7 @@ func (s *scene) judge(p *browser.Page, name, way string, v browser.Visitor) {
 
 // answers are pages that are shown in answer to something, and have no address of their own.
 var answers = map[string]func(*scene, *browser.Page){
-	"missing":   func(_ *scene, p *browser.Page) { p.Go("/dashboard/nothing") },
+	"missing": func(_ *scene, p *browser.Page) { p.Go("/dashboard/nothing") },
 	"webhooks-secret": func(_ *scene, p *browser.Page) {
 		p.Go("/dashboard/webhooks/new")
 		p.Type(`main input[name=url]`, "http://127.0.0.1:9/new")
