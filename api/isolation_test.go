@@ -81,6 +81,9 @@ var isolated = map[string][]probe{
 		{path: "/v1/accounts/{own}/group", body: `{"group":"{group}"}`, status: 404},
 	},
 	"GET /v1/groups": {{path: "/v1/groups", status: 200}},
+	"GET /v1/groups/{group}/members": {
+		{path: "/v1/groups/{group}/members", status: 404}, {path: "/v1/groups/shared/members", status: 200},
+	},
 	"POST /v1/groups/{group}/members": {
 		{path: "/v1/groups/{group}/members", body: `{"remove":["{own}"]}`, status: 404}, {path: "/v1/groups/{group}/members", body: `{"add":["{own}"]}`, status: 404},
 		{path: "/v1/groups/shared/members", body: `{"add":["{jid}"]}`, status: 404}, {path: "/v1/groups/shared/members", body: `{"remove":["{jid}"]}`, status: 404},
@@ -94,7 +97,7 @@ var isolated = map[string][]probe{
 	"GET /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule", status: 404}},
 	"PUT /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule?apply=now", body: `{"max_sessions":1}`, status: 404}},
 	"DELETE /v1/domains/{domain}/rule": {{path: "/v1/domains/{domain}/rule", status: 404}},
-	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}},
+	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}, {path: "/v1/rules?q={jid}", status: 200}, {path: "/v1/rules?level=group&q={group}", status: 200}},
 	"GET /v1/rules/default":            {{path: "/v1/rules/default", status: 200, same: "it holds for all domains, ours too"}},
 	"PUT /v1/rules/default":            {{path: "/v1/rules/default?apply=now", body: `{"max_sessions":1}`, status: 403}},
 	"DELETE /v1/rules/default":         {{path: "/v1/rules/default", status: 403}},

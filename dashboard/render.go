@@ -19,7 +19,7 @@ import (
 var templateFiles embed.FS
 
 // shared templates are there for every page; all other files are a page each, which defines "main" and may define "actions".
-var shared = []string{"templates/layout.html", "templates/parts.html", "templates/parts_operations.html"}
+var shared = []string{"templates/layout.html", "templates/parts.html", "templates/parts_rules.html", "templates/parts_operations.html"}
 
 // page is what the layout needs. Each page's data begins with one.
 type page struct {
