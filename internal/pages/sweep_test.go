@@ -25,9 +25,12 @@ func (s *scene) queries() map[string]url.Values {
 		return v
 	}
 	hook := q("id", s.hook)
+	domain := q("level", "domain", "subject", "example.net")
 	return map[string]url.Values{
 		"/sessions/kick": q("id", s.session), "/sessions/kicked": q("id", s.session), "/find": q("q", "nobody"),
 		"/kicks/job": q("id", s.job), "/links/mode": q("id", "tokyo"),
+		"/rules/edit": q("level", "default", "all", "1"), "/rules/delete": domain, "/rules/effective": q("jid", s.account), "/rules/domain": q("name", "example.net"), "/rules/group": q("name", "bots"),
+		"/rules/platform": q("n", "1"), "/try": q("account", s.account),
 		"/webhooks/hook": hook, "/webhooks/edit": hook, "/webhooks/rotate": hook, "/webhooks/delete": hook,
 	}
 }
@@ -71,51 +74,76 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// visitors are the ways to look at a page.
-var visitors = []struct {
+// way is a way to look at a page.
+type way struct {
 	name string
 	browser.Visitor
-}{
+}
+
+// ways are those in one language. A page that is there follows its reader's light and the width of the window.
+var ways = []way{
 	{"1440-light", browser.Visitor{}},
 	{"1440-dark", browser.Visitor{Dark: true}},
 	{"390-light", browser.Visitor{Width: 390, Height: 844}},
 	{"390-dark", browser.Visitor{Width: 390, Height: 844, Dark: true}},
+}
+
+// readers are the others: a page is loaded for each.
+var readers = []way{
 	{"1440-ja", browser.Visitor{Language: "ja", Zone: "Asia/Tokyo"}},
 	{"390-zh", browser.Visitor{Language: "zh-CN", Zone: "Asia/Shanghai", Width: 390, Height: 844}},
 }
 
-// look loads a page for each visitor and looks at it.
+// look loads a page and looks at it in every way.
 func (s *scene) look(p *browser.Page, path string, about url.Values) {
 	address := dashboard.Root + path
 	if len(about) > 0 {
 		address += "?" + about.Encode()
 	}
-	for _, v := range visitors {
-		if v.Dark && v.Width != 0 && *pictures == "" {
-			continue // as dark as the wide one and as narrow as the light one
-		}
-		p.Become(v.Visitor)
+	load := func(v browser.Visitor) bool {
+		p.Become(v)
 		if status := p.Go(address); status != 200 {
 			s.t.Errorf("%s: %d", address, status)
-			return
+			return false
 		}
 		p.Until("the page's script has run", `!document.body.dataset.stream || document.getElementById('fresh').classList.contains('on')`)
 		if lang := browser.Eval[string](p, `document.documentElement.lang`); lang[:2] != cmp.Or(v.Language, "en")[:2] {
 			s.t.Errorf("%s: the page is in %q for who reads %q", address, lang, v.Language)
 		}
-		s.judge(p, cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "home"), v.name, v.Visitor)
+		return true
+	}
+	name := cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "home")
+	if !load(browser.Visitor{}) {
+		return
+	}
+	s.judgeAll(p, name)
+	for _, r := range readers {
+		if load(r.Visitor) {
+			s.judge(p, name, r)
+		}
+	}
+}
+
+// judgeAll looks at the page that is there in every light and width.
+func (s *scene) judgeAll(p *browser.Page, name string) {
+	for _, w := range ways {
+		if w.Dark && w.Width != 0 && *pictures == "" {
+			continue // as dark as the wide one and as narrow as the light one
+		}
+		p.Become(w.Visitor)
+		s.judge(p, name, w)
 	}
 }
 
 // judge holds what is true of every page that is shown.
-func (s *scene) judge(p *browser.Page, name, way string, v browser.Visitor) {
-	if v.Language == "" && v.Width == 0 { // words and width change nothing of what axe looks at but take a second each
+func (s *scene) judge(p *browser.Page, name string, w way) {
+	if w.Language == "" && w.Width == 0 { // words and width change little of what axe looks at, and it takes a second
 		p.Axe()
 	}
 	p.Narrow()
 	p.Quiet()
 	if *pictures != "" {
-		p.Picture(filepath.Join(*pictures, name+"-"+way+".png"))
+		p.Picture(filepath.Join(*pictures, name+"-"+w.name+".png"))
 	}
 }
 
@@ -143,6 +171,18 @@ var answers = map[string]func(*scene, *browser.Page){
 		p.Click(`a[href^="/dashboard/sessions/kick?"]`)
 		p.Wait(`dialog[open] form.ask`)
 	},
+	"rules-presets": func(_ *scene, p *browser.Page) { p.Go(at("/rules/edit", "level", "domain", "subject", "example.net")) },
+	"rules-review": func(_ *scene, p *browser.Page) {
+		p.Go(at("/rules/edit", "level", "default"))
+		p.Follow(`form.preset:has([name=preset][value=one_device]) button`)
+		p.Wait(`form[action="/dashboard/rules/save"]`)
+	},
+	"try-verdict": func(s *scene, p *browser.Page) {
+		p.Go(at("/try", "account", "grace@example.net"))
+		p.Type(`main input[name=resource]`, "web-chrome")
+		p.Follow(`main form .button.primary`)
+		p.Wait(`.verdict`)
+	},
 	"menu": func(_ *scene, p *browser.Page) {
 		p.Go("/dashboard/sessions")
 		p.Click(`.user-button`)
@@ -150,12 +190,9 @@ var answers = map[string]func(*scene, *browser.Page){
 	},
 }
 
-// answer looks at one of them in each light.
+// answer looks at one of them.
 func (s *scene) answer(p *browser.Page, name string) {
 	p.Become(browser.Visitor{})
 	answers[name](s, p)
-	for _, v := range visitors[:3] {
-		p.Become(v.Visitor)
-		s.judge(p, name, v.name, v.Visitor)
-	}
+	s.judgeAll(p, name)
 }
