@@ -212,7 +212,7 @@ func whole(s *openapi3.Schema) any {
 		return []any{whole(s.Items.Value)}
 	case s.Type.Includes("boolean"):
 		return true
-	case s.Type.Includes("integer"):
+	case s.Type.Includes("integer"), s.Type.Includes("number"):
 		return 3
 	case s.Format == "date-time":
 		return "2026-11-23T08:00:00.123456Z"

@@ -58,6 +58,11 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	"listDecisions": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListDecisions(ctx, ada, pages))
 	},
+	"listAllDecisions": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListAllDecisions(ctx, client.DecisionFilter{
+			Domain: "example.org", Outcome: "deny", Code: "cooldown", Platform: "ios", Since: time.Unix(1, 5), Until: time.Now(), ListOptions: pages,
+		}))
+	},
 	"listDevices": func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDevices(ctx, ada, pages)) },
 	"registerDevice": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.RegisterDevice(ctx, ada, client.Registration{Resource: "phone", Name: client.Set("Ada's phone"), Platform: client.Null[string]()})
@@ -153,6 +158,9 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 		return c.PutLinkMode(ctx, "a/b", client.ModeObserve)
 	},
 	"getStats": func(ctx context.Context, c *client.Client) (any, error) { return c.GetStats(ctx) },
+	"getHistory": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.GetHistory(ctx, client.HistoryFilter{Since: time.Now().Add(-time.Hour), Until: time.Now(), Step: 60, Domain: "example.org"})
+	},
 	"listAudit": func(ctx context.Context, c *client.Client) (any, error) {
 		return items(c.ListAudit(ctx, client.AuditFilter{
 			Actor: "backend", Action: "rule.put", Account: ada, Domain: "example.org", Since: time.Unix(1, 5), Until: time.Now(), ListOptions: pages,
