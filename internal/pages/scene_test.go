@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ type scene struct {
 	*stage
 	account string // with a history, devices, and an override
 	session string // a live one
+	known   string // a device of the account
+	loop    client.Loop
 	hook    string // a webhook that fails
 	job     string // a kick of many accounts that goes on
 }
@@ -72,7 +75,7 @@ func play(t testing.TB) *scene {
 	s.takeovers()
 	s.war()
 	s.sleeper()
-	s.devices()
+	s.register()
 	s.webhooks()
 	s.past()
 	s.kicks()
@@ -141,7 +144,7 @@ func (s *scene) sleeper() {
 	c.Cut()
 }
 
-func (s *scene) devices() {
+func (s *scene) register() {
 	ctx := s.t.Context()
 	_, err := s.api.RegisterDevice(ctx, s.account, client.Registration{Name: client.Set("Work laptop"), Platform: client.Set("desktop"), Resource: "laptop"})
 	s.must(err)
@@ -212,6 +215,18 @@ func (s *scene) past() {
 		from generate_series(1, 240) n, lateral (select key, jid from accounts order by hashtext(jid || n) limit 1) a,
 			lateral (select * from (values ('android-pixel-9', 'android', 'Conversations 2.18'), ('iphone-16', 'ios', 'Monal 6.4'), ('web-firefox', 'web', 'Converse.js 12'), ('laptop', 'desktop', 'Gajim 2.4')) v(resource, platform, client)
 				order by hashtext(resource || n) limit 1) r`, s.server.ComponentJID())
+	// How often what happened, by minutes for some hours and by hours for a month: more in the evening than at night.
+	for seconds, steps := range map[int]int{60: 26 * 60, 3600: 30 * 24} {
+		s.exec(`insert into tallies (domain, seconds, at, counts, sample)
+			select d.domain, $1::int, at, jsonb_build_object('login/ok', n, 'login/own_reconnect', n / 4, 'login/takeover', n / 7 + case when extract(minute from at) between 20 and 24 then n / 2 else 0 end, 'denial/limit', n / 12, 'denial/cooldown', n / 9,
+					'denial/frozen', case when extract(minute from at) between 21 and 26 then 3 * $1::int / 60 else 0 end, 'denial/blocked', n / 40, 'eviction/takeover', n / 7, 'eviction/kick', n / 30, 'eviction/rule', n / 45, 'end/logout', n,
+					'took/1', n / 10, 'took/2', n / 3, 'took/3', n / 2, 'took/5', n / 8, 'took/8', n / 30),
+				jsonb_build_object('online', 60 + n * 60 / $1::int, 'several', 14 + n * 10 / $1::int, 'states', jsonb_build_object('active', 70 + n * 60 / $1::int, 'hibernating', 9 + n * 9 / $1::int),
+					'platforms', jsonb_build_object('android', 31 + n * 25 / $1::int, 'ios', 22 + n * 14 / $1::int, 'web', 18 + n * 16 / $1::int, 'desktop', 12 + n * 8 / $1::int, 'bot', 3))
+			from generate_series(1, $2) step, lateral (select to_timestamp(floor(extract(epoch from now()) / $1) * $1 - step * $1) as at) t,
+				lateral (select ((24 + 16 * sin((extract(epoch from at) / 3600 - 10) / 24 * 2 * pi()) + abs(hashtext('tally' || step)) % 7) * $1::int / 60)::int as n) y, (values ('')) d(domain)
+			on conflict do nothing`, seconds, steps)
+	}
 }
 
 // spare is a second link, to a server that is away; what is asked of its sessions stays pending.
@@ -270,6 +285,12 @@ func (s *scene) settle() {
 	sessions, err := client.Collect(s.api.ListSessions(s.t.Context(), client.SessionFilter{Account: s.account}))
 	s.must(err)
 	s.session = sessions[0].ID
+	for _, session := range sessions {
+		s.known = cmp.Or(s.known, session.DeviceID)
+	}
+	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.ListOptions{}))
+	s.must(err)
+	s.loop = loops[0]
 	began := time.Now()
 	s.until("it is counted", func() string {
 		stats, err := s.api.GetStats(s.t.Context())
