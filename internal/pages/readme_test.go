@@ -17,19 +17,16 @@ func TestReadmePictures(t *testing.T) {
 		t.Skip("takes pictures for -readme alone")
 	}
 	s := play(t)
-	wide, phone := browser.Visitor{Width: 1280, Height: 860}, browser.Visitor{Width: 390, Height: 844, Dark: true}
-	dark := wide
-	dark.Dark = true
-	p := s.login(t, "admin", wide)
+	p := s.login(t, "admin", browser.Visitor{})
 	for _, shot := range []struct {
 		name string
 		browser.Visitor
 		show func(*browser.Page)
 	}{
-		{"overview", wide, func(p *browser.Page) { p.Go("/dashboard") }},
-		{"account", dark, func(p *browser.Page) { p.Go(at("/account", "jid", s.account)) }},
-		{"preview", wide, func(p *browser.Page) { answers["rules-review"](s, p) }},
-		{"phone", phone, func(p *browser.Page) { p.Go("/dashboard") }},
+		{"overview", browser.Visitor{Width: 1440, Height: 1230}, func(p *browser.Page) { p.Go("/dashboard/overview?range=24h") }},
+		{"account", browser.Visitor{Width: 1440, Height: 760, Dark: true}, func(p *browser.Page) { p.Go(at("/account", "jid", s.account)) }},
+		{"preview", browser.Visitor{Width: 1440, Height: 960}, func(p *browser.Page) { answers["rules-review"](s, p) }},
+		{"phone", browser.Visitor{Width: 390, Height: 844, Dark: true}, func(p *browser.Page) { p.Go("/dashboard/overview") }},
 	} {
 		p.Become(shot.Visitor)
 		shot.show(p)

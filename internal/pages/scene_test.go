@@ -80,6 +80,7 @@ func play(t testing.TB) *scene {
 	s.past()
 	s.kicks()
 	s.settle()
+	s.figures()
 	return s
 }
 
@@ -215,18 +216,6 @@ func (s *scene) past() {
 		from generate_series(1, 240) n, lateral (select key, jid from accounts order by hashtext(jid || n) limit 1) a,
 			lateral (select * from (values ('android-pixel-9', 'android', 'Conversations 2.18'), ('iphone-16', 'ios', 'Monal 6.4'), ('web-firefox', 'web', 'Converse.js 12'), ('laptop', 'desktop', 'Gajim 2.4')) v(resource, platform, client)
 				order by hashtext(resource || n) limit 1) r`, s.server.ComponentJID())
-	// How often what happened, by minutes for some hours and by hours for a month: more in the evening than at night.
-	for seconds, steps := range map[int]int{60: 26 * 60, 3600: 30 * 24} {
-		s.exec(`insert into tallies (domain, seconds, at, counts, sample)
-			select d.domain, $1::int, at, jsonb_build_object('login/ok', n, 'login/own_reconnect', n / 4, 'login/takeover', n / 7 + case when extract(minute from at) between 20 and 24 then n / 2 else 0 end, 'denial/limit', n / 12, 'denial/cooldown', n / 9,
-					'denial/frozen', case when extract(minute from at) between 21 and 26 then 3 * $1::int / 60 else 0 end, 'denial/blocked', n / 40, 'eviction/takeover', n / 7, 'eviction/kick', n / 30, 'eviction/rule', n / 45, 'end/logout', n,
-					'took/1', n / 10, 'took/2', n / 3, 'took/3', n / 2, 'took/5', n / 8, 'took/8', n / 30),
-				jsonb_build_object('online', 60 + n * 60 / $1::int, 'several', 14 + n * 10 / $1::int, 'states', jsonb_build_object('active', 70 + n * 60 / $1::int, 'hibernating', 9 + n * 9 / $1::int),
-					'platforms', jsonb_build_object('android', 31 + n * 25 / $1::int, 'ios', 22 + n * 14 / $1::int, 'web', 18 + n * 16 / $1::int, 'desktop', 12 + n * 8 / $1::int, 'bot', 3))
-			from generate_series(1, $2) step, lateral (select to_timestamp(floor(extract(epoch from now()) / $1) * $1 - step * $1) as at) t,
-				lateral (select ((24 + 16 * sin((extract(epoch from at) / 3600 - 10) / 24 * 2 * pi()) + abs(hashtext('tally' || step)) % 7) * $1::int / 60)::int as n) y, (values ('')) d(domain)
-			on conflict do nothing`, seconds, steps)
-	}
 }
 
 // spare is a second link, to a server that is away; what is asked of its sessions stays pending.
@@ -271,6 +260,23 @@ func (s *scene) kicks() {
 	s.exec(`update sessions set evict_code = 'kick', evict_kick = -(select max(id) from jobs where state = 'running'), evict_at = now() - interval '6 min', evict_next = now() + interval '1 day', evict_attempts = 4,
 		still_present = sid = 'Tsakura' where sid in ('Tsakura', 'Tharuto')`)
 	s.exec(`delete from sessions where sid = 'Taoi'`)
+}
+
+// figures are how often what happened, by minutes for a day and by hours for a month: more in the evening than at night. What the process counts itself is
+// added to them.
+func (s *scene) figures() {
+	for seconds, steps := range map[int]int{60: 26 * 60, 3600: 30 * 24} {
+		s.exec(`insert into tallies (domain, seconds, at, counts, sample)
+			select '', $1::int, at, jsonb_build_object('login/ok', n, 'login/own_reconnect', n / 4, 'login/takeover', n / 7 + case when extract(minute from at) between 20 and 24 then n / 2 else 0 end, 'denial/limit', n / 12,
+					'denial/cooldown', n / 9, 'denial/frozen', case when extract(minute from at) between 21 and 26 then 3 * $1::int / 60 else 0 end, 'denial/blocked', n / 40, 'eviction/takeover', n / 7, 'eviction/kick', n / 30,
+					'eviction/rule', n / 45, 'end/logout', n, 'took/1', n / 10, 'took/2', n / (3 + m % 3), 'took/3', n / 2, 'took/5', n / (5 + m % 4), 'took/8', n / 30),
+				jsonb_build_object('online', 12 + m / 5, 'several', 4 + m / 10, 'states', jsonb_build_object('active', 20 + m / 3, 'hibernating', 2 + m / 20),
+					'platforms', jsonb_build_object('android', 6 + m / 9, 'ios', 4 + m / 10, 'web', 5 + m / 8, 'desktop', 6 + m / 14, 'bot', 2))
+			from generate_series(0, $2) step, lateral (select to_timestamp(floor(extract(epoch from now()) / $1::int) * $1::int - step * $1::int) as at) t,
+				lateral (select (24 + 16 * sin((extract(epoch from at) / 3600 - 10) / 24 * 2 * pi()) + abs(hashtext('tally' || step)) % 7)::int as m) a_minute,
+				lateral (select (m * $1::int / 60 * case when step = 0 then extract(epoch from now() - at) / $1::int else 1 end)::int as n) so_far
+			on conflict (domain, seconds, at) do update set counts = excluded.counts, sample = excluded.sample`, seconds, steps)
+	}
 }
 
 // settle dresses the sessions, which all come from this machine by clients that nobody asked, and waits until the figures know of everything.
