@@ -21,7 +21,7 @@ func Name(s string) (string, error) {
 		return "", ErrName
 	}
 	name, err := precis.UsernameCaseMapped.String(s)
-	if err != nil || utf8.RuneCountInString(name) > maxName {
+	if err != nil || name == "" || utf8.RuneCountInString(name) > maxName {
 		return "", ErrName
 	}
 	if again, err := precis.UsernameCaseMapped.String(name); err != nil || again != name { // RFC 8264 §7: not every text settles at once
