@@ -43,6 +43,7 @@ type config struct {
 	Links               []linkConfig
 
 	ephemeral bool // the embedded database goes when this process ends: demo --once
+	demo      bool // the first user gets another one-time password at each start, until one was used
 
 	databaseOrigin, listenOrigin, dataDirOrigin string
 }

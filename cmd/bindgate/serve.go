@@ -18,6 +18,7 @@ import (
 
 	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
@@ -38,13 +39,18 @@ func (*serveCmd) Run(ctx context.Context, e *env) error {
 			e.log.WarnContext(ctx, "no link is configured, so no login is governed: set --xmpp-component (BINDGATE_XMPP_COMPONENT) and its secret, or [[link]] in the configuration file")
 		}
 		e.log.InfoContext(ctx, "serving", "url", "http://"+r.addr, "version", version(), "links", len(cfg.Links))
+		if r.first != "" { // not in the log, which others may read and keep
+			fmt.Fprintf(e.stdout, "There was no user of the dashboard yet, so there is one now. It is said once:\n\n    http://%s/dashboard\n    user      %s\n    password  %s\n\nIt has to be changed at the first login.\n",
+				r.addr, people.FirstName, r.first)
+		}
 	})
 }
 
 // running is what is known of a server that takes requests.
 type running struct {
-	addr string // of the HTTP server, with the port it got
-	key  secret // signs tokens
+	addr  string // of the HTTP server, with the port it got
+	key   secret // signs tokens
+	first string // the one-time password of the first user of the dashboard; "": there are users
 }
 
 // gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
@@ -148,7 +154,18 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
+	users, err := people.New(reads, log)
+	if err != nil {
+		return err
+	}
 	server := api.Server(handler, cfg.Listen, log)
+	up := running{addr: listener.Addr().String()}
+	if len(secrets) > 0 {
+		up.key = secrets[0]
+	}
+	if up.first, err = cfg.firstUser(ctx, users); err != nil { // the last thing that can fail before it is told
+		return err
+	}
 
 	failed := make(chan error, 1)
 	databaseStage := begin(ctx, "embedded database", failed, db.watch)
@@ -157,10 +174,6 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	keyStage := begin(ctx, "token keys", failed, keys.Run)
 	webhookStage := begin(ctx, "webhooks", failed, deliverer.Run)
 	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
-	up := running{addr: listener.Addr().String()}
-	if len(secrets) > 0 {
-		up.key = secrets[0]
-	}
 	ready(up)
 
 	select {
@@ -177,6 +190,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	gateStage.end()    // what was begun is written
 	databaseStage.end()
 	return err // then the deferred: connections, embedded database
+}
+
+// firstUser makes the first user of the dashboard if there is none, and returns its password.
+func (c *config) firstUser(ctx context.Context, users *people.People) (string, error) {
+	if c.demo {
+		return users.FirstAgain(ctx)
+	}
+	return users.First(ctx)
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.

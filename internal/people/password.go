@@ -92,17 +92,24 @@ func simple(s string) bool {
 			return true
 		}
 	}
-	step := runes[1] - runes[0]
-	if step != 1 && step != -1 {
-		return false
-	}
+	first := step(runes[0], runes[1])
 	for i := 2; i < len(runes); i++ {
-		next := runes[i] - runes[i-1]
-		if next != step && !(next == -9*step && (runes[i] == '0' || runes[i] == '9')) { // 1234567890
+		if step(runes[i-1], runes[i]) != first {
 			return false
 		}
 	}
-	return true
+	return first == 1 || first == -1
+}
+
+// step is from one character to the next; 0 follows 9.
+func step(from, to rune) rune {
+	switch {
+	case from == '9' && to == '0':
+		return 1
+	case from == '0' && to == '9':
+		return -1
+	}
+	return to - from
 }
 
 // oneTime makes a password that is read from a screen or paper: 100 bits in groups of five.
