@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/bindgate/bindgate/internal/keyring"
+	"github.com/bindgate/bindgate/internal/signon"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -37,6 +38,9 @@ type config struct {
 
 	RateLimit      float64        // requests per second and token; 0: no limit
 	TrustedProxies []netip.Prefix // whose word about a client's address is taken
+
+	PublicURL string         // where people find the dashboard, without a path; "": not said
+	SignOn    *signon.Config // by whom they log in beside passwords; nil: nobody
 
 	AllowPrivateTargets bool // of webhooks
 	Keep                store.Retention
@@ -122,6 +126,9 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 		}
 	}
 	if err := c.keep(all); err != nil {
+		return config{}, err
+	}
+	if err := c.signOn(all); err != nil {
 		return config{}, err
 	}
 	if err := c.links(all, links); err != nil {

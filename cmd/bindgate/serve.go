@@ -40,8 +40,8 @@ func (*serveCmd) Run(ctx context.Context, e *env) error {
 		}
 		e.log.InfoContext(ctx, "serving", "url", "http://"+r.addr, "version", version(), "links", len(cfg.Links))
 		if r.first != "" { // not in the log, which others may read and keep
-			fmt.Fprintf(e.stdout, "There was no user of the dashboard yet, so there is one now. It is said once:\n\n    http://%s/dashboard\n    user      %s\n    password  %s\n\nIt has to be changed at the first login.\n",
-				r.addr, people.FirstName, r.first)
+			fmt.Fprintf(e.stdout, "There was no user of the dashboard yet, so there is one now. It is said once:\n\n    %s/dashboard\n    user      %s\n    password  %s\n\nIt has to be changed at the first login.\n",
+				cmp.Or(cfg.PublicURL, "http://"+r.addr), people.FirstName, r.first)
 		}
 	})
 }
