@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bindgate/bindgate/internal/jid"
 	"github.com/bindgate/bindgate/internal/people"
@@ -108,7 +109,11 @@ func (d *Dashboard) addUser(v *visit) error {
 
 // domains are those of the form, by lines, commas or spaces; nil: it names none, which is all.
 func (v *visit) domains() []string {
-	return strings.FieldsFunc(v.form("domains"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
+	list := strings.FieldsFunc(v.form("domains"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 type newPasswordPage struct {
