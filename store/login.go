@@ -21,6 +21,7 @@ const (
 
 const (
 	maxLogins   = 50          // of one user; another one ends the one that was longest unused
+	loginsKept  = time.Hour   // after they have expired
 	maxBrowsers = 20          // of one user, that are known
 	seenEvery   = time.Minute // how exactly it is known when a login was last used
 )
@@ -75,7 +76,8 @@ type NewLogin struct {
 	Address   string
 	UserAgent string
 	Had       LoginToken // the browser's, so far, which ends; "": none
-	Browser   LoginToken // by which the browser is known from now on; "": it is not to be
+	Knew      LoginToken // by which the browser was known, which ends too; "": none
+	Browser   LoginToken // by which it is known from now on; "": it is not to be
 }
 
 // StartLogin logs a user in under a new token. ErrNotFound if the user is disabled or gone, or has another password by now.
@@ -103,9 +105,6 @@ func startLogin(ctx context.Context, tx pgx.Tx, n NewLogin, by Actor) (token Log
 	if _, err := tx.Exec(ctx, "delete from logins where id in (select id from logins where user_id = $1 order by seen_at desc offset $2)", n.User, maxLogins-1); err != nil {
 		return "", l, err
 	}
-	if _, err := tx.Exec(ctx, "delete from logins where id in (select id from logins where expires_at <= clock_timestamp() order by expires_at limit $1 for update skip locked)", maxLogins); err != nil {
-		return "", l, err
-	}
 	token = NewLoginToken()
 	if err := tx.QueryRow(ctx, `insert into logins as l (user_id, token, created_at, seen_at, expires_at, address, agent)
 		values ($1, $2, clock_timestamp(), clock_timestamp(), clock_timestamp() + $3::interval, $4, $5) returning `+loginColumns,
@@ -121,10 +120,12 @@ func startLogin(ctx context.Context, tx pgx.Tx, n NewLogin, by Actor) (token Log
 	return token, l, audit(ctx, tx, by, nil, Entry{Action: UserLogin, Target: name})
 }
 
-// keepBrowser makes a browser known for the user; one that was another user's is this one's now.
+// keepBrowser makes a browser known for the user, and for no other.
 func keepBrowser(ctx context.Context, tx pgx.Tx, n NewLogin) error {
-	if _, err := tx.Exec(ctx, `insert into login_browsers values ($1, $2, clock_timestamp())
-		on conflict (token) do update set user_id = excluded.user_id, used_at = excluded.used_at`, n.Browser.hash(), n.User); err != nil {
+	if _, err := tx.Exec(ctx, "delete from login_browsers where token = $1", n.Knew.hash()); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "insert into login_browsers values ($1, $2, clock_timestamp())", n.Browser.hash(), n.User); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, "delete from login_browsers where token in (select token from login_browsers where user_id = $1 order by used_at desc offset $2)", n.User, maxBrowsers)

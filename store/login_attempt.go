@@ -31,7 +31,6 @@ type patience struct {
 const (
 	firstWait    = 2 * time.Second
 	attemptsKept = time.Hour
-	sweptAtOnce  = 20 // more than an attempt adds
 )
 
 // What is counted. Guesses for one name from anywhere are few a minute; the wait that they cause is short, and not for browsers that are known: whoever
@@ -108,10 +107,6 @@ func (s *Store) TryLogin(ctx context.Context, a LoginAttempt) (c CountedAttempt,
 	})
 	if errors.Is(err, errRefused) {
 		return c, wait, nil
-	}
-	if err == nil {
-		_, err = s.pool.Exec(ctx, `delete from login_attempts where subject in
-			(select subject from login_attempts where last_at < clock_timestamp() - $1::interval order by last_at limit $2 for update skip locked)`, attemptsKept, sweptAtOnce)
 	}
 	if err != nil {
 		return c, 0, fmt.Errorf("try login: %w", err)

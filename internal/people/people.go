@@ -71,11 +71,7 @@ func (b Browser) address() string {
 // login is a login of the browser.
 func (b Browser) login(user int64) store.NewLogin {
 	agent := strings.ReplaceAll(strings.ToValidUTF8(b.UserAgent[:min(len(b.UserAgent), maxAgent)], ""), "\x00", "")
-	n := store.NewLogin{User: user, Address: b.address(), UserAgent: agent, Had: b.Token, Browser: b.Known}
-	if n.Browser == "" {
-		n.Browser = store.NewLoginToken()
-	}
-	return n
+	return store.NewLogin{User: user, Address: b.address(), UserAgent: agent, Had: b.Token, Knew: b.Known, Browser: store.NewLoginToken()}
 }
 
 func (b Browser) actor(name string) store.Actor {
