@@ -235,7 +235,7 @@ func TestAOneTimePasswordIsChangedFirst(t *testing.T) {
 		}
 		r.do(route.Method, route.Path, nil).redirects("/dashboard/password")
 	}
-	page := r.get("/dashboard/password").ok(http.StatusOK).says("for your first login only").lacks("Present password")
+	page := r.get("/dashboard/password").ok(http.StatusOK).says("for your first login only").lacks("Current password")
 	change := func(word, again string) *doc {
 		t.Helper()
 		return r.submit(page, "/dashboard/password", "password", word, "again", again)
@@ -252,8 +252,8 @@ func TestAOneTimePasswordIsChangedFirst(t *testing.T) {
 	done.cookie("bindgate_login")
 	r.get("/dashboard/logins").ok(http.StatusOK)
 	before.get("/dashboard/password").redirects("/dashboard/login")
-	r.get("/dashboard/password").ok(http.StatusOK).says("Present password")
-	r.post("/dashboard/password", "old", "wrong", "password", password+"!", "again", password+"!").ok(http.StatusUnprocessableEntity).says("The present password is not right.")
+	r.get("/dashboard/password").ok(http.StatusOK).says("Current password")
+	r.post("/dashboard/password", "old", "wrong", "password", password+"!", "again", password+"!").ok(http.StatusUnprocessableEntity).says("The current password is not right.")
 	r.post("/dashboard/password", "old", password, "password", password+"!", "again", password+"!").redirects("/dashboard")
 	k.nobody().login("admin", password).ok(http.StatusUnprocessableEntity)
 	k.nobody().login("admin", password+"!").redirects("/dashboard")
