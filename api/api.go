@@ -321,11 +321,15 @@ func (a *api) serve(r route, c echo.Context) error {
 	return r.handle(a, cl)
 }
 
-// enter lets a call with a good token in: within its rate, with a scope of the route, and when it is its turn, which leave ends.
+// enter lets a call in that has a good token, within its rate, or comes from within the process: with a scope of the route, and when it is its turn, which leave ends.
 func (a *api) enter(r route, c *call) (leave func(), err error) {
-	c.caller, err = a.auth.authenticate(c.ctx, c.Request())
-	if err := a.admit(c, err); err != nil {
-		return nil, err
+	if c.caller = inside(c.ctx); c.caller != nil {
+		c.address = c.caller.address
+	} else {
+		c.caller, err = a.auth.authenticate(c.ctx, c.Request())
+		if err := a.admit(c, err); err != nil {
+			return nil, err
+		}
 	}
 	if !c.caller.may(r.scopes...) {
 		return nil, insufficient(r.scopes...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bindgate/bindgate/internal/keyring"
+	"github.com/bindgate/bindgate/store"
 )
 
 // Keys finds what tokens are checked with.
@@ -22,14 +24,16 @@ type Keys interface {
 	Find(ctx context.Context, alg, id string) ([]any, error)
 }
 
-// caller is who a token speaks for. It is shared by the token's requests, and does not change.
+// caller is who a token speaks for, or who calls from within the process. It is shared by its requests, and does not change.
 type caller struct {
+	via     store.Via
 	issuer  string
 	subject string
 	scopes  []string
 	domains []string // nil: all
 	expires time.Time
 	token   [sha256.Size]byte // stands for the token: a hash of what is signed
+	address netip.Addr        // of who calls from within the process
 }
 
 // may reports whether the caller's token has one of the scopes.
@@ -102,7 +106,7 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	case len(c.Subject) > maxSubject:
 		return nil, badToken(fmt.Sprintf("The token's subject is longer than %d bytes.", maxSubject))
 	}
-	who := &caller{issuer: c.Issuer, subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
+	who := &caller{via: store.ViaAPI, issuer: c.Issuer, subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
 	if c.domains != nil {
 		who.domains = append([]string{}, *c.domains...)
 	}

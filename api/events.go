@@ -65,9 +65,7 @@ func (a *api) streamEvents(c *call) error {
 	}
 	ctx, cancel := context.WithDeadline(c.ctx, c.caller.expires)
 	defer cancel()
-	if stops, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
-		defer context.AfterFunc(stops, cancel)()
-	}
+	defer context.AfterFunc(Stopping(ctx), cancel)()
 	_ = s.rc.SetReadDeadline(time.Time{}) // that of the request's body would end the stream
 	a.metrics.streams.Inc()
 	defer a.metrics.streams.Dec()

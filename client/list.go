@@ -13,6 +13,11 @@ import (
 type ListOptions struct {
 	// PageSize is how many items are asked for at once, up to 500; 0: the server's own, 50. It changes the number of requests, not what is listed.
 	PageSize int
+	// Cursor is where the list goes on that ended with its Next; "": at its start. The list has to be asked for by the same filter.
+	Cursor string
+	// Next, if not nil, ends the list after one page. The cursor of the next page is put there; "" if there is none. A page may have fewer items than its size,
+	// or none, and yet not be the last.
+	Next *string
 }
 
 // list reads a list page by page, as far as its reader goes. It ends with the first error. What is there all the while is listed exactly once. The list can be
@@ -32,6 +37,9 @@ func list[T any](ctx context.Context, c *Client, o ListOptions, query url.Values
 		if o.PageSize != 0 {
 			q.Set("limit", strconv.Itoa(o.PageSize))
 		}
+		if o.Cursor != "" {
+			q.Set("cursor", o.Cursor)
+		}
 		for {
 			var page struct {
 				Items      []T    `json:"items"`
@@ -41,10 +49,16 @@ func list[T any](ctx context.Context, c *Client, o ListOptions, query url.Values
 				yield(none, err)
 				return
 			}
+			if o.Next != nil {
+				*o.Next = page.NextCursor
+			}
 			for _, item := range page.Items {
 				if !yield(item, nil) {
 					return
 				}
+			}
+			if o.Next != nil {
+				return
 			}
 			switch page.NextCursor {
 			case "":

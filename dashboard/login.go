@@ -17,7 +17,7 @@ func (v *visit) whoever(ctx context.Context) (*User, error) {
 		return nil, errNoLogin
 	}
 	// What a page does by itself keeps no login alive.
-	l, u, err := v.d.cfg.Store.FindLogin(ctx, token, !v.scripted() && v.r.URL.Path != Root+"/live")
+	l, u, err := v.d.cfg.Store.FindLogin(ctx, token, !v.scripted())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, errNoLogin

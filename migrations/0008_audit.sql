@@ -4,8 +4,8 @@
 create table audit (
     id         bigint generated always as identity,
     at         timestamptz not null,
-    via        text not null check (via in ('api', 'owner', 'bindgate')),
-    actor      text not null,    -- subject of the token; bare JID of an account's owner; what of bindgate acted
+    via        text not null check (via in ('api', 'dashboard', 'cli', 'owner', 'bindgate')),
+    actor      text not null,    -- subject of the token; name of the dashboard's user; bare JID of an account's owner; what of bindgate acted
     address    text not null,    -- of the caller; '': not known, or forgotten
     request_id text not null,
     action     text not null,

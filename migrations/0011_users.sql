@@ -48,7 +48,3 @@ create table login_attempts (
     refused_until timestamptz not null
 );
 create index login_attempts_old on login_attempts (last_at);
-
--- Changes are asked for by more doors.
-alter table audit drop constraint audit_via_check;
-alter table audit add constraint audit_via_check check (via in ('api', 'dashboard', 'cli', 'owner', 'bindgate'));

@@ -17,7 +17,7 @@ type Via string
 // The doors.
 const (
 	ViaAPI       Via = "api"       // with a token
-	ViaDashboard Via = "dashboard" // a user of it
+	ViaDashboard Via = "dashboard" // a user of the dashboard
 	ViaCLI       Via = "cli"       // somebody with the configuration
 	ViaOwner     Via = "owner"     // the account's owner, from an XMPP client
 	ViaSelf      Via = "bindgate"  // a part of bindgate itself

@@ -61,6 +61,14 @@ func (c *config) signOn(all settings) error {
 	return nil
 }
 
+// provider is by whom people log in to the dashboard; nil: nobody.
+func (c *config) provider() (*signon.Provider, error) {
+	if c.SignOn == nil {
+		return nil, nil //nolint:nilnil // no provider is a way to run
+	}
+	return signon.New(*c.SignOn)
+}
+
 // parseRoles reads name=role, separated by commas. A comma or a backslash in a name has a backslash before it.
 func parseRoles(text string) (map[string]store.Role, error) {
 	roles := map[string]store.Role{}

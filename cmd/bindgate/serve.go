@@ -17,8 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/people"
+	"github.com/bindgate/bindgate/internal/proxy"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
@@ -158,7 +160,18 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	server := api.Server(handler, cfg.Listen, log)
+	provider, err := cfg.provider()
+	if err != nil {
+		return err
+	}
+	proxies := proxy.Trusted(cfg.TrustedProxies)
+	pages, err := dashboard.New(ctx, dashboard.Config{
+		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxies.Client, Secure: proxies.Secure, Stopping: api.Stopping,
+	})
+	if err != nil {
+		return err
+	}
+	server := api.Server(front(handler, pages), cfg.Listen, log)
 	up := running{addr: listener.Addr().String()}
 	if len(secrets) > 0 {
 		up.key = secrets[0]

@@ -1,0 +1,68 @@
+package dashboard
+
+import "net/http"
+
+// route is an entry of the table of routes.
+type route struct {
+	method, path string // the path is below Root
+	least        Role   // whom it is for; Anyone: who has not logged in, too
+	handle       func(*Dashboard, *visit) error
+}
+
+// routes are all of them. What a page is about is named by query parameters, never by the path: a JID may have a slash in it, or be "..".
+func routes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		{get, "", Viewer, (*Dashboard).home},
+		{get, "/login", Anyone, (*Dashboard).loginForm},
+		{post, "/login", Anyone, (*Dashboard).login},
+		{get, "/login/provider", Anyone, (*Dashboard).signOn},
+		{get, "/login/callback", Anyone, (*Dashboard).signedOn},
+		{post, "/logout", Anyone, (*Dashboard).logout},
+		{get, "/password", Viewer, (*Dashboard).passwordForm},
+		{post, "/password", Viewer, (*Dashboard).changePassword},
+		{get, "/logins", Viewer, (*Dashboard).ownLogins},
+		{post, "/logins/end", Viewer, (*Dashboard).endOwnLogins},
+		{get, "/users", Unlimited, (*Dashboard).users},
+		{get, "/users/add", Unlimited, (*Dashboard).addUserForm},
+		{post, "/users/add", Unlimited, (*Dashboard).addUser},
+		{get, "/users/user", Unlimited, (*Dashboard).oneUser},
+		{post, "/users/change", Unlimited, (*Dashboard).changeUser},
+		{get, "/users/reset", Unlimited, (*Dashboard).askResetPassword},
+		{post, "/users/reset", Unlimited, (*Dashboard).resetPassword},
+		{get, "/users/remove", Unlimited, (*Dashboard).askRemoveUser},
+		{post, "/users/remove", Unlimited, (*Dashboard).removeUser},
+		{post, "/users/logins", Unlimited, (*Dashboard).endUserLogins},
+		{post, "/preferences", Anyone, (*Dashboard).prefer},
+		{get, "/find", Viewer, (*Dashboard).find},
+		{get, "/sessions", Viewer, (*Dashboard).sessions},
+		{post, "/sessions/columns", Viewer, (*Dashboard).chooseColumns},
+		{get, "/sessions/kick", Support, (*Dashboard).askKick},
+		{post, "/sessions/kick", Support, (*Dashboard).kickSessions},
+		{get, "/sessions/kicked", Viewer, (*Dashboard).kicked},
+	}
+}
+
+// sections are the entries of the navigation, in their order; those that the user may not see are left out.
+var sections = []struct{ name, path, icon string }{
+	{"overview", "/overview", "home"},
+	{"sessions", "/sessions", "sessions"},
+	{"decisions", "/decisions", "decisions"},
+	{"loops", "/loops", "loops"},
+	{"rules", "/rules", "rules"},
+	{"kicks", "/kicks", "kicks"},
+	{"audit", "/audit", "audit"},
+	{"links", "/links", "links"},
+	{"webhooks", "/webhooks", "webhooks"},
+	{"users", "/users", "users"},
+}
+
+// leastFor is the role that a page needs; false: there is no such page.
+func leastFor(path string) (Role, bool) {
+	for _, r := range routes() {
+		if r.method == http.MethodGet && r.path == path {
+			return r.least, true
+		}
+	}
+	return Anyone, false
+}
