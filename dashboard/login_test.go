@@ -1,12 +1,14 @@
 package dashboard_test
 
 import (
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/internal/people"
@@ -289,4 +291,44 @@ func TestOwnLoginsAreEnded(t *testing.T) {
 	elsewhere.get("/dashboard/logins").redirects("/dashboard/login")
 	here.get("/dashboard/logins").ok(http.StatusOK)
 	bobs.get("/dashboard/logins").ok(http.StatusOK)
+}
+
+// A page that is open shows nothing more when the login has ended.
+func TestALiveStreamEndsWithTheLogin(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	ada := k.user(people.Newcomer{Name: "ada", Role: store.RoleAdmin})
+	k.user(people.Newcomer{Name: "root", Role: store.RoleAdmin})
+	r := k.nobody()
+	r.login("ada", password).redirects("/dashboard")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, k.url+"/dashboard/live?types=session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("the stream: %s", res.Status)
+	}
+	disabled := true
+	if _, err := k.st.ChangeUser(t.Context(), ada.ID, store.UserChange{Disabled: &disabled}, store.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, res.Body)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("the stream broke: %v", err)
+		}
+	case <-time.After(40 * time.Second):
+		t.Error("the stream goes on")
+	}
+	r.get("/dashboard/live?types=session").ok(http.StatusNoContent)
 }
