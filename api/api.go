@@ -27,6 +27,7 @@ import (
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
 	KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error)
+	CountKick(ctx context.Context, k store.BulkKick, domains []string) (accounts, sessions int64, err error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
@@ -132,6 +133,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/protection", oneOf(ScopeSessionsKick, ScopeSessionsRead), nil, (*api).getProtection},
 		{del, "/v1/accounts/:jid/protection", oneOf(ScopeSessionsKick), nil, (*api).releaseProtection},
 		{get, "/v1/loops", oneOf(ScopeSessionsKick, ScopeSessionsRead), pages, (*api).listLoops},
+		{get, "/v1/decisions", oneOf(ScopeSessionsRead), append(slices.Clone(decisionParams), pages...), (*api).listAllDecisions},
 		{post, "/v1/decisions/evaluate", oneOf(ScopeSessionsRead), nil, (*api).evaluate},
 		{get, "/v1/accounts/:jid/rule", oneOf(ScopeRulesRead), nil, (*api).getAccountRule},
 		{put, "/v1/accounts/:jid/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putAccountRule},
@@ -139,6 +141,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/rule/effective", oneOf(ScopeRulesRead), nil, (*api).getEffectiveRule},
 		{put, "/v1/accounts/:jid/group", oneOf(ScopeRulesWrite), nil, (*api).putAccountGroup},
 		{get, "/v1/groups", oneOf(ScopeRulesRead), pages, (*api).listGroups},
+		{get, "/v1/groups/:group/members", oneOf(ScopeRulesRead), pages, (*api).listMembers},
 		{post, "/v1/groups/:group/members", oneOf(ScopeRulesWrite), nil, (*api).changeMembers},
 		{get, "/v1/groups/:group/rule", oneOf(ScopeRulesRead), nil, (*api).getGroupRule},
 		{put, "/v1/groups/:group/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putGroupRule},
@@ -148,13 +151,14 @@ func routes() []route {
 		{get, "/v1/domains/:domain/rule", oneOf(ScopeRulesRead), nil, (*api).getDomainRule},
 		{put, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDomainRule},
 		{del, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDomainRule},
-		{get, "/v1/rules", oneOf(ScopeRulesRead), pages, (*api).listRules},
+		{get, "/v1/rules", oneOf(ScopeRulesRead), append([]string{"level", "q"}, pages...), (*api).listRules},
 		{get, "/v1/rules/default", oneOf(ScopeRulesRead), nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDefaultRule},
 		{del, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDefaultRule},
 		{post, "/v1/rules/preview", oneOf(ScopeRulesRead), nil, (*api).previewRule},
 		{get, "/v1/kicks", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), append([]string{"state"}, pages...), (*api).listJobs},
 		{post, "/v1/kicks", oneOf(ScopeSessionsKick), nil, (*api).kickMany},
+		{post, "/v1/kicks/preview", oneOf(ScopeSessionsKick), nil, (*api).countKick},
 		{get, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), nil, (*api).getJob},
 		{del, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeRulesWrite), nil, (*api).cancelJob},
 		{get, "/v1/events", oneOf(ScopeSessionsRead), []string{"type", "account", "last_event_id"}, (*api).streamEvents},
@@ -172,6 +176,7 @@ func routes() []route {
 		{get, "/v1/links", oneOf(ScopeSessionsRead), nil, (*api).listLinks},
 		{put, "/v1/links/:id/mode", oneOf(ScopeAdmin), nil, (*api).putLinkMode},
 		{get, "/v1/stats", oneOf(ScopeSessionsRead), nil, (*api).getStats},
+		{get, "/v1/stats/history", oneOf(ScopeSessionsRead), []string{"since", "until", "step_seconds", "domain"}, (*api).getHistory},
 		{get, "/v1/audit", oneOf(ScopeAdmin), append(slices.Clone(auditParams), pages...), (*api).listAudit},
 		{get, "/healthz", nil, nil, (*api).getHealth},
 		{get, "/readyz", nil, nil, (*api).getReady},

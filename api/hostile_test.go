@@ -129,7 +129,7 @@ func TestHostileRequests(t *testing.T) {
 		"limit with an exponent":        {get("/v1/sessions?limit=1e2"), 422, "invalid_field", "limit"},
 		"forged cursor":                 {get("/v1/sessions?cursor=" + strings.Repeat("A", 64)), 422, "invalid_field", "cursor"},
 		"cursor with padding":           {get("/v1/sessions?cursor=AAAA%3D%3D"), 422, "invalid_field", "cursor"},
-		"cursor of one byte":            {get("/v1/decisions?cursor=AA"), 404, "not_found", "-"},
+		"cursor of one byte":            {get("/v1/decisions?cursor=AA"), 422, "invalid_field", "cursor"},
 		"body on GET":                   {"GET /v1/links HTTP/1.1\r\n" + auth + jsonBody + "Content-Length: 2\r\n\r\n{}", 400, "malformed_request", "-"},
 		"chunks on GET":                 {"GET /v1/links HTTP/1.1\r\n" + auth + jsonBody + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400, "malformed_request", "-"},
 		"body on DELETE":                {"DELETE /v1/rules/default HTTP/1.1\r\n" + auth + jsonBody + "Content-Length: 2\r\n\r\n{}", 400, "malformed_request", "-"},

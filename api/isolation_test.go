@@ -66,7 +66,10 @@ var isolated = map[string][]probe{
 	},
 	"GET /v1/accounts/{jid}/protection":    {{path: "/v1/accounts/{jid}/protection", status: 404}},
 	"DELETE /v1/accounts/{jid}/protection": {{path: "/v1/accounts/{jid}/protection", status: 404}},
-	"GET /v1/loops":                        {{path: "/v1/loops", status: 200}},
+	"GET /v1/decisions": {
+		{path: "/v1/decisions", status: 200}, {path: "/v1/decisions?domain={domain}", status: 200}, {path: "/v1/decisions?outcome=allow", status: 200},
+	},
+	"GET /v1/loops": {{path: "/v1/loops", status: 200}},
 	"POST /v1/decisions/evaluate": {
 		{path: "/v1/decisions/evaluate", body: `{"account":"{jid}"}`, status: 404},
 		{path: "/v1/decisions/evaluate", body: `{"account":"{own}","device_id":"{device}"}`, status: 422, same: "it is another account's"},
@@ -81,6 +84,9 @@ var isolated = map[string][]probe{
 		{path: "/v1/accounts/{own}/group", body: `{"group":"{group}"}`, status: 404},
 	},
 	"GET /v1/groups": {{path: "/v1/groups", status: 200}},
+	"GET /v1/groups/{group}/members": {
+		{path: "/v1/groups/{group}/members", status: 404}, {path: "/v1/groups/shared/members", status: 200},
+	},
 	"POST /v1/groups/{group}/members": {
 		{path: "/v1/groups/{group}/members", body: `{"remove":["{own}"]}`, status: 404}, {path: "/v1/groups/{group}/members", body: `{"add":["{own}"]}`, status: 404},
 		{path: "/v1/groups/shared/members", body: `{"add":["{jid}"]}`, status: 404}, {path: "/v1/groups/shared/members", body: `{"remove":["{jid}"]}`, status: 404},
@@ -94,7 +100,7 @@ var isolated = map[string][]probe{
 	"GET /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule", status: 404}},
 	"PUT /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule?apply=now", body: `{"max_sessions":1}`, status: 404}},
 	"DELETE /v1/domains/{domain}/rule": {{path: "/v1/domains/{domain}/rule", status: 404}},
-	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}},
+	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}, {path: "/v1/rules?q={jid}", status: 200}, {path: "/v1/rules?level=group&q={group}", status: 200}},
 	"GET /v1/rules/default":            {{path: "/v1/rules/default", status: 200, same: "it holds for all domains, ours too"}},
 	"PUT /v1/rules/default":            {{path: "/v1/rules/default?apply=now", body: `{"max_sessions":1}`, status: 403}},
 	"DELETE /v1/rules/default":         {{path: "/v1/rules/default", status: 403}},
@@ -111,12 +117,20 @@ var isolated = map[string][]probe{
 	"GET /v1/stats":              {{path: "/v1/stats", status: 200}},
 	"GET /v1/kicks":              {{path: "/v1/kicks", status: 200}},
 	"POST /v1/kicks":             {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
-	"GET /v1/kicks/{id}":         {{path: "/v1/kicks/{kick}", status: 404}},
-	"DELETE /v1/kicks/{id}":      {{path: "/v1/kicks/{kick}", status: 404}},
-	"GET /v1/platforms":          {{path: "/v1/platforms", status: 403}},
-	"PUT /v1/platforms":          {{path: "/v1/platforms", body: `{"matchers":[],"groups":{}}`, status: 403}},
-	"GET /v1/links":              {{path: "/v1/links", status: 200}},
-	"PUT /v1/links/{id}/mode":    {{path: "/v1/links/{link}/mode", body: `{"mode":"off"}`, status: 403}},
+	"POST /v1/kicks/preview": {
+		{path: "/v1/kicks/preview", body: `{"filter":{"domain":"{domain}"}}`, status: 404},
+		{path: "/v1/kicks/preview", body: `{"filter":{"all":true}}`, status: 200},
+	},
+	"GET /v1/stats/history": {
+		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z", status: 200},
+		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z&domain={domain}", status: 200, echoes: "{domain}"},
+	},
+	"GET /v1/kicks/{id}":      {{path: "/v1/kicks/{kick}", status: 404}},
+	"DELETE /v1/kicks/{id}":   {{path: "/v1/kicks/{kick}", status: 404}},
+	"GET /v1/platforms":       {{path: "/v1/platforms", status: 403}},
+	"PUT /v1/platforms":       {{path: "/v1/platforms", body: `{"matchers":[],"groups":{}}`, status: 403}},
+	"GET /v1/links":           {{path: "/v1/links", status: 200}},
+	"PUT /v1/links/{id}/mode": {{path: "/v1/links/{link}/mode", body: `{"mode":"off"}`, status: 403}},
 	"GET /v1/events": {
 		{path: "/v1/events?account={jid}&last_event_id=x", status: 422, same: "the id is wrong; what a stream holds is TestStreamFilter's"},
 	},
@@ -154,10 +168,14 @@ func twoDomains(t *testing.T) (s *service, theirs things, ghosts []things) {
 			s.seed(seeded{account: account, resource: "phone", generation: 1}, seeded{account: account, resource: "web", platform: "web", generation: 2},
 				seeded{account: account, resource: "old", generation: 3, ended: true})
 			s.do("PUT", "/v1/accounts/"+account+"/rule", `{"max_sessions":3}`).ok(201, nil)
+			s.exec(`insert into decisions (account, at, ask_id, resource, platform, outcome, code, evicted, rule_level, explanation, condition, shadow)
+				values ($1, clock_timestamp(), '', 'phone', 'ios', 'allow', 'ok', '{}', 'default', '{}', '', false)`, store.KeyOf(account))
 			s.exec(`insert into loops (account, party, winner, resource, opened_at, until) values ($1, 1, 1, 'phone', now(), now() + interval '1 hour')`, store.KeyOf(account))
 		}
 		s.do("PUT", "/v1/domains/"+domain+"/rule", `{"max_sessions":3}`).ok(201, nil)
+		s.exec(`insert into tallies (domain, seconds, at, counts) values ($1, 60, '2099-11-01T10:01:00Z', '{"login/ok":3,"took/5":3}')`, domain)
 	}
+	s.exec(`insert into tallies (domain, seconds, at, counts) values ('', 60, '2099-11-01T10:01:00Z', '{"login/ok":6,"took/5":6}')`)
 	s.do("POST", "/v1/groups/bees/members", `{"add":["carl@theirs.example"]}`).ok(200, nil)
 	s.do("POST", "/v1/groups/shared/members", `{"add":["ann@ours.example","bob@theirs.example"]}`).ok(200, nil)
 	for _, group := range []string{"bees", "shared"} {
@@ -236,7 +254,7 @@ func (r *reply) answer(t *testing.T) string {
 func (s *service) record() string {
 	s.t.Helper()
 	rows, err := s.pool.Query(s.t.Context(), `select c.oid::regclass::text from pg_class c where c.relkind in ('r', 'p') and not c.relispartition
-		and c.relnamespace = 'public'::regnamespace and c.relname not in ('links', 'event_queue', 'event_head', 'event_positions', 'job_parts', 'census', 'census_events') order by 1`)
+		and c.relnamespace = 'public'::regnamespace and c.relname not in ('links', 'event_queue', 'event_head', 'event_positions', 'job_parts', 'census', 'census_events', 'tallies') order by 1`)
 	if err != nil {
 		s.t.Fatal(err)
 	}

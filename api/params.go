@@ -82,6 +82,19 @@ func (c *call) listName(list string, filters ...string) string {
 	return fmt.Sprintf("%s %q %t %q", list, filters, c.caller.domains == nil, c.caller.domains)
 }
 
+// domains are those that a request is about: the query's domain, or all that the caller's token covers; nil: any.
+func (c *call) domains() ([]string, error) {
+	d := url.Values(c.query).Get("domain")
+	if d == "" {
+		return c.caller.domains, nil
+	}
+	domain, err := parseDomain("domain", d)
+	if err != nil || !c.caller.sees(domain) {
+		return []string{}, err
+	}
+	return []string{domain}, nil
+}
+
 // account is the account that a request is about.
 type account struct {
 	jid    string // bare

@@ -60,17 +60,11 @@ var states = []string{"binding", "active", "hibernating", store.StateEvicting, s
 
 func (a *api) listSessions(c *call) error {
 	q := url.Values(c.query)
-	f := store.SessionFilter{Domains: c.caller.domains}
-	if d := q.Get("domain"); d != "" {
-		domain, err := parseDomain("domain", d)
-		if err != nil {
-			return err
-		}
-		f.Domains = []string{}
-		if c.caller.sees(domain) {
-			f.Domains = []string{domain}
-		}
+	domains, err := c.domains()
+	if err != nil {
+		return err
 	}
+	f := store.SessionFilter{Domains: domains}
 	if s := q.Get("account"); s != "" {
 		acc, err := parseAccount("account", s)
 		if err != nil {

@@ -43,10 +43,6 @@ type AuditFilter struct {
 // ListAudit lists who did what to what, the latest first.
 func (c *Client) ListAudit(ctx context.Context, f AuditFilter) iter.Seq2[AuditEntry, error] {
 	q := query("actor", f.Actor, "action", f.Action, "account", f.Account, "domain", f.Domain)
-	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
-		if !at.IsZero() {
-			q.Set(name, at.UTC().Format(time.RFC3339Nano))
-		}
-	}
+	setTimes(q, f.Since, f.Until)
 	return list[AuditEntry](ctx, c, f.ListOptions, q, "/v1/audit")
 }

@@ -64,7 +64,7 @@ func checkOperation(t *testing.T, route *routers.Route, call func(context.Contex
 		if err := fits(route, r); err != nil {
 			t.Errorf("%s %s: %v", r.Method, r.RequestURI, err)
 		}
-		mutates := r.Method != http.MethodGet && !slices.Contains([]string{"verify", "evaluate", "previewRule", "lookupSessions"}, route.Operation.OperationID)
+		mutates := r.Method != http.MethodGet && !slices.Contains([]string{"verify", "evaluate", "previewRule", "countKick", "lookupSessions"}, route.Operation.OperationID)
 		if key := r.Header.Get("Idempotency-Key"); mutates != (key != "") {
 			t.Errorf("%s %s with the idempotency key %q", r.Method, r.RequestURI, key)
 		}
@@ -212,7 +212,7 @@ func whole(s *openapi3.Schema) any {
 		return []any{whole(s.Items.Value)}
 	case s.Type.Includes("boolean"):
 		return true
-	case s.Type.Includes("integer"):
+	case s.Type.Includes("integer"), s.Type.Includes("number"):
 		return 3
 	case s.Format == "date-time":
 		return "2026-11-23T08:00:00.123456Z"

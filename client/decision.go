@@ -33,6 +33,24 @@ func (c *Client) ListDecisions(ctx context.Context, jid string, o ListOptions) i
 	return list[Decision](ctx, c, o, nil, "/v1/accounts/%s/decisions", jid)
 }
 
+// DecisionFilter says which decisions are listed: those that all of its fields fit; zero fields fit all.
+type DecisionFilter struct {
+	Domain   string
+	Outcome  string // "allow" or "deny"
+	Code     string
+	Platform string // or a group of platforms
+	Since    time.Time
+	Until    time.Time // before it
+	ListOptions
+}
+
+// ListAllDecisions lists the decisions about all accounts that the token covers, the newest first.
+func (c *Client) ListAllDecisions(ctx context.Context, f DecisionFilter) iter.Seq2[Decision, error] {
+	q := query("domain", f.Domain, "outcome", f.Outcome, "code", f.Code, "platform", f.Platform)
+	setTimes(q, f.Since, f.Until)
+	return list[Decision](ctx, c, f.ListOptions, q, "/v1/decisions")
+}
+
 // EvaluateRequest is a login that might be.
 type EvaluateRequest struct {
 	Account  string `json:"account"`             // bare JID; it need not have logged in before

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // ListOptions go for every list.
@@ -93,4 +94,13 @@ func query(pairs ...string) url.Values {
 		}
 	}
 	return q
+}
+
+// setTimes adds the parameters of a time that are not zero.
+func setTimes(q url.Values, since, until time.Time) {
+	for name, at := range map[string]time.Time{"since": since, "until": until} {
+		if !at.IsZero() {
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
 }

@@ -37,7 +37,9 @@ func (g *Gate) Ask(a Ask, answer func(Answer)) {
 	k := &asking{Ask: a, gate: g, connection: g.connection(a.Link)}
 	k.reply = func(x Answer) {
 		g.asks.remove(k)
-		g.cfg.Answered(x.Outcome, time.Since(a.Received))
+		took := time.Since(a.Received)
+		g.cfg.Answered(x.Outcome, took)
+		g.tallies.answered(a.Domain, x.Outcome, took)
 		answer(x)
 	}
 	g.asks.add(k)

@@ -9,7 +9,7 @@
 //	API ─ Kick ──────────▶   "                          sweeper ◀─ binds that never came
 //
 // Goroutines: the workers, one for each account that another transaction held, for each probe, for each client that is asked what it is and for each login that others are
-// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser, counter and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
+// told of, sweeper, sequencer, follower of the event log, tender of jobs, eraser, counter, bookkeeper of tallies and keeper, for which Run waits; renewer, kicker, revoker, steerer, reconciler, converger and ender of each link that is owned, for
 // which Own waits.
 package gate
 
@@ -54,8 +54,9 @@ type Gate struct {
 
 	previews chan struct{} // bounds how many are computed at once
 
-	id    store.Key // of this process
-	stats Stats
+	id      store.Key // of this process
+	stats   Stats
+	tallies tallies
 
 	keyMu    sync.Mutex
 	tokenKey []byte // of takeover tokens; nil: not loaded yet. Set once, before the first operation
@@ -125,6 +126,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	group.Go(func() error { return g.feed.follow(ctx, trouble{log: g.log, what: "following the event log"}) })
 	group.Go(func() error { return g.every(ctx, 500*time.Millisecond, "tending jobs", g.tendJobs) })
 	group.Go(func() error { return g.every(ctx, time.Second, "counting", g.store.TakeCensus) })
+	group.Go(func() error { return g.every(ctx, tallyPeriod, "adding up what was counted", g.writeTallies) })
 	group.Go(func() error { return g.every(ctx, 250*time.Millisecond, "erasing", g.eraseLeft) })
 	group.Go(func() error { return g.every(ctx, time.Hour, "keep history", g.keepHistory) })
 	err := group.Wait()
@@ -134,6 +136,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		}
 	}
 	g.bg.end()
+	g.writeLastTallies(ctx)
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -301,12 +304,15 @@ func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy [
 	for i, o := range ops {
 		wants[i] = o.want
 	}
-	after := make([]func(), len(ops))
+	after, counts := make([]func(), len(ops)), make([][]store.Count, len(ops))
 	busy, err = g.store.Batch(ctx, ops[0].fence, mode, wants, func(i int, r *store.Record) {
 		if r != nil && r.Spoiled {
 			g.log.Error("what an account's takeovers left behind cannot be read and is forgotten: cooldowns, grants and repeated denials begin anew", "account", r.JID)
 		}
 		after[i] = ops[i].apply(r)
+		if r != nil {
+			counts[i] = r.Counts()
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("transaction of %d: %w", len(ops), err)
@@ -316,6 +322,10 @@ func (g *Gate) transact(ctx context.Context, ops []*op, mode store.Mode) (busy [
 	skip := make(map[int]bool, len(busy))
 	for _, i := range busy {
 		skip[i] = true
+	}
+	for i, o := range ops {
+		_, domain := split(o.want.JID)
+		g.tallies.add(domain, counts[i]...)
 	}
 	for i, o := range ops {
 		if skip[i] {

@@ -124,6 +124,7 @@ func end(r *store.Record, s *store.Session, reason string) {
 		}
 	}
 	r.End(s, reason)
+	r.CountEnded(reason)
 	if s.DecidedAt.IsZero() {
 		giveBack(r, s)
 	}

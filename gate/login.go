@@ -287,6 +287,11 @@ func evict(r *store.Record, winner *store.Session, name string, d rules.Decision
 // keep notes a decision that let somebody in, or would have denied it were the rule enforced.
 func keep(r *store.Record, s *store.Session, d rules.Decision, askID string) {
 	r.Decide(decisionOf(s, d, askID))
+	if d.Outcome == rules.Denied {
+		r.Count(store.CountLogin, store.CodeShadow)
+	} else {
+		r.Count(store.CountLogin, string(d.Code))
+	}
 }
 
 func decisionOf(s *store.Session, d rules.Decision, askID string) *store.Decision {

@@ -176,6 +176,7 @@ func deny(r *store.Record, s *store.Session, d rules.Decision, askID string) tim
 	row.At, row.Repeats = kind.At, kind.Repeats
 	row.RetryAfter = d.RetryAfter
 	r.Decide(row)
+	r.Count(store.CountDenial, string(d.Code))
 	if tell {
 		tellDenied(r, s, d, kind.At)
 	}
@@ -191,6 +192,7 @@ func denyLive(r *store.Record, s *store.Session, d rules.Decision) {
 	row := decisionOf(s, d, s.AskID)
 	row.RetryAfter = d.RetryAfter
 	r.Decide(row)
+	r.Count(store.CountDenial, string(d.Code))
 	tellDenied(r, s, d, r.Now)
 }
 

@@ -65,8 +65,10 @@ func (s *Store) TakeCensus(ctx context.Context) error {
 		if err := countEvents(ctx, tx, position); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `update census set figures = f.figures, counted_at = $1, took = clock_timestamp() - $1 from (`+censusFigures+`) f`, begin)
-		return err
+		if _, err = tx.Exec(ctx, `update census set figures = f.figures, counted_at = $1, took = clock_timestamp() - $1 from (`+censusFigures+`) f`, begin); err != nil {
+			return err
+		}
+		return sampleCensus(ctx, tx, begin)
 	})
 	if err != nil {
 		return fmt.Errorf("take census: %w", err)

@@ -13,6 +13,9 @@ import (
 // partitioned are the tables of history, a partition a month.
 var partitioned = []string{"session_history", "decisions", "event_batches", "audit"}
 
+// storage is how the partitions of a table are stored. A decision that is repeated stays on its page, so that what is found by its time lies together.
+var storage = map[string]string{"decisions": " with (fillfactor = 90)"}
+
 // KeepPartitions makes the partitions of this month and the next two and drops those whose rows are all older than they are kept.
 // A month whose rows are in the default partition already stays there. Each step is a short transaction of its own, because it stops the table's
 // writers: it gives way to them, and what could not be done is an error that the next call mends.
@@ -42,8 +45,8 @@ func (s *Store) makePartition(ctx context.Context, table string, month time.Time
 	if exists {
 		return nil
 	}
-	err := s.alter(ctx, fmt.Sprintf("create table if not exists %s partition of %s for values from ('%s') to ('%s')",
-		name, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)))
+	err := s.alter(ctx, fmt.Sprintf("create table if not exists %s partition of %s for values from ('%s') to ('%s')%s",
+		name, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339), storage[table]))
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23514" { // the default partition has rows of that month
 		return nil

@@ -157,6 +157,8 @@ type Record struct {
 
 	audit []audited
 	made  []made
+
+	counts []Count
 }
 
 type ended struct {
@@ -253,6 +255,11 @@ func (r *Record) End(s *Session, reason string) {
 // Evict notes that a session has to go.
 func (r *Record) Evict(s *Session, e Eviction) {
 	r.disown(s)
+	if e.Own {
+		r.Count(CountEviction, "own_reconnect")
+	} else {
+		r.Count(CountEviction, e.Code)
+	}
 	e.RequestedAt = r.Now
 	e.dirty = true
 	s.Eviction = &e

@@ -21,7 +21,9 @@ const bindgate = (() => {
     if (Math.abs(ago) < 5000) return say("common.time.now");
     return ago < 0 ? say("common.time.in", span(-ago)) : say("common.time.ago", span(ago));
   };
+  const dressers = []; // what others have to do with a page that the server has made, before it is shown
   const dress = (within) => {
+    for (const f of dressers) f(within);
     for (const t of within.querySelectorAll("time[datetime]")) {
       const at = Date.parse(t.dateTime);
       if (Number.isNaN(at)) continue;
@@ -141,5 +143,5 @@ const bindgate = (() => {
     confirmed(document);
     setInterval(() => dress(document), 5000);
   });
-  return { say, dress, load, span, count };
+  return { say, dressers, dress, load, span, count };
 })();

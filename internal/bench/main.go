@@ -42,6 +42,7 @@ var rows = []struct {
 	{"kicks", kicksAccepted},
 	{"lookup", lookup},
 	{"lists", lists},
+	{"pages", pages},
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/ejabberd"
+	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/internal/xmppclient"
@@ -35,10 +38,11 @@ const (
 
 // service is a bindgate's REST interface in this process, on a database of its own, with a link that is down.
 type service struct {
-	cluster *pg.Cluster
-	url     string
-	token   string
-	stop    func()
+	cluster  *pg.Cluster
+	url      string
+	token    string
+	password string // of the dashboard's admin
+	stop     func()
 }
 
 func newService(ctx context.Context, log *slog.Logger, settings map[string]string) (*service, error) {
@@ -68,12 +72,32 @@ func (s *service) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	s.password = rand.Text()
+	users, err := people.New(st, log)
+	if err != nil {
+		return err
+	}
+	if _, err := users.Add(ctx, people.Newcomer{Name: "admin", Role: store.RoleAdmin}, s.password, store.Actor{Subject: "bench"}); err != nil {
+		return err
+	}
+	d, err := dashboard.New(ctx, dashboard.Config{
+		API: h, People: users, As: func(ctx context.Context, c dashboard.Caller) context.Context { return api.As(ctx, api.Caller(c)) }, Events: g.Events(), Store: st, Logger: log, Stopping: api.Stopping,
+	})
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	s.url = "http://" + l.Addr().String()
-	srv := api.Server(h, "", log)
+	srv := api.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, dashboard.Root+"/") {
+			d.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}), "", log)
 	running, cancel := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.Go(func() error { return g.Run(running) })

@@ -21,6 +21,7 @@ REFUSALS = [
     ("invalid_field", r"^This must be the id that the client sends, .* 128 bytes at most", "JSON Schema counts characters"),
     ("invalid_field", r"^(This is no token of this account|This token has expired)\.", "tokens of grants are sealed, too"),
     ("invalid_field", r"^This must be in the future\.", "what time it is"),
+    ("invalid_field", r"^(This must be later than since|This must be in the past, or|These are more than .* steps|This is more than .* days before)", "how far two parameters are apart"),
     ("invalid_field", r"^This account is given already", "an account in both lists, or written in two ways"),
     ("invalid_field", r" is a group; a group has platforms only\.", "a name in one place that is a key in another"),
 ]

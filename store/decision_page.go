@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// DecisionFilter says which decisions of all accounts are listed; zero fields filter nothing.
+type DecisionFilter struct {
+	Domains   []string // nil: all; empty: none
+	Outcome   string
+	Code      string
+	Platforms []string
+	Since     time.Time
+	Until     time.Time // before it
+	After     DecisionPosition
+	Limit     int // of the page
+}
+
+// chooses reports whether the filter leaves decisions out that are of the time it is about.
+func (f DecisionFilter) chooses() bool {
+	return f.Domains != nil || f.Outcome != "" || f.Code != "" || f.Platforms != nil
+}
+
+// DecisionPosition is a place in the list of all decisions: behind an account's decision, or with the zero Key behind all of that time. Zero is the start.
+type DecisionPosition struct {
+	At  time.Time
+	Key Key
+}
+
+// AccountDecision is a kept decision with its account.
+type AccountDecision struct {
+	Key Key
+	JID string
+	ListedDecision
+}
+
+// DecisionPage is a piece of the list of all decisions.
+type DecisionPage struct {
+	Decisions []AccountDecision
+	Next      *DecisionPosition // where the list goes on; nil: it ends here
+}
+
+const (
+	decisionLooks = 2000               // decisions that are looked at for one page that chooses
+	windowMost    = 10 * decisionLooks // that are sorted for a page
+	firstWindow   = 4 * time.Second
+)
+
+// ListAllDecisions returns a page of the decisions that pass the filter, the newest first. A list read page by page has every decision exactly once that was there when it
+// began; what a filter leaves out costs looks, of which a page has a bounded number. So it may have fewer than the limit, or none, and yet not be the last.
+//
+// No login pays for a B-tree by time. Decisions lie nearly in the order of their times, so that a BRIN index finds those of a while; what has to be found out is how long a while has as many
+// as a page needs and not many more.
+func (s *Store) ListAllDecisions(ctx context.Context, f DecisionFilter) (page DecisionPage, err error) {
+	// One snapshot: where the page ends and what is on it must not differ.
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		q := &decisionQuery{tx: tx, filter: f, looks: f.Limit + 1}
+		if f.chooses() {
+			q.looks = decisionLooks
+		}
+		page, err = q.read(ctx)
+		return err
+	})
+	if err != nil {
+		return page, fmt.Errorf("list all decisions: %w", err)
+	}
+	return page, nil
+}
+
+// decisionQuery reads one page.
+type decisionQuery struct {
+	tx     pgx.Tx
+	filter DecisionFilter
+	looks  int // how many are looked at
+}
+
+func (q *decisionQuery) read(ctx context.Context) (page DecisionPage, err error) {
+	// What is to be found in a moment waits for no worker to start.
+	if _, err := q.tx.Exec(ctx, guard+", set_config('max_parallel_workers_per_gather', '0', true)"); err != nil {
+		return page, err
+	}
+	from, err := q.window(ctx)
+	if err != nil {
+		return page, err
+	}
+	from, more, err := q.bound(ctx, from)
+	if err != nil {
+		return page, err
+	}
+	page.Decisions, err = q.rows(ctx, from)
+	if err != nil {
+		return page, err
+	}
+	limit := q.filter.Limit
+	switch {
+	case len(page.Decisions) > limit:
+		page.Decisions = page.Decisions[:limit]
+		last := page.Decisions[limit-1]
+		page.Next = &DecisionPosition{last.At, last.Key}
+	case more:
+		page.Next = &DecisionPosition{At: from} // it names nobody: what was looked at may be others' than the reader's
+	}
+	return page, nil
+}
+
+// bound returns the time of the last decision that is looked at of those since a time, and whether there may be more. All of its time are looked at.
+func (q *decisionQuery) bound(ctx context.Context, from time.Time) (last time.Time, more bool, err error) {
+	c := q.behind(from)
+	var at pgtype.Timestamptz
+	err = q.tx.QueryRow(ctx, fmt.Sprintf("select at from decisions%s order by at desc offset %d limit 1", c.sql.String(), q.looks-1), c.args...).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return from, false, nil
+	}
+	return at.Time, true, err
+}
+
+// behind are the conditions of what comes behind the place, is of the filter's time, and not before another.
+func (q *decisionQuery) behind(from time.Time) *query {
+	f, c := q.filter, &query{}
+	c.where("at >= ?", from)
+	switch {
+	case f.After.Key != (Key{}):
+		c.where("at <= ?", f.After.At)
+		c.where("(at < ? or account < ?)", f.After.At, uuidOf(f.After.Key))
+	case !f.After.At.IsZero():
+		c.where("at < ?", f.After.At)
+	}
+	if !f.Until.IsZero() {
+		c.where("at < ?", f.Until)
+	}
+	return c
+}
+
+// rows returns those that fit of what is looked at, and no more than one more than the page has.
+func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDecision, error) {
+	f, c := q.filter, q.behind(from)
+	if f.Outcome != "" {
+		c.where("outcome = ?", f.Outcome)
+	}
+	if f.Code != "" {
+		c.where("code = ?", f.Code)
+	}
+	if f.Platforms != nil {
+		c.where("platform = any(?)", f.Platforms)
+	}
+	looked := "select * from decisions" + c.sql.String() + " offset 0" // found by their time
+	c = &query{args: c.args}
+	if f.Domains != nil {
+		c.where("a.domain = any(?)", f.Domains)
+	}
+	rows, err := q.tx.Query(ctx, `select d.account, a.jid, d.at, d.resource, coalesce(d.device, 0), d.platform, coalesce(d.generation, 0), d.outcome, d.code, d.evicted, coalesce(d.rule_field, ''), d.rule_level,
+			d.explanation, d.shadow, coalesce(d.retry_after, 0), d.repeats, d.last_at
+		from (`+looked+`) d join accounts a on a.key = d.account`+c.sql.String()+fmt.Sprintf(" order by d.at desc, d.account desc limit %d", f.Limit+1), c.args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d AccountDecision, err error) {
+		var key pgtype.UUID
+		err = row.Scan(&key, &d.JID, &d.At, &d.Resource, &d.Device, &d.Platform, &d.Generation, &d.Outcome, &d.Code, &d.Evicted, &d.RuleField, &d.RuleLevel,
+			&d.Explanation, &d.Shadow, &d.RetryAfter, &d.Repeats, &d.LastAt)
+		d.Key = key.Bytes
+		return d, err
+	})
+}
+
+// beginning is before any decision.
+var beginning = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// window returns a time behind which there are at least as many decisions before the place as are needed, and not so many that to sort them takes long; or one behind which there are all.
+func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
+	f := q.filter
+	until := f.After.At
+	if until.IsZero() {
+		if err := q.tx.QueryRow(ctx, "select clock_timestamp() + interval '1 minute'").Scan(&until); err != nil {
+			return until, err
+		}
+		if !f.Until.IsZero() && f.Until.Before(until) {
+			until = f.Until
+		}
+	}
+	earliest := beginning
+	if f.Since.After(earliest) {
+		earliest = f.Since
+	}
+	few, many := time.Duration(0), time.Duration(math.MaxInt64)
+	for width := firstWindow; ; {
+		from := until.Add(-width)
+		if from.Before(earliest) {
+			from = earliest
+		}
+		n, err := q.count(ctx, from)
+		switch {
+		case err != nil:
+			return from, err
+		case n > windowMost && few < many-time.Millisecond && float64(width) > 1.05*float64(few) && width > time.Millisecond:
+			many = width
+		case n >= q.looks || n > windowMost || from.Equal(earliest):
+			return from, nil
+		default:
+			few = width
+		}
+		width = q.next(width, n, few, many)
+	}
+}
+
+// next is how wide a window is tried when one had n.
+func (q *decisionQuery) next(width time.Duration, n int, few, many time.Duration) time.Duration {
+	switch {
+	case few == 0: // too many in the first already
+		return width / 8
+	case many == math.MaxInt64:
+		factor := 32.0
+		if n > 0 {
+			factor = min(max(2*float64(q.looks)/float64(n), 1.5), factor)
+		}
+		return time.Duration(min(float64(width)*factor, float64(math.MaxInt64/2)))
+	}
+	return time.Duration(math.Sqrt(float64(few) * float64(many)))
+}
+
+// count returns how many there are from a time on; of more than windowMost, one more than that.
+func (q *decisionQuery) count(ctx context.Context, from time.Time) (n int, err error) {
+	c := q.behind(from)
+	err = q.tx.QueryRow(ctx, "select count(*) from (select from decisions"+c.sql.String()+fmt.Sprintf(" limit %d) d", windowMost+1), c.args...).Scan(&n)
+	return n, err
+}
