@@ -132,13 +132,14 @@ func (s *service) past(ctx context.Context) error {
 func (s *service) decide(ctx context.Context, n int) error {
 	values := strings.NewReplacer("$N", strconv.Itoa(n), "$STEP", strconv.FormatFloat((89*24*time.Hour).Seconds()/float64(n), 'f', 6, 64))
 	return s.exec(ctx,
+		`truncate decisions`, // of populate, which are of two moments
 		`create temp table b as select key, row_number() over () as i from accounts`,
 		`create unique index on b (i)`,
 		values.Replace(`insert into decisions (account, at, ask_id, resource, platform, generation, outcome, code, evicted, rule_level, rule_field, explanation, condition, shadow)
 			select b.key, now() - ($N - n) * $STEP * interval '1 second', '', 'client-' || n % 5, (array['ios', 'android', 'web', 'desktop'])[1 + n % 4], 4, case when n % 50 = 0 then 'deny' else 'allow' end,
 				case when n % 50 = 0 then 'cooldown' when n % 7 = 0 then 'takeover' else 'ok' end, case when n % 7 = 0 and n % 50 > 0 then '{2}'::bigint[] else '{}' end, 'default', 'max_sessions',
 				array['max_sessions is 1: the oldest session goes'], '', false
-			from generate_series(1, $N) n join b on b.i = 1 + n::bigint * 7919 % (select count(*) from b) order by n on conflict do nothing`),
+			from generate_series(1, $N) n join b on b.i = 1 + n::bigint * 7919 % (select count(*) from b) order by n`),
 		`insert into tallies (domain, seconds, at, counts, sample) select d, s, to_timestamp(t),
 				'{"login/ok":300,"login/takeover":40,"denial/cooldown":20,"denial/limit":3,"eviction/takeover":40,"eviction/kick":2,"end/logout":300,"took/3":200,"took/5":100,"took/9":3,"took/14":1}',
 				'{"online":400000,"several":1000,"states":{"active":700000,"hibernating":300000},"platforms":{"ios":250000,"android":250000,"web":250000,"desktop":250000}}'
