@@ -26,6 +26,7 @@ import (
 type Gate interface {
 	Kick(ctx context.Context, r gate.KickRequest, wait time.Duration) (gate.KickReport, error)
 	KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error)
+	CountKick(ctx context.Context, k store.BulkKick, domains []string) (accounts, sessions int64, err error)
 	Links(ctx context.Context) ([]gate.LinkStatus, error)
 	SetMode(ctx context.Context, r gate.ModeRequest, wait time.Duration) (status gate.LinkStatus, applied bool, err error)
 	RegisterDevice(ctx context.Context, r gate.Registration) (device int64, created bool, err error)
@@ -139,6 +140,7 @@ func routes() []route {
 		{get, "/v1/accounts/:jid/rule/effective", oneOf(ScopeRulesRead), nil, (*api).getEffectiveRule},
 		{put, "/v1/accounts/:jid/group", oneOf(ScopeRulesWrite), nil, (*api).putAccountGroup},
 		{get, "/v1/groups", oneOf(ScopeRulesRead), pages, (*api).listGroups},
+		{get, "/v1/groups/:group/members", oneOf(ScopeRulesRead), pages, (*api).listMembers},
 		{post, "/v1/groups/:group/members", oneOf(ScopeRulesWrite), nil, (*api).changeMembers},
 		{get, "/v1/groups/:group/rule", oneOf(ScopeRulesRead), nil, (*api).getGroupRule},
 		{put, "/v1/groups/:group/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putGroupRule},
@@ -148,13 +150,14 @@ func routes() []route {
 		{get, "/v1/domains/:domain/rule", oneOf(ScopeRulesRead), nil, (*api).getDomainRule},
 		{put, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDomainRule},
 		{del, "/v1/domains/:domain/rule", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDomainRule},
-		{get, "/v1/rules", oneOf(ScopeRulesRead), pages, (*api).listRules},
+		{get, "/v1/rules", oneOf(ScopeRulesRead), append([]string{"level", "q"}, pages...), (*api).listRules},
 		{get, "/v1/rules/default", oneOf(ScopeRulesRead), nil, (*api).getDefaultRule},
 		{put, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).putDefaultRule},
 		{del, "/v1/rules/default", oneOf(ScopeRulesWrite), []string{"apply"}, (*api).deleteDefaultRule},
 		{post, "/v1/rules/preview", oneOf(ScopeRulesRead), nil, (*api).previewRule},
 		{get, "/v1/kicks", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), append([]string{"state"}, pages...), (*api).listJobs},
 		{post, "/v1/kicks", oneOf(ScopeSessionsKick), nil, (*api).kickMany},
+		{post, "/v1/kicks/preview", oneOf(ScopeSessionsKick), nil, (*api).countKick},
 		{get, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeSessionsRead, ScopeRulesRead), nil, (*api).getJob},
 		{del, "/v1/kicks/:id", oneOf(ScopeSessionsKick, ScopeRulesWrite), nil, (*api).cancelJob},
 		{get, "/v1/events", oneOf(ScopeSessionsRead), []string{"type", "account", "last_event_id"}, (*api).streamEvents},

@@ -45,13 +45,9 @@ func (a *api) kickMany(c *call) error {
 	if err := c.someDomain(); err != nil {
 		return err
 	}
-	domains := c.caller.domains
-	k := store.BulkKick{}
-	if k.Filter, err = c.kickFilter(o); err != nil {
+	k, domains := store.BulkKick{}, []string(nil)
+	if k.Filter, domains, err = c.kickFilter(o); err != nil {
 		return err
-	}
-	if k.Filter.Domain != "" {
-		domains = []string{k.Filter.Domain}
 	}
 	k.Reason, k.Text = o.words("reason", maxReason), o.languages("text")
 	if n := o.within("cooldown_seconds", 0, maxKickCooldown); n != nil {
@@ -78,13 +74,42 @@ func (a *api) kickMany(c *call) error {
 	return c.respond(http.StatusAccepted, v)
 }
 
-// kickFilter reads the filter. Whoever wants everybody to go has to say so.
-func (c *call) kickFilter(o *object) (store.KickFilter, error) {
-	var f store.KickFilter
+// kickCount is what a kick by filter would end, on the wire.
+type kickCount struct {
+	Accounts int64    `json:"accounts"`
+	Sessions int64    `json:"sessions"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// countKick says how many sessions a kick by filter would be for.
+func (a *api) countKick(c *call) error {
+	o, err := readObject(c.Request(), "filter")
+	if err != nil {
+		return err
+	}
+	if err := c.someDomain(); err != nil {
+		return err
+	}
+	filter, domains, err := c.kickFilter(o)
+	if err != nil {
+		return err
+	}
+	var v kickCount
+	if v.Accounts, v.Sessions, err = a.gate.CountKick(c.ctx, store.BulkKick{Filter: filter}, domains); err != nil {
+		return err
+	}
+	if v.Warnings, err = a.platformWarnings(c, "/filter/platform", filter.Platform); err != nil {
+		return err
+	}
+	return c.respond(http.StatusOK, v)
+}
+
+// kickFilter reads the filter, and says of which domains the accounts are that it is for; nil: of all. Whoever wants everybody to go has to say so.
+func (c *call) kickFilter(o *object) (f store.KickFilter, domains []string, err error) {
 	in := o.object("filter", kickFilterFields)
 	if in == nil {
 		o.wrong("/filter", `This is needed: which sessions, such as {"platform": "web"}, or {"all": true}.`)
-		return f, o.problem
+		return f, nil, o.problem
 	}
 	if len(in.fields) == 0 {
 		in.wrong("", `An empty filter would find every session. If that is meant, send {"all": true}.`)
@@ -102,9 +127,9 @@ func (c *call) kickFilter(o *object) (store.KickFilter, error) {
 		switch {
 		case in.problem != nil:
 		case err != nil:
-			return f, err
+			return f, nil, err
 		case !c.caller.sees(domain):
-			return f, failField(codeNotFound, "/filter/domain", "The token does not cover this domain.")
+			return f, nil, failField(codeNotFound, "/filter/domain", "The token does not cover this domain.")
 		}
 		f.Domain = domain
 	}
@@ -120,5 +145,8 @@ func (c *call) kickFilter(o *object) (store.KickFilter, error) {
 		f.OlderThan = *n
 	}
 	o.adopt(in)
-	return f, o.problem
+	if domains = c.caller.domains; f.Domain != "" {
+		domains = []string{f.Domain}
+	}
+	return f, domains, o.problem
 }

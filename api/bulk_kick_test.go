@@ -39,6 +39,11 @@ func TestKickMany(t *testing.T) {
 		`{"domain":"example.org","platform":"web"}`: 1,
 		`{"domain":"nowhere.example"}`:              0,
 	} {
+		var count struct{ Accounts, Sessions int }
+		s.do("POST", "/v1/kicks/preview", `{"filter":`+filter+`}`).ok(200, &count)
+		if count.Accounts != total || count.Sessions < total || total == 3 && count.Sessions != 4 {
+			t.Errorf("%s: counted %+v, want %d accounts", filter, count, total)
+		}
 		var j shownJob
 		at := s.do("POST", "/v1/kicks", `{"filter":`+filter+`,"reason":"drill","text":{"en":"Bye."},"cooldown_seconds":60}`).ok(202, &j).header.Get("Location")
 		if at != "/v1/kicks/"+j.ID || j.Kind != "kick" || j.Reason != "drill" || j.RequestedBy != "tester" || j.Level != nil {
@@ -102,6 +107,9 @@ func TestKickManyRefuses(t *testing.T) {
 		`{"filter":{"all":true},"block_devices":1}`:              {"invalid_field", "/block_devices"},
 	} {
 		p := s.do("POST", "/v1/kicks", body).fails(422, want.code, want.field)
+		if strings.HasPrefix(want.field, "/filter") {
+			s.do("POST", "/v1/kicks/preview", body).fails(422, want.code, want.field)
+		}
 		if strings.HasSuffix(want.field, "_seconds") && (!strings.Contains(p.Detail, "from") || !strings.Contains(p.Detail, "to")) {
 			t.Errorf("%s: %q names not both ends", body, p.Detail)
 		}
@@ -119,6 +127,10 @@ func TestKickManyOfALimitedToken(t *testing.T) {
 	scopes := []string{api.ScopeSessionsKick, api.ScopeSessionsRead}
 	one := as(mint(t, api.Claims{Domains: []string{"example.org"}, Scopes: scopes}))
 	two := as(mint(t, api.Claims{Domains: []string{"example.com", "example.org"}, Scopes: scopes}))
+	var count struct{ Accounts, Sessions int }
+	if s.do("POST", "/v1/kicks/preview", `{"filter":{"all":true}}`, two).ok(200, &count); count.Accounts != 2 || count.Sessions != 2 {
+		t.Errorf("counted %+v, want 2 accounts", count)
+	}
 	var mine, both, everyone shownJob
 	s.do("POST", "/v1/kicks", `{"filter":{"all":true}}`, one).ok(202, &mine)
 	s.do("POST", "/v1/kicks", `{"filter":{"all":true}}`, two).ok(202, &both)

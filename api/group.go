@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -56,6 +57,45 @@ func (a *api) putAccountGroup(c *call) error {
 		return err
 	}
 	return c.respond(http.StatusOK, membership{acc.jid, orNull(group)})
+}
+
+// member is an account of a group on the wire.
+type member struct {
+	Account string `json:"account"`
+}
+
+func (a *api) listMembers(c *call) error {
+	group, err := c.group()
+	if err != nil {
+		return err
+	}
+	if err := a.seesGroup(c, group, ""); err != nil {
+		return err
+	}
+	name := c.listName(c.Path(), group)
+	limit, err := limitOf(c.query)
+	if err != nil {
+		return err
+	}
+	place, err := a.behind(c, name)
+	if err != nil {
+		return err
+	}
+	var after store.Key
+	copy(after[:], place)
+	read, err := a.store.ListMembers(c.ctx, group, c.caller.domains, after, limit)
+	if err != nil {
+		return err
+	}
+	p := list[member]{Items: make([]member, len(read.Accounts))}
+	for i, jid := range read.Accounts {
+		p.Items[i].Account = jid
+	}
+	if read.Next != nil {
+		cursor := a.cursors.seal(name, read.Next[:])
+		p.Next = &cursor
+	}
+	return c.respond(http.StatusOK, p)
 }
 
 // membersChanged says what a change of members came to; accounts that were as wanted before are not counted.
@@ -193,12 +233,24 @@ type listedRule struct {
 }
 
 func (a *api) listRules(c *call) error {
-	limit, place, err := a.place(c)
+	q := url.Values(c.query)
+	limit, err := limitOf(q)
 	if err != nil {
 		return err
 	}
-	level, subject, _ := strings.Cut(place, " ")
-	read, err := a.store.ListRules(c.ctx, c.caller.domains, store.RuleScope{Level: rules.Level(level), Subject: subject}, limit+1)
+	f := store.RuleFilter{Domains: c.caller.domains, Level: rules.Level(q.Get("level")), Text: q.Get("q")}
+	switch f.Level {
+	case "", rules.LevelAccount, rules.LevelGroup, rules.LevelDomain, rules.LevelDefault:
+	default:
+		return failField(codeInvalidField, "level", "This must be account, group, domain or default.")
+	}
+	name := c.listName(c.Path(), string(f.Level), f.Text)
+	place, err := a.behind(c, name)
+	if err != nil {
+		return err
+	}
+	level, subject, _ := strings.Cut(string(place), " ")
+	read, err := a.store.ListRules(c.ctx, f, store.RuleScope{Level: rules.Level(level), Subject: subject}, limit+1)
 	if err != nil {
 		return err
 	}
@@ -206,6 +258,6 @@ func (a *api) listRules(c *call) error {
 		return listedRule{r.Level, orNull(r.Subject), r.Rule, etag(r.Version), utc(r.ExpiresAt), utc(r.UpdatedAt), orNull(r.UpdatedBy)}
 	}
 	return c.respond(http.StatusOK, page(read, limit, show, func(r store.ListedRule) string {
-		return a.cursors.seal(c.listName(c.Path()), []byte(string(r.Level)+" "+r.Subject))
+		return a.cursors.seal(name, []byte(string(r.Level)+" "+r.Subject))
 	}))
 }

@@ -41,7 +41,7 @@ const (
 )
 
 // readings are the routes that change nothing though their method could: a key has nothing to do there, and an old answer would be a wrong one.
-var readings = []string{"/v1/decisions/evaluate", "/v1/rules/preview", "/v1/accounts/:jid/verify", "/v1/sessions/lookup"}
+var readings = []string{"/v1/decisions/evaluate", "/v1/rules/preview", "/v1/kicks/preview", "/v1/accounts/:jid/verify", "/v1/sessions/lookup"}
 
 // changes reports whether the route changes anything.
 func (r route) changes() bool {

@@ -84,6 +84,9 @@ var isolated = map[string][]probe{
 		{path: "/v1/accounts/{own}/group", body: `{"group":"{group}"}`, status: 404},
 	},
 	"GET /v1/groups": {{path: "/v1/groups", status: 200}},
+	"GET /v1/groups/{group}/members": {
+		{path: "/v1/groups/{group}/members", status: 404}, {path: "/v1/groups/shared/members", status: 200},
+	},
 	"POST /v1/groups/{group}/members": {
 		{path: "/v1/groups/{group}/members", body: `{"remove":["{own}"]}`, status: 404}, {path: "/v1/groups/{group}/members", body: `{"add":["{own}"]}`, status: 404},
 		{path: "/v1/groups/shared/members", body: `{"add":["{jid}"]}`, status: 404}, {path: "/v1/groups/shared/members", body: `{"remove":["{jid}"]}`, status: 404},
@@ -97,7 +100,7 @@ var isolated = map[string][]probe{
 	"GET /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule", status: 404}},
 	"PUT /v1/domains/{domain}/rule":    {{path: "/v1/domains/{domain}/rule?apply=now", body: `{"max_sessions":1}`, status: 404}},
 	"DELETE /v1/domains/{domain}/rule": {{path: "/v1/domains/{domain}/rule", status: 404}},
-	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}},
+	"GET /v1/rules":                    {{path: "/v1/rules", status: 200}, {path: "/v1/rules?q={jid}", status: 200}, {path: "/v1/rules?level=group&q={group}", status: 200}},
 	"GET /v1/rules/default":            {{path: "/v1/rules/default", status: 200, same: "it holds for all domains, ours too"}},
 	"PUT /v1/rules/default":            {{path: "/v1/rules/default?apply=now", body: `{"max_sessions":1}`, status: 403}},
 	"DELETE /v1/rules/default":         {{path: "/v1/rules/default", status: 403}},
@@ -116,8 +119,12 @@ var isolated = map[string][]probe{
 		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z", status: 200},
 		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z&domain={domain}", status: 200, echoes: "{domain}"},
 	},
-	"GET /v1/kicks":           {{path: "/v1/kicks", status: 200}},
-	"POST /v1/kicks":          {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
+	"GET /v1/kicks":  {{path: "/v1/kicks", status: 200}},
+	"POST /v1/kicks": {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
+	"POST /v1/kicks/preview": {
+		{path: "/v1/kicks/preview", body: `{"filter":{"domain":"{domain}"}}`, status: 404},
+		{path: "/v1/kicks/preview", body: `{"filter":{"all":true}}`, status: 200},
+	},
 	"GET /v1/kicks/{id}":      {{path: "/v1/kicks/{kick}", status: 404}},
 	"DELETE /v1/kicks/{id}":   {{path: "/v1/kicks/{kick}", status: 404}},
 	"GET /v1/platforms":       {{path: "/v1/platforms", status: 403}},

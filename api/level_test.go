@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -240,5 +241,74 @@ func TestListRules(t *testing.T) {
 	var p struct{ Items []any }
 	if s.get("/v1/rules").ok(200, &p); len(p.Items) != 3 {
 		t.Errorf("an expired rule is listed: %v", p.Items)
+	}
+}
+
+func TestListRulesByLevelAndText(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, path := range []string{adasRule, "/v1/accounts/bob%40example.org/rule", "/v1/domains/example.org/rule", "/v1/groups/Example%20staff/rule"} {
+		s.do("PUT", path, `{"max_sessions":2}`).ok(201, nil)
+	}
+	for query, want := range map[string]string{
+		"level=account": "ada@example.org bob@example.org", "level=default": "", "level=group": "Example staff", "q=EXAMPLE": "ada@example.org bob@example.org example.org Example staff",
+		"q=ada": "ada@example.org", "q=%25": "", "q=example&level=domain": "example.org", "q=": "ada@example.org bob@example.org  example.org Example staff",
+	} {
+		var got []string
+		for path := "/v1/rules?limit=1&" + query; path != ""; {
+			var p struct {
+				Items []struct{ Subject string }
+				Next  *string `json:"next_cursor"`
+			}
+			s.get(path).ok(200, &p)
+			for _, r := range p.Items {
+				got = append(got, r.Subject)
+			}
+			if path = ""; p.Next != nil {
+				path = "/v1/rules?limit=1&" + query + "&cursor=" + url.QueryEscape(*p.Next)
+			}
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%s: %q, want %q", query, g, want)
+		}
+	}
+	s.get("/v1/rules?level=nonsense").fails(422, "invalid_field", "level")
+}
+
+func TestListMembers(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.do("POST", "/v1/groups/staff/members", `{"add":["a@one.example","b@one.example","c@two.example","d@two.example","e@one.example"]}`).ok(200, nil)
+	s.do("POST", "/v1/groups/other/members", `{"add":["x@one.example"]}`).ok(200, nil)
+	list := func(limit string, o ...option) string {
+		var got []string
+		for path := "/v1/groups/staff/members?limit=" + limit; path != ""; {
+			var p struct {
+				Items []struct{ Account string }
+				Next  *string `json:"next_cursor"`
+			}
+			s.get(path, o...).ok(200, &p)
+			for _, m := range p.Items {
+				got = append(got, m.Account)
+			}
+			if path = ""; p.Next != nil {
+				path = "/v1/groups/staff/members?limit=" + limit + "&cursor=" + url.QueryEscape(*p.Next)
+			}
+		}
+		slices.Sort(got)
+		return strings.Join(got, " ")
+	}
+	for _, limit := range []string{"1", "2", "5", "500"} {
+		if got := list(limit); got != "a@one.example b@one.example c@two.example d@two.example e@one.example" {
+			t.Errorf("%s at a time: %s", limit, got)
+		}
+		two := as(mint(t, api.Claims{Subject: "two", Scopes: []string{api.ScopeRulesRead}, Domains: []string{"two.example"}}))
+		if got := list(limit, two); got != "c@two.example d@two.example" {
+			t.Errorf("%s at a time, of two.example: %s", limit, got)
+		}
+	}
+	var p struct{ Items []any }
+	if s.get("/v1/groups/nobody/members").ok(200, &p); len(p.Items) != 0 {
+		t.Error(p.Items)
 	}
 }

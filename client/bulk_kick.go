@@ -64,6 +64,22 @@ type KickCounts struct {
 	StillPresent int64 `json:"still_present"`
 }
 
+// KickCount is how many sessions a filter finds, and of how many accounts.
+type KickCount struct {
+	Accounts int64    `json:"accounts"`
+	Sessions int64    `json:"sessions"`
+	Warnings []string `json:"warnings"` // what is most likely a slip; nil: nothing
+}
+
+// CountKick says how many sessions KickMany would end with a filter. Nothing is changed.
+func (c *Client) CountKick(ctx context.Context, f KickFilter) (*KickCount, error) {
+	body := struct {
+		Filter KickFilter `json:"filter"`
+	}{f}
+	v, _, err := send[KickCount](ctx, c, request{method: http.MethodPost, body: body}, "/v1/kicks/preview")
+	return v, err
+}
+
 // KickMany ends the sessions that a filter finds, those that live now. The kick is on record when the call returns and is done bit by bit; see WaitBulkKick.
 func (c *Client) KickMany(ctx context.Context, k BulkKickRequest) (*BulkKick, error) {
 	v, _, err := send[BulkKick](ctx, c, request{method: http.MethodPost, body: k, changes: true}, "/v1/kicks")

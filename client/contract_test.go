@@ -64,7 +64,7 @@ func checkOperation(t *testing.T, route *routers.Route, call func(context.Contex
 		if err := fits(route, r); err != nil {
 			t.Errorf("%s %s: %v", r.Method, r.RequestURI, err)
 		}
-		mutates := r.Method != http.MethodGet && !slices.Contains([]string{"verify", "evaluate", "previewRule", "lookupSessions"}, route.Operation.OperationID)
+		mutates := r.Method != http.MethodGet && !slices.Contains([]string{"verify", "evaluate", "previewRule", "countKick", "lookupSessions"}, route.Operation.OperationID)
 		if key := r.Header.Get("Idempotency-Key"); mutates != (key != "") {
 			t.Errorf("%s %s with the idempotency key %q", r.Method, r.RequestURI, key)
 		}

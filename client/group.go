@@ -36,6 +36,16 @@ func (c *Client) PutAccountGroup(ctx context.Context, jid, group string) (*Accou
 	return g, err
 }
 
+// Member is an account of a group.
+type Member struct {
+	Account string `json:"account"`
+}
+
+// ListMembers lists a group's members, in no order that means anything.
+func (c *Client) ListMembers(ctx context.Context, group string, o ListOptions) iter.Seq2[Member, error] {
+	return list[Member](ctx, c, o, nil, "/v1/groups/%s/members", group)
+}
+
 // MemberChange is who comes into a group and who leaves it: up to 500 accounts together, none twice.
 type MemberChange struct {
 	Add    []string `json:"add,omitempty"`    // bare JIDs; they leave the group that they were in

@@ -119,17 +119,25 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 		return kicked(c.DeleteAccountRule(ctx, ada, guarded))
 	},
 	"getEffectiveRule": func(ctx context.Context, c *client.Client) (any, error) { return c.GetEffectiveRule(ctx, ada) },
-	"listRules":        func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListRules(ctx, pages)) },
+	"listRules": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListRules(ctx, client.RuleFilter{Level: client.LevelGroup, Search: "st", ListOptions: pages}))
+	},
 	"previewRule": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.PreviewRule(ctx, client.PreviewRequest{Level: client.LevelDomain, Subject: aDomain, Rule: &wide})
 	},
 	"putAccountGroup": func(ctx context.Context, c *client.Client) (any, error) { return c.PutAccountGroup(ctx, ada, "") },
 	"listGroups":      func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListGroups(ctx, pages)) },
+	"listMembers": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListMembers(ctx, aGroup, pages))
+	},
 	"changeMembers": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.ChangeMembers(ctx, aGroup, client.MemberChange{Add: []string{ada}, Remove: []string{"eve@example.org"}})
 	},
 	"listDomains":  func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListDomains(ctx, pages)) },
 	"changeDomain": func(ctx context.Context, c *client.Client) (any, error) { return c.ChangeDomain(ctx, aDomain, "") },
+	"countKick": func(ctx context.Context, c *client.Client) (any, error) {
+		return c.CountKick(ctx, client.KickFilter{Domain: "example.org", Platform: "web"})
+	},
 	"kickMany": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.KickMany(ctx, client.BulkKickRequest{
 			Filter: client.KickFilter{Domain: "example.org", Group: "staff", Platform: "web", State: client.StateActive, Resource: "web-*", OlderThan: 60},

@@ -229,9 +229,16 @@ type ListedRule struct {
 	UpdatedBy string    `json:"updated_by"` // subject of the token
 }
 
-// ListRules lists all rules, by level and subject.
-func (c *Client) ListRules(ctx context.Context, o ListOptions) iter.Seq2[ListedRule, error] {
-	return list[ListedRule](ctx, c, o, nil, "/v1/rules")
+// RuleFilter says which rules are listed; its zero value: all.
+type RuleFilter struct {
+	Level  Level
+	Search string // text in the subject, in capitals or not
+	ListOptions
+}
+
+// ListRules lists rules, by level and subject.
+func (c *Client) ListRules(ctx context.Context, f RuleFilter) iter.Seq2[ListedRule, error] {
+	return list[ListedRule](ctx, c, f.ListOptions, query("level", string(f.Level), "q", f.Search), "/v1/rules")
 }
 
 // PreviewRequest is a rule that might be put somewhere.

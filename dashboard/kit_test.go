@@ -214,7 +214,7 @@ func fieldsOf(form *html.Node) url.Values {
 				v.Add(name, attr(n, "value"))
 			}
 		case "textarea":
-			v.Add(name, text(n))
+			v.Add(name, typed(n))
 		case "select":
 			chosen := ""
 			for i, o := range all(n, "option") {
@@ -402,4 +402,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// typed is the text of a textarea, as it is sent.
+func typed(n *html.Node) string {
+	var b strings.Builder
+	for c := range n.ChildNodes() {
+		b.WriteString(c.Data)
+	}
+	return b.String()
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, a client and a contract tester
-# that others wrote, for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, is not in Debian: pip puts it into a directory
-# of its own in the user's cache, once for each version.
+# that others wrote, and a browser; for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, and what looks at pages
+# for people who do not see them well, axe-core, are not in Debian: pip and npm put them into directories of their own in the user's cache, once for each version.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
@@ -39,14 +39,21 @@ have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
 [ -z "$bench$tests" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
 [ -z "$bench" ] || have wrk || need wrk
-tester=
+tester= axe=
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bindgate
 if [ -n "$tests" ]; then
 	python=/usr/bin/python3
 	$python -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
 	requirements=$(dirname "$0")/../internal/e2e/testdata/schemathesis/requirements.txt
-	tester=${XDG_CACHE_HOME:-$HOME/.cache}/bindgate/$(sed 's/==/-/' "$requirements")
+	tester=$cache/$(sed 's/==/-/' "$requirements")
 	[ ! -x "$tester/bin/schemathesis" ] || tester=
 	[ -z "$tester" ] || $python -c 'import ensurepip' 2>/dev/null || need python3-venv
+	have chromium || have chromium-browser || have google-chrome || have google-chrome-stable || need chromium
+	{ have fc-list && [ -n "$(fc-list :lang=ja family)" ] && [ -n "$(fc-list :lang=zh-cn family)" ]; } || need fonts-noto-cjk
+	package=$(dirname "$0")/../internal/browser/axe
+	axe=$cache/axe-core-$(sed -n 's/.*"axe-core": "\(.*\)".*/\1/p' "$package/package.json")
+	[ ! -s "$axe/node_modules/axe-core/axe.min.js" ] || axe=
+	[ -z "$axe" ] || have npm || need npm
 fi
 missing=${missing# }
 if [ -n "$missing" ]; then
@@ -70,8 +77,23 @@ install_tester() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
+# install_axe: the same goes for the pages' test.
+install_axe() {
+	[ -n "$axe" ] || return 0
+	say "installing axe-core into $axe"
+	mkdir -p "$axe"
+	cp "$package/package.json" "$package/package-lock.json" "$axe"
+	if npm ci --prefix "$axe" --ignore-scripts --no-audit --no-fund --loglevel=error; then
+		return 0
+	fi
+	rm -rf "$axe"
+	say "failed: npm ci, for axe-core" >&2
+	[ -z "${CI:-}" ] || exit 1
+}
+
 if [ -n "$check" ]; then
 	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
+	[ -z "$axe" ] || missing="$missing${missing:+ }axe-core"
 	if [ -n "$missing" ]; then
 		say "missing: $missing"
 		exit 1
@@ -81,6 +103,7 @@ if [ -n "$check" ]; then
 fi
 if [ -z "$missing" ]; then
 	install_tester
+	install_axe
 	exit 0
 fi
 if ! have apt-get; then
@@ -145,4 +168,5 @@ if have systemctl && [ -d /run/systemd/system ]; then
 	done
 fi
 install_tester
+install_axe
 say "done"

@@ -58,15 +58,44 @@ func applyBulkKick(r *store.Record, p store.JobPart, selector []byte) int {
 	return len(k.sids)
 }
 
+// named gives a kick the platforms that its filter's name stands for now.
+func (g *Gate) named(ctx context.Context, k store.BulkKick) (store.BulkKick, error) {
+	if k.Filter.Platform == "" {
+		return k, nil
+	}
+	platforms, err := g.store.FindPlatforms(ctx)
+	if err == nil {
+		k.Platforms = platforms.Named(k.Filter.Platform)
+	}
+	return k, err
+}
+
+// CountKick counts what KickMany would end if it were asked for now. It shares its turns with Preview: ErrOverloaded if one does not come soon enough, or the
+// count takes too long.
+func (g *Gate) CountKick(ctx context.Context, k store.BulkKick, domains []string) (accounts, sessions int64, err error) {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, previewTime)
+	defer cancel()
+	select {
+	case g.previews <- struct{}{}:
+		defer func() { <-g.previews }()
+	case <-ctx.Done():
+		return 0, 0, ErrOverloaded
+	}
+	if k, err = g.named(ctx, k); err == nil {
+		accounts, sessions, err = g.store.CountKick(ctx, k, domains)
+	}
+	if err != nil && ctx.Err() != nil && caller.Err() == nil {
+		return 0, 0, ErrOverloaded
+	}
+	return accounts, sessions, err
+}
+
 // KickMany accepts the kick of all sessions that a filter finds: those that live when it is put on record. They are kicked bit by bit, at a bounded rate for each link, by the
 // links' owners; while a link is down they wait for it. domains limit it to their accounts; nil: not.
 func (g *Gate) KickMany(ctx context.Context, k store.BulkKick, domains []string, by store.Actor) (job int64, err error) {
-	if k.Filter.Platform != "" {
-		platforms, err := g.store.FindPlatforms(ctx)
-		if err != nil {
-			return 0, err
-		}
-		k.Platforms = platforms.Named(k.Filter.Platform)
+	if k, err = g.named(ctx, k); err != nil {
+		return 0, err
 	}
 	return g.store.AcceptKick(ctx, k, domains, by)
 }

@@ -73,6 +73,22 @@ func (k *BulkKick) args(args pgx.NamedArgs, asked time.Time) {
 	args["resource"] = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`, `?`, `_`).Replace(k.Filter.Resource)
 }
 
+// CountKick counts the sessions that a kick would be for if it were asked for now, and their accounts. It looks at every live session.
+func (s *Store) CountKick(ctx context.Context, k BulkKick, domains []string) (accounts, sessions int64, err error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count kick: %w", err)
+	}
+	p := JobPart{Kick: &k, Domains: domains, RequestedAt: now}
+	c := p.Crowd()
+	err = s.pool.QueryRow(ctx, `select count(*), coalesce(sum(n), 0)::bigint from (select count(*) as n from sessions s join accounts a on a.key = s.account
+		where `+c.session()+` and `+c.where()+` group by s.account) of_accounts`, c.args(Key{}, 0)).Scan(&accounts, &sessions)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count kick: %w", err)
+	}
+	return accounts, sessions, nil
+}
+
 // AcceptKick puts a kick on record; whatever becomes of this process, it is done. domains limit it to their accounts; nil: not.
 func (s *Store) AcceptKick(ctx context.Context, k BulkKick, domains []string, by Actor) (id int64, err error) {
 	if was, ok, err := Made[int64](by); ok || err != nil {

@@ -42,6 +42,50 @@ func (s *Store) ListGroups(ctx context.Context, domains []string, after string, 
 	return list, nil
 }
 
+// memberLooks is how many members are looked at for one page.
+const memberLooks = 2000
+
+// MemberPage is a piece of a list of a group's members.
+type MemberPage struct {
+	Accounts []string // bare JIDs
+	Next     *Key     // where the list goes on: behind this account; nil: it ends here
+}
+
+// ListMembers returns a page of a group's members behind an account, by their keys; with domains not nil, of those. It looks at a bounded number of accounts, so that
+// a page may have fewer than the limit, or none, and yet not be the last.
+func (s *Store) ListMembers(ctx context.Context, group string, domains []string, after Key, limit int) (MemberPage, error) {
+	var page MemberPage
+	rows, err := s.pool.Query(ctx, `select key, jid, $3::text[] is null or domain = any($3)
+		from (select key, jid, domain from accounts where account_group = $1 and key > $2 order by key limit $4) m order by key`, group, after, domains, memberLooks)
+	if err != nil {
+		return page, fmt.Errorf("list members: %w", err)
+	}
+	var at Key
+	var jid string
+	var listed bool
+	looked, last := 0, Key{}
+	_, err = pgx.ForEachRow(rows, []any{&at, &jid, &listed}, func() error {
+		switch looked++; {
+		case page.Next != nil || !listed:
+		case len(page.Accounts) == limit:
+			page.Next = &last
+		default:
+			page.Accounts = append(page.Accounts, jid)
+		}
+		if page.Next == nil {
+			last = at
+		}
+		return nil
+	})
+	if err != nil {
+		return page, fmt.Errorf("list members: %w", err)
+	}
+	if looked == memberLooks && page.Next == nil {
+		page.Next = &last
+	}
+	return page, nil
+}
+
 // ListDomains returns the domains behind a name, by their names: all that have an account, a rule or a language; with domains not nil, of those. Up to a hundred
 // accounts are counted, more are those of the last census, if that has seen more.
 func (s *Store) ListDomains(ctx context.Context, domains []string, after string, limit int) ([]Domain, error) {
