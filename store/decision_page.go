@@ -48,7 +48,7 @@ type DecisionPage struct {
 }
 
 const (
-	decisionLooks = 2000               // decisions that are looked at for one page that chooses
+	decisionLooks = 1000               // decisions that are looked at for one page that chooses
 	windowMost    = 10 * decisionLooks // that are sorted for a page
 	firstWindow   = 4 * time.Second
 )
@@ -61,7 +61,7 @@ const (
 func (s *Store) ListAllDecisions(ctx context.Context, f DecisionFilter) (page DecisionPage, err error) {
 	// One snapshot: where the page ends and what is on it must not differ.
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		q := &decisionQuery{tx: tx, filter: f, looks: f.Limit + 1}
+		q := &decisionQuery{store: s, tx: tx, filter: f, looks: f.Limit + 1}
 		if f.chooses() {
 			q.looks = decisionLooks
 		}
@@ -76,6 +76,7 @@ func (s *Store) ListAllDecisions(ctx context.Context, f DecisionFilter) (page De
 
 // decisionQuery reads one page.
 type decisionQuery struct {
+	store  *Store
 	tx     pgx.Tx
 	filter DecisionFilter
 	looks  int // how many are looked at
@@ -83,10 +84,11 @@ type decisionQuery struct {
 
 func (q *decisionQuery) read(ctx context.Context) (page DecisionPage, err error) {
 	// What is to be found in a moment waits for no worker to start.
-	if _, err := q.tx.Exec(ctx, guard+", set_config('max_parallel_workers_per_gather', '0', true)"); err != nil {
+	var now time.Time
+	if err := q.tx.QueryRow(ctx, "select clock_timestamp() from ("+guard+", set_config('max_parallel_workers_per_gather', '0', true) offset 0) g").Scan(&now); err != nil {
 		return page, err
 	}
-	from, err := q.window(ctx)
+	from, err := q.window(ctx, now)
 	if err != nil {
 		return page, err
 	}
@@ -174,13 +176,11 @@ func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDeci
 var beginning = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // window returns a time behind which there are at least as many decisions before the place as are needed, and not so many that to sort them takes long; or one behind which there are all.
-func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
+func (q *decisionQuery) window(ctx context.Context, now time.Time) (time.Time, error) {
 	f := q.filter
 	until := f.After.At
 	if until.IsZero() {
-		if err := q.tx.QueryRow(ctx, "select clock_timestamp() + interval '1 minute'").Scan(&until); err != nil {
-			return until, err
-		}
+		until = now.Add(time.Millisecond)
 		if !f.Until.IsZero() && f.Until.Before(until) {
 			until = f.Until
 		}
@@ -190,7 +190,7 @@ func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
 		earliest = f.Since
 	}
 	few, many := time.Duration(0), time.Duration(math.MaxInt64)
-	for width := firstWindow; ; {
+	for width := q.expected(); ; {
 		from := until.Add(-width)
 		if from.Before(earliest) {
 			from = earliest
@@ -202,12 +202,22 @@ func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
 		case n > windowMost && few < many-time.Millisecond && float64(width) > 1.05*float64(few) && width > time.Millisecond:
 			many = width
 		case n >= q.looks || n > windowMost || from.Equal(earliest):
+			q.store.decisionRate.Store(math.Float64bits(float64(n) / width.Seconds()))
 			return from, nil
 		default:
 			few = width
 		}
 		width = q.next(width, n, few, many)
 	}
+}
+
+// expected is how wide a window probably has to be: as there were decisions in the last that was found.
+func (q *decisionQuery) expected() time.Duration {
+	rate := math.Float64frombits(q.store.decisionRate.Load()) // 0: none was found
+	if rate <= 0 {
+		return firstWindow
+	}
+	return time.Duration(min(max(2*float64(q.looks)/rate, 1e-3), 1e8) * float64(time.Second))
 }
 
 // next is how wide a window is tried when one had n.

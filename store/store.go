@@ -17,6 +17,8 @@ import (
 type Store struct {
 	pool      *pgxpool.Pool
 	platforms atomic.Pointer[KeptPlatforms] // as last read
+
+	decisionRate atomic.Uint64 // how many decisions there were a second where they were listed last: the bits of a float64
 }
 
 // Config says how to reach the database.

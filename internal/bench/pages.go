@@ -144,6 +144,7 @@ func (s *service) decide(ctx context.Context, n int) error {
 				'{"login/ok":300,"login/takeover":40,"denial/cooldown":20,"denial/limit":3,"eviction/takeover":40,"eviction/kick":2,"end/logout":300,"took/3":200,"took/5":100,"took/9":3,"took/14":1}',
 				'{"online":400000,"several":1000,"states":{"active":700000,"hibernating":300000},"platforms":{"ios":250000,"android":250000,"web":250000,"desktop":250000}}'
 			from unnest(array['', 'example.org', 'small.example']) d, (select 60 as s, floor(extract(epoch from now()) / 60) * 60 - i * 60 as t from generate_series(1, 2880) i
+				union all select 900, floor(extract(epoch from now()) / 900) * 900 - i * 900 from generate_series(1, 768) i
 				union all select 3600, floor(extract(epoch from now()) / 3600) * 3600 - i * 3600 from generate_series(1, 9000) i) x on conflict do nothing`,
 		`analyze`, `vacuum`)
 }
