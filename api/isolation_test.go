@@ -115,15 +115,15 @@ var isolated = map[string][]probe{
 	"PATCH /v1/accounts/{jid}":   {{path: "/v1/accounts/{jid}", body: `{"lang":"ja"}`, status: 404}},
 	"PATCH /v1/domains/{domain}": {{path: "/v1/domains/{domain}", body: `{"lang":"ja"}`, status: 404}},
 	"GET /v1/stats":              {{path: "/v1/stats", status: 200}},
-	"GET /v1/stats/history": {
-		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z", status: 200},
-		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z&domain={domain}", status: 200, echoes: "{domain}"},
-	},
-	"GET /v1/kicks":  {{path: "/v1/kicks", status: 200}},
-	"POST /v1/kicks": {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
+	"GET /v1/kicks":              {{path: "/v1/kicks", status: 200}},
+	"POST /v1/kicks":             {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
 	"POST /v1/kicks/preview": {
 		{path: "/v1/kicks/preview", body: `{"filter":{"domain":"{domain}"}}`, status: 404},
 		{path: "/v1/kicks/preview", body: `{"filter":{"all":true}}`, status: 200},
+	},
+	"GET /v1/stats/history": {
+		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z", status: 200},
+		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z&domain={domain}", status: 200, echoes: "{domain}"},
 	},
 	"GET /v1/kicks/{id}":      {{path: "/v1/kicks/{kick}", status: 404}},
 	"DELETE /v1/kicks/{id}":   {{path: "/v1/kicks/{kick}", status: 404}},

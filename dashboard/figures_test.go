@@ -26,8 +26,8 @@ func (k *kit) loop(account string, winner int64, device *int64, resource string)
 		store.KeyOf(account), winner+100, winner, device, resource)
 }
 
-// census waits for a census that begins now or later.
-func (k *kit) census() {
+// counted waits for a census that begins now or later.
+func (k *kit) counted() {
 	k.t.Helper()
 	var now time.Time
 	if err := k.pool.QueryRow(k.t.Context(), "select clock_timestamp()").Scan(&now); err != nil {
@@ -54,7 +54,7 @@ func TestOverview(t *testing.T) {
 		`{"up":true,"domains":[{"domain":"one.example","server":"<i>Prosody","server_version":"13.0.2","mode":"observe","abilities":["ask"],"missing":["kick","probe"],"problem":"<script>x</script>"}]}`)
 	k.exec(`insert into tallies (domain, seconds, at, counts) select d, 60, date_trunc('minute', now()) - interval '5 minutes', '{"login/ok":120,"denial/limit":7,"took/3":120}' from unnest(array['','one.example']) d
 		on conflict (domain, seconds, at) do update set counts = excluded.counts`)
-	k.census()
+	k.counted()
 	d = k.as(dashboard.Viewer).get("/dashboard/overview").ok(http.StatusOK)
 	d.says("Sessions 3", "1 still present", "<b>main", "<i>Prosody 13.0.2", "<script>x</script>", "2 missing", "observed only", "limit").lacks("Four steps")
 	if strings.Count(d.body, `<path class="chart-`) < 5 {

@@ -52,13 +52,17 @@ func queries(k *kit, ids []string) map[string]url.Values {
 		"/dashboard/sessions/kick":   {"id": ids},
 		"/dashboard/sessions/kicked": {"id": ids},
 		"/dashboard/find":            {"q": {"nobody@nowhere"}},
-		"/dashboard/loops/block":     {"jid": {hostileAccount}, "device": {store.DeviceID(store.KeyOf(hostileAccount), 1)}, "resource": {hostile[0]}},
+		"/dashboard/account":         {"jid": {hostileAccount}},
+		"/dashboard/account/kick":    {"jid": {hostileAccount}},
+		"/dashboard/account/release": {"jid": {hostileAccount}},
+		"/dashboard/account/erase":   {"jid": {hostileAccount}},
 		"/dashboard/rules/edit":      {"level": {"group"}, "subject": {hostile[0]}, "all": {"1"}},
 		"/dashboard/rules/delete":    {"level": {"group"}, "subject": {hostile[0]}},
 		"/dashboard/rules/effective": {"jid": {oddAccount}},
 		"/dashboard/rules/domain":    {"name": {"example.org"}},
 		"/dashboard/rules/group":     {"name": {hostile[0]}},
 		"/dashboard/try":             {"account": {oddAccount}},
+		"/dashboard/loops/block":     {"jid": {hostileAccount}, "device": {store.DeviceID(store.KeyOf(hostileAccount), 1)}, "resource": {hostile[0]}},
 	}
 }
 
