@@ -40,6 +40,14 @@ var viewed = map[string]string{
 	"decisions, none":        "/decisions?code=frozen",
 	"decisions, of a domain": "/decisions?domain=small.example",
 	"loops":                  "/loops",
+	"account":                "/account?jid=user7@example.org",
+	"account, history":       "/account?jid=user7@example.org&part=history",
+	"rules":                  "/rules",
+	"links":                  "/links",
+	"audit":                  "/audit",
+	"webhooks":               "/webhooks",
+	"kicks":                  "/kicks",
+	"try":                    "/try",
 }
 
 // pages compares the dashboard's pages over a full record with the same over an empty one: how long the first byte takes. The row is that of the page that fares worst.
