@@ -25,7 +25,7 @@ func (s *scene) queries() map[string]url.Values {
 		}
 		return v
 	}
-	hook := q("id", s.hook)
+	hook, user := q("id", s.hook), q("name", "support")
 	account, device := q("jid", s.account), q("jid", s.account, "id", s.known)
 	domain := q("level", "domain", "subject", "example.net")
 	return map[string]url.Values{
@@ -36,6 +36,7 @@ func (s *scene) queries() map[string]url.Values {
 		"/loops/block": q("jid", s.loop.Account, "device", s.loop.DeviceID, "resource", s.loop.Resource),
 		"/rules/edit":  q("level", "default", "all", "1"), "/rules/delete": domain, "/rules/effective": q("jid", s.account), "/rules/domain": q("name", "example.net"), "/rules/group": q("name", "bots"),
 		"/rules/platform": q("n", "1"), "/try": q("account", s.account),
+		"/users/user": user, "/users/reset": user, "/users/remove": user,
 		"/webhooks/hook": hook, "/webhooks/edit": hook, "/webhooks/rotate": hook, "/webhooks/delete": hook,
 	}
 }
@@ -61,7 +62,7 @@ func TestEveryPage(t *testing.T) {
 	for _, page := range dashboard.Pages() {
 		path := strings.TrimPrefix(page.Path, dashboard.Root)
 		seen[path] = true
-		if !slices.Contains([]string{"/login", "/account/export"}, path) { // who is logged in is led on; a file is no page
+		if !slices.Contains([]string{"/login", "/login/provider", "/login/callback", "/account/export"}, path) { // who is logged in is led on, there is no provider, a file is no page
 			work <- func(p *browser.Page) { s.look(p, path, about[path]) }
 		}
 	}
