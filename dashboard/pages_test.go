@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -114,6 +115,9 @@ func checkPage(t *testing.T, d *doc, lang string) {
 	}
 	if got := attr(d.all("html")[0], "lang"); !strings.HasPrefix(got, lang) {
 		t.Errorf("%s: the page's language is %q, want %s", d.what, got, lang)
+	}
+	if texts := attr(d.all("html")[0], "data-texts"); !json.Valid([]byte(texts)) {
+		t.Errorf("%s: the script's texts are %.100q: does the page's data have a field that hides one of the frame's?", d.what, texts)
 	}
 	if n := len(d.all("h1")); n != 1 {
 		t.Errorf("%s: %d h1", d.what, n)
