@@ -66,7 +66,7 @@ func TestKickFromTheTable(t *testing.T) {
 	k.end("ada@example.org", 1)
 	support.get(to).ok(http.StatusOK).says("its end was seen")
 	var via, actor string
-	if err := k.pool.QueryRow(t.Context(), "select via, actor from audit where action = 'session.kick'").Scan(&via, &actor); err != nil || via != "dashboard" || actor != "support" {
+	if err := k.pool.QueryRow(t.Context(), "select via, actor from audit where action = 'session.kick'").Scan(&via, &actor); err != nil || via != "dashboard" || actor != support.name {
 		t.Errorf("the audit says %q %q, %v", via, actor, err)
 	}
 }

@@ -114,7 +114,7 @@ func (v *visit) enter(rt route) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	user, err := v.d.logins.user(v.ctx, v.r)
+	user, err := v.whoever(v.ctx)
 	switch {
 	case err == nil:
 		v.user = user
@@ -123,6 +123,12 @@ func (v *visit) enter(rt route) (err error) {
 		return err
 	case rt.least > Anyone:
 		return v.sendToLogin()
+	}
+	if v.user != nil && v.user.kept.MustChange && rt.least > Anyone && rt.path != "/password" { // nothing else before
+		if v.scripted() {
+			return refuse(http.StatusUnauthorized)
+		}
+		return v.redirect(Root + "/password")
 	}
 	if !v.user.may(rt.least) {
 		return refuse(http.StatusForbidden)
@@ -159,7 +165,7 @@ func (v *visit) sendToLogin() error {
 	}
 	to := Root + "/login"
 	if v.r.Method == http.MethodGet && v.r.URL.Path != Root {
-		to += "?" + url.Values{"to": {v.r.URL.RequestURI()}}.Encode()
+		to += "?" + url.Values{"next": {v.r.URL.RequestURI()}}.Encode()
 	}
 	return v.redirect(to)
 }

@@ -25,7 +25,7 @@ func (s *scene) queries() map[string]url.Values {
 		}
 		return v
 	}
-	hook := q("id", s.hook)
+	hook, user := q("id", s.hook), q("name", "support")
 	account, device := q("jid", s.account), q("jid", s.account, "id", s.known)
 	domain := q("level", "domain", "subject", "example.net")
 	return map[string]url.Values{
@@ -36,6 +36,7 @@ func (s *scene) queries() map[string]url.Values {
 		"/loops/block": q("jid", s.loop.Account, "device", s.loop.DeviceID, "resource", s.loop.Resource),
 		"/rules/edit":  q("level", "default", "all", "1"), "/rules/delete": domain, "/rules/effective": q("jid", s.account), "/rules/domain": q("name", "example.net"), "/rules/group": q("name", "bots"),
 		"/rules/platform": q("n", "1"), "/try": q("account", s.account),
+		"/users/user": user, "/users/reset": user, "/users/remove": user,
 		"/webhooks/hook": hook, "/webhooks/edit": hook, "/webhooks/rotate": hook, "/webhooks/delete": hook,
 	}
 }
@@ -46,6 +47,7 @@ func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	browser.NeedsAxe(t)
 	s := play(t)
+	s.user("support")
 	about := s.queries()
 	work := make(chan func(*browser.Page))
 	var looking sync.WaitGroup
