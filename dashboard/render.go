@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +17,8 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// shared templates are there for every page; all other files are a page each, which defines "main" and may define "actions".
-var shared = []string{"templates/layout.html", "templates/parts.html", "templates/parts_rules.html", "templates/parts_operations.html"}
+// shared templates are there for every page; all other files are a page each, which defines "main" and may define "title".
+var shared = []string{"templates/layout.html", "templates/parts*.html"}
 
 // page is what the layout needs. Each page's data begins with one.
 type page struct {
@@ -94,7 +93,7 @@ func newViews(w *words, a *assets, now func() time.Time) (*views, error) {
 		}
 		for _, f := range files {
 			name := strings.TrimSuffix(path.Base(f.Name()), ".html")
-			if slices.Contains(shared, "templates/"+f.Name()) {
+			if name == "layout" || strings.HasPrefix(name, "parts") {
 				continue
 			}
 			t, err := template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+f.Name())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -95,6 +96,8 @@ type kickedPage struct {
 	Rows          []kickedRow
 	Done, Pending int
 	Back          string
+	Credentials   string // what became of them; "": nothing was asked
+	Blocked       int    // devices
 }
 
 type kickedRow struct {
@@ -109,10 +112,14 @@ func (d *Dashboard) kicked(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && v.query.Get("credentials") == "" {
 		return refuse(http.StatusNotFound)
 	}
 	p := &kickedPage{page: v.page("sessions.kicked.title"), Back: localPath(v.query.Get("to"), Root+"/sessions")}
+	p.Blocked, _ = strconv.Atoi(v.query.Get("blocked"))
+	if outcome := v.query.Get("credentials"); d.words.has("common.credentials." + outcome) {
+		p.Credentials = outcome
+	}
 	for _, s := range list {
 		row := kickedRow{s, outcomeOf(s)}
 		if row.Outcome == client.OutcomePending {
