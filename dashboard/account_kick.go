@@ -27,7 +27,7 @@ type accountKick struct {
 	Except    string
 	Platform  string
 	Reason    string
-	Texts     []kickText
+	Words     []kickText
 	Cooldowns []cooldownChoice
 	Block     bool
 	Revoke    bool
@@ -85,7 +85,7 @@ func (v *visit) accountKickForm(q url.Values) (*accountKick, error) {
 		p.Chosen[id] = true
 	}
 	for _, lang := range languages {
-		p.Texts = append(p.Texts, kickText{lang, languageNames[lang], q.Get("text_" + lang)})
+		p.Words = append(p.Words, kickText{lang, languageNames[lang], q.Get("text_" + lang)})
 	}
 	seconds, _ := strconv.ParseInt(q.Get("cooldown"), 10, 64) // none if it is no number
 	for _, n := range kickCooldowns {
@@ -109,7 +109,7 @@ func (p *accountKick) request(form url.Values) client.KickRequest {
 	default:
 		k.All = true
 	}
-	for _, t := range p.Texts {
+	for _, t := range p.Words {
 		if text := strings.TrimSpace(t.Text); text != "" {
 			if k.Text == nil {
 				k.Text = map[string]string{}
