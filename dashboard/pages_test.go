@@ -55,9 +55,6 @@ func queries(k *kit, ids []string) map[string]url.Values {
 		"/dashboard/sessions/kick":   {"id": ids},
 		"/dashboard/sessions/kicked": {"id": ids},
 		"/dashboard/find":            {"q": {"nobody@nowhere"}},
-		"/dashboard/users/user":      {"name": {"somebody"}},
-		"/dashboard/users/reset":     {"name": {"somebody"}},
-		"/dashboard/users/remove":    {"name": {"somebody"}},
 		"/dashboard/account":         {"jid": {oddAccount}},
 		"/dashboard/account/kick":    {"jid": {oddAccount}},
 		"/dashboard/account/release": {"jid": {oddAccount}},
@@ -74,6 +71,9 @@ func queries(k *kit, ids []string) map[string]url.Values {
 		"/dashboard/rules/group":           {"name": {hostile[0]}},
 		"/dashboard/try":                   {"account": {oddAccount}},
 		"/dashboard/loops/block":           {"jid": {hostileAccount}, "device": {store.DeviceID(store.KeyOf(hostileAccount), 1)}, "resource": {hostile[0]}},
+		"/dashboard/users/user":            {"name": {"somebody"}},
+		"/dashboard/users/reset":           {"name": {"somebody"}},
+		"/dashboard/users/remove":          {"name": {"somebody"}},
 	}
 }
 

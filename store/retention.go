@@ -70,6 +70,7 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep Retention) error
 		{addresses, keep.Addresses},
 		{"delete from idempotency_keys where hash = any (array(select hash from idempotency_keys where created_at < $1 limit $2 for update skip locked))", keysKept},
 		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 60 and at < $1 limit $2))", MinutesKept},
+		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 900 and at < $1 limit $2))", QuartersKept},
 		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 3600 and at < $1 limit $2))", HoursKept},
 		{"delete from erased_sessions where ctid = any (array(select ctid from erased_sessions where at < $1 limit $2))", erasedKept},
 		{"delete from logins where id = any (array(select id from logins where expires_at < $1 limit $2 for update skip locked))", loginsKept},

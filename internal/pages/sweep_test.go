@@ -35,8 +35,8 @@ func (s *scene) queries() map[string]url.Values {
 		"/account/device": device, "/account/device/block": device, "/account/device/forget": device,
 		"/loops/block": q("jid", s.loop.Account, "device", s.loop.DeviceID, "resource", s.loop.Resource),
 		"/rules/edit":  q("level", "default", "all", "1"), "/rules/delete": domain, "/rules/effective": q("jid", s.account), "/rules/domain": q("name", "example.net"), "/rules/group": q("name", "bots"),
-		"/users/user": user, "/users/reset": user, "/users/remove": user,
 		"/rules/platform": q("n", "1"), "/try": q("account", s.account),
+		"/users/user": user, "/users/reset": user, "/users/remove": user,
 		"/webhooks/hook": hook, "/webhooks/edit": hook, "/webhooks/rotate": hook, "/webhooks/delete": hook,
 	}
 }
