@@ -60,6 +60,9 @@ func TestKickFromTheTable(t *testing.T) {
 	ask := support.get(d.link("/dashboard/sessions/kick?")).ok(http.StatusOK).says("End this session?", "ada@example.org")
 	to := support.submit(ask, "/dashboard/sessions/kick", "reason", "stolen").redirects("/dashboard/sessions/kicked?")
 	support.get(to).ok(http.StatusOK).says("pending")
+	k.exec("update sessions set still_present = true where evict_code is not null")
+	support.get(to).ok(http.StatusOK).says("still present", "It lives on")
+	support.get("/dashboard/sessions").ok(http.StatusOK).says("still present")
 	k.end("ada@example.org", 1)
 	support.get(to).ok(http.StatusOK).says("its end was seen")
 	var via, actor string

@@ -79,6 +79,7 @@ func play(t testing.TB) *scene {
 	s.webhooks()
 	s.past()
 	s.kicks()
+	s.staff()
 	s.settle()
 	s.figures()
 	return s
@@ -260,6 +261,14 @@ func (s *scene) kicks() {
 	s.exec(`update sessions set evict_code = 'kick', evict_kick = -(select max(id) from jobs where state = 'running'), evict_at = now() - interval '6 min', evict_next = now() + interval '1 day', evict_attempts = 4,
 		still_present = sid = 'Tsakura' where sid in ('Tsakura', 'Tharuto')`)
 	s.exec(`delete from sessions where sid = 'Taoi'`)
+}
+
+// staff are who uses the dashboard.
+func (s *scene) staff() {
+	s.user("support")
+	s.command("user", "add", "night-shift", "--role", "support", "--domains", "example.org,example.net")
+	s.command("user", "add", "former", "--role", "viewer")
+	s.command("user", "disable", "former")
 }
 
 // figures are how often what happened, by minutes for a day and by hours for a month: more in the evening than at night. What the process counts itself is

@@ -305,23 +305,29 @@ func (s *stage) user(role string) {
 	if s.users[role] {
 		return
 	}
+	if role == "admin" {
+		s.command("user", "passwd", role)
+	} else {
+		s.command("user", "add", role, "--role", role)
+	}
+	if s.users == nil {
+		s.users = map[string]bool{}
+	}
+	s.users[role] = true
+}
+
+// command runs one of bindgate's commands on the stage's database; the password is on its standard input.
+func (s *stage) command(args ...string) {
+	s.t.Helper()
 	path, err := program()
 	if err != nil {
 		s.t.Fatal(err)
-	}
-	args := []string{"user", "add", role, "--role", role}
-	if role == "admin" {
-		args = []string{"user", "passwd", role}
 	}
 	cmd := exec.Command(path, append(args, s.flags...)...)
 	cmd.Stdin = strings.NewReader(password)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("bindgate %v: %v: %s", args, err, out)
 	}
-	if s.users == nil {
-		s.users = map[string]bool{}
-	}
-	s.users[role] = true
 }
 
 // at is the path of a page about something. Names and values alternate.
