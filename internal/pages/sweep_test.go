@@ -118,7 +118,7 @@ func (s *scene) look(p *browser.Page, path string, about url.Values) {
 		}
 		return true
 	}
-	name := cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "home")
+	name := cmp.Or(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "overview")
 	if !load(browser.Visitor{}) {
 		return
 	}
