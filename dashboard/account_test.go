@@ -97,6 +97,7 @@ func TestAccountThatIsNotThere(t *testing.T) {
 	limited.post("/dashboard/account/release", "jid", "ada@example.org").ok(http.StatusNotFound)
 	k.as(dashboard.Admin).get("/dashboard/account?jid=%00").ok(http.StatusUnprocessableEntity)
 	k.as(dashboard.Admin).get("/dashboard/find?q=ada@example.org/phone").redirects("/dashboard/account?jid=ada%40example.org")
+	k.as(dashboard.Admin).get("/dashboard/").redirects("/dashboard")
 	k.as(dashboard.Admin).get("/dashboard/find?q=ada").redirects("/dashboard/sessions?q=ada")
 }
 

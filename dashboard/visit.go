@@ -63,6 +63,7 @@ func (d *Dashboard) mux() *http.ServeMux {
 			d.serve(route{least: Anyone, handle: func(*Dashboard, *visit) error { return refuse(http.StatusMethodNotAllowed) }}, w, req)
 		})
 	}
+	mux.Handle("GET "+Root+"/{$}", http.RedirectHandler(Root, http.StatusSeeOther))
 	mux.HandleFunc("GET "+Root+"/live", func(w http.ResponseWriter, req *http.Request) {
 		d.serve(route{least: Viewer, handle: (*Dashboard).live}, w, req)
 	})
