@@ -127,10 +127,14 @@ func TestKickFromTheAccount(t *testing.T) {
 	if n := going(); n != 1 {
 		t.Fatalf("%d sessions have to go, want the desktop's", n)
 	}
-	to := support.submit(form, "/dashboard/account/kick", "form_key", "", "text_en", "Good bye", "cooldown", "600", "block", "1", "revoke", "1").redirects("/dashboard/sessions/kicked?")
+	to := support.submit(form, "/dashboard/account/kick", "form_key", "", "text_en", "Good bye", "other_lang", "de", "other_text", "Auf Wiedersehen", "cooldown", "600", "block", "1", "revoke", "1").redirects("/dashboard/sessions/kicked?")
 	support.get(to).ok(http.StatusOK).says("pending", "credentials")
 	if n := going(); n != 2 {
 		t.Fatalf("%d sessions have to go, want all but the web's", n)
+	}
+	var told string
+	if err := k.pool.QueryRow(t.Context(), "select evict_text::text from sessions where generation = 1").Scan(&told); err != nil || !strings.Contains(told, "Good bye") || !strings.Contains(told, "Auf Wiedersehen") {
+		t.Errorf("the client is told %q, %v", told, err)
 	}
 	support.get(page + "&part=devices").ok(http.StatusOK).says("blocked")
 	support.get(page).ok(http.StatusOK).says("was kicked and has to wait")

@@ -64,8 +64,9 @@ type Dashboard struct {
 	words   *words
 	views   *views
 	assets  *assets
-	pages   *http.ServeMux
-	streams chan struct{} // bounds the live streams
+	pages   http.Handler
+	least   map[string]Role // of the pages to be read, by their paths
+	streams chan struct{}   // bounds the live streams
 	log     *slog.Logger
 }
 
@@ -105,6 +106,12 @@ func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if d.views, err = newViews(d.words, d.assets, cfg.Now); err != nil {
 		return nil, fmt.Errorf("dashboard: templates: %w", err)
 	}
-	d.pages = d.mux()
+	d.least = map[string]Role{}
+	for _, r := range routes() {
+		if r.method == http.MethodGet {
+			d.least[r.path] = r.least
+		}
+	}
+	d.pages = d.crossOrigin(d.mux())
 	return d, nil
 }

@@ -64,7 +64,7 @@ func (v *visit) page(title string) page {
 		p.Here = localPath(v.r.Referer(), Root)
 	}
 	for _, s := range sections {
-		if least, ok := leastFor(s.path); ok && v.user != nil && v.may(least) {
+		if least, ok := v.d.least[s.path]; ok && v.user != nil && v.may(least) {
 			p.Nav = append(p.Nav, navEntry{s.name, Root + s.path, s.icon, s.name == v.section})
 		}
 	}

@@ -121,13 +121,3 @@ var sections = []struct{ name, path, icon string }{
 	{"webhooks", "/webhooks", "webhooks"},
 	{"users", "/users", "users"},
 }
-
-// leastFor is the role that a page needs; false: there is no such page.
-func leastFor(path string) (Role, bool) {
-	for _, r := range routes() {
-		if r.method == http.MethodGet && r.path == path {
-			return r.least, true
-		}
-	}
-	return Anyone, false
-}

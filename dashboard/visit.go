@@ -81,17 +81,16 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(h)
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	// A path with dots or empty elements would be redirected by the mux; no page has one.
-	d.crossOrigin().ServeHTTP(w, r)
+	d.pages.ServeHTTP(w, r)
 }
 
 // crossOrigin lets no form of another site in (Sec-Fetch-Site, or Origin where a browser does not send it).
-func (d *Dashboard) crossOrigin() http.Handler {
+func (d *Dashboard) crossOrigin(pages http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.serve(route{least: Anyone, handle: func(*Dashboard, *visit) error { return refuse(http.StatusForbidden) }}, w, r)
 	}))
-	return p.Handler(d.pages)
+	return p.Handler(pages)
 }
 
 // serve answers a request by its route: who may not is sent to log in, or refused. It writes the page of whatever error comes of it, and logs those that are
