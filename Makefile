@@ -20,7 +20,7 @@ war: setup ## 1,000 trials of takeover protection, about six minutes
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/war/run
 
 screenshots: setup-tests ## every page of the dashboard into screenshots/, those of the README into docs/screenshots/
-	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) test -count=1 -run '^TestEveryPage$$|^TestReadmePictures$$' ./internal/pages -pictures $(CURDIR)/screenshots -readme $(CURDIR)/docs/screenshots
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) test -count=1 -run '^TestEveryPage$$' -timeout 20m ./internal/pages -pictures $(CURDIR)/screenshots -readme $(CURDIR)/docs/screenshots
 
 lint: ## needs golangci-lint v2
 	golangci-lint run

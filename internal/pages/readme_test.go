@@ -4,20 +4,15 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"testing"
 
 	"github.com/bindgate/bindgate/internal/browser"
 )
 
 var readme = flag.String("readme", "", "a directory, to write the pictures of the README into")
 
-// TestReadmePictures takes the pictures that the README shows.
-func TestReadmePictures(t *testing.T) {
-	if *readme == "" {
-		t.Skip("takes pictures for -readme alone")
-	}
-	s := play(t)
-	p := s.login(t, "admin", browser.Visitor{})
+// readmePictures takes the pictures that the README shows.
+func (s *scene) readmePictures() {
+	p := s.login(s.t, "admin", browser.Visitor{})
 	for _, shot := range []struct {
 		name string
 		browser.Visitor
@@ -34,7 +29,7 @@ func TestReadmePictures(t *testing.T) {
 		file := filepath.Join(*readme, shot.name+".png")
 		p.View(file)
 		if i, err := os.Stat(file); err != nil || i.Size() > 150_000 {
-			t.Errorf("%s: %v, %v; want 150 kB at most", file, i, err)
+			s.t.Errorf("%s: %v, %v; want 150 kB at most", file, i, err)
 		}
 	}
 }

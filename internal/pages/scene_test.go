@@ -271,10 +271,10 @@ func (s *scene) staff() {
 	s.command("user", "disable", "former")
 }
 
-// figures are how often what happened, by minutes for a day and by hours for a month: more in the evening than at night. What the process counts itself is
+// figures are how often what happened, by minutes for a day, by quarters of an hour for a week and by hours for a month: more in the evening than at night. What the process counts itself is
 // added to them.
 func (s *scene) figures() {
-	for seconds, steps := range map[int]int{60: 26 * 60, 3600: 30 * 24} {
+	for seconds, steps := range map[int]int{60: 26 * 60, 900: 8 * 96, 3600: 30 * 24} {
 		s.exec(`insert into tallies (domain, seconds, at, counts, sample)
 			select '', $1::int, at, jsonb_build_object('login/ok', n, 'login/own_reconnect', n / 4, 'login/takeover', n / 7 + case when extract(minute from at) between 20 and 24 then n / 2 else 0 end, 'denial/limit', n / 12,
 					'denial/cooldown', n / 9, 'denial/frozen', case when extract(minute from at) between 21 and 26 then 3 * $1::int / 60 else 0 end, 'denial/blocked', n / 40, 'eviction/takeover', n / 7, 'eviction/kick', n / 30,

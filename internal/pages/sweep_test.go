@@ -42,11 +42,14 @@ func (s *scene) queries() map[string]url.Values {
 }
 
 // TestEveryPage looks at every page of the table of routes: nothing goes wrong in any language, nobody is kept from reading it, light or dark, and it fits a
-// phone. With -pictures it shows them.
+// phone. With -pictures and -readme it shows them.
 func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	browser.NeedsAxe(t)
 	s := play(t)
+	if *readme != "" {
+		s.readmePictures()
+	}
 	about := s.queries()
 	work := make(chan func(*browser.Page))
 	var looking sync.WaitGroup
