@@ -132,7 +132,9 @@ type groupPart struct{ group, domain string }
 func resizeGroups(ctx context.Context, tx pgx.Tx, grown map[groupPart]int64) error {
 	var groups, domains []string
 	var by []int64
-	for _, p := range slices.SortedFunc(maps.Keys(grown), func(a, b groupPart) int { return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.domain, b.domain)) }) {
+	for _, p := range slices.SortedFunc(maps.Keys(grown), func(a, b groupPart) int {
+		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.domain, b.domain))
+	}) {
 		if p.group != "" && grown[p] != 0 {
 			groups, domains, by = append(groups, p.group), append(domains, p.domain), append(by, grown[p])
 		}
