@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build demo test matrix bench war lint setup setup-tests setup-bench
+.PHONY: build demo test matrix bench war screenshots lint setup setup-tests setup-bench
 
 build: ## bin/bindgate
 	$(GO) build -o bin/bindgate ./cmd/bindgate
@@ -21,6 +21,9 @@ bench: setup-bench ## the figures, as a table and as bench.json
 
 war: setup ## 1,000 trials of takeover protection, about six minutes
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/war/run
+
+screenshots: setup-tests ## every page of the dashboard into screenshots/, those of the README into docs/screenshots/
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) test -count=1 -run '^TestEveryPage$$' -timeout 20m ./internal/pages -pictures $(CURDIR)/screenshots -readme $(CURDIR)/docs/screenshots
 
 lint: ## needs golangci-lint v2
 	golangci-lint run

@@ -74,7 +74,7 @@ func TestProductCodeHasNoTestKits(t *testing.T) {
 	t.Parallel()
 	kits := []string{module + "internal/pgtest", module + "internal/xmpptest", "testing", "github.com/rogpeppe", "pgregory.net", "go.uber.org/goleak", "github.com/standard-webhooks"}
 	deps := imports(t, "-deps", `{{.ImportPath}}`)
-	for _, pkg := range []string{"rules", "store", "gate", "api", "xmppbridge", "internal/webhook", "client"} {
+	for _, pkg := range []string{"rules", "store", "gate", "api", "dashboard", "xmppbridge", "internal/webhook", "client"} {
 		for _, dep := range deps(pkg) {
 			if hits(dep, kits) {
 				t.Errorf("%s depends on %s, which is for tests", pkg, dep)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/proxy"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -74,7 +75,7 @@ type api struct {
 	streams chan struct{} // bounds the event streams
 
 	privateTargets bool
-	proxies        proxies
+	proxies        proxy.Trusted
 	limits         limits
 	running        *turns        // requests with a token
 	exports        chan struct{} // bounds how many are made at once
@@ -298,7 +299,7 @@ func caught(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 func (a *api) serve(r route, c echo.Context) error {
-	cl := &call{Context: c, ctx: c.Request().Context(), address: a.proxies.client(c.Request())}
+	cl := &call{Context: c, ctx: c.Request().Context(), address: a.proxies.Client(c.Request())}
 	if !r.stream() {
 		ctx, cancel := context.WithTimeout(cl.ctx, requestTimeout)
 		defer cancel()

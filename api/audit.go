@@ -51,7 +51,7 @@ func (a *api) listAudit(c *call) error {
 	}
 	f := store.AuditFilter{Domains: c.caller.domains, Actor: q.Get("actor"), Action: store.Action(q.Get("action")), Limit: limit + 1}
 	if f.Action != "" && !slices.Contains(store.Actions(), f.Action) {
-		return failField(codeInvalidField, "action", fmt.Sprintf("This must be one of %v.", strings.Trim(fmt.Sprint(store.Actions()), "[]")))
+		return failField(codeInvalidField, "action", "This must be one of "+strings.ReplaceAll(strings.Trim(fmt.Sprint(store.Actions()), "[]"), " ", ", ")+".")
 	}
 	if s := q.Get("account"); s != "" {
 		acc, err := parseAccount("account", s)

@@ -97,7 +97,7 @@ func historyFilter(q url.Values, now time.Time) (f store.HistoryFilter, err erro
 		}
 	} else {
 		for _, step = range historySteps {
-			if span <= int64(step)*historyWanted && (step >= 3600 || now.Sub(f.Since) <= store.MinutesKept) {
+			if span <= int64(step)*historyWanted && now.Sub(f.Since) <= historyKept(step) {
 				break
 			}
 		}
@@ -113,6 +113,17 @@ func historyFilter(q url.Values, now time.Time) (f store.HistoryFilter, err erro
 		f.Until = down.Add(f.Step)
 	}
 	return f, nil
+}
+
+// historyKept is for how long there are values by steps of so many seconds.
+func historyKept(step int) time.Duration {
+	switch {
+	case step < 900:
+		return store.MinutesKept
+	case step < 3600:
+		return store.QuartersKept
+	}
+	return store.HoursKept
 }
 
 // floorTo returns the beginning of the step that a time is in.

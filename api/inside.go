@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -39,12 +38,6 @@ func As(ctx context.Context, c Caller) context.Context {
 func inside(ctx context.Context) *caller {
 	who, _ := ctx.Value(insideKey{}).(*caller)
 	return who
-}
-
-// ClientAddress returns a function that tells the address from which a request comes, by the word of the proxies in these networks alone; zero if it is
-// not known.
-func ClientAddress(trusted []netip.Prefix) func(*http.Request) netip.Addr {
-	return proxies(trusted).client
 }
 
 // Stopping returns a context that ends when the server of a request's context (Server) begins to shut down; else one that does not end.

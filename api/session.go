@@ -33,13 +33,15 @@ type session struct {
 	Link       string     `json:"link"`
 	DecisionID *string    `json:"decision_id"`
 	Identity   string     `json:"identity"`
+
+	StillPresent bool `json:"still_present,omitempty"`
 }
 
 func showSession(s store.ListedSession) session {
 	v := session{
 		ID: s.ID(), Account: s.JID, Domain: s.Domain, Resource: s.Resource, Platform: s.Platform, State: s.State, Generation: s.Generation, IP: s.IP, Secure: s.Secure,
 		Client: s.Client, StartedAt: utc(s.StartedAt), LastSeenAt: utc(s.LastSeenAt), EndedAt: utc(s.EndedAt), EndReason: orNull(s.EndReason), Link: s.Link, Identity: s.Identity,
-		DeviceID: deviceID(s.Key, s.Device),
+		DeviceID: deviceID(s.Key, s.Device), StillPresent: s.StillPresent,
 	}
 	if !s.DecidedAt.IsZero() {
 		id := store.DecisionID(s.Key, s.DecidedAt)

@@ -62,6 +62,9 @@ func appendSession(b []byte, s *store.ListedSession) []byte {
 	text(`,"link":`, s.Link)
 	orNull(`,"decision_id":`, decision)
 	text(`,"identity":`, s.Identity)
+	if s.StillPresent {
+		b = append(b, `,"still_present":true`...)
+	}
 	return append(b, '}')
 }
 

@@ -15,7 +15,7 @@ func TestSessionsAreWrittenAsTheirTypeSays(t *testing.T) {
 		{
 			Key: store.KeyOf("a"), JID: "a♥b@example.org", Domain: "example.org", SID: "s", Generation: 9_007_199_254_740_993, Link: "main", Resource: "\"\\\x00\x1f\x7f<&>\u2028\xff\U0001F600", State: "ended",
 			Device: -7, Identity: "certain", Platform: "web", IP: "2001:db8::1", Secure: true, Client: "tab\there", DecidedAt: now, StartedAt: now.Truncate(time.Second),
-			LastSeenAt: now.Truncate(time.Minute), EndedAt: now, EndReason: "kick",
+			LastSeenAt: now.Truncate(time.Minute), EndedAt: now, EndReason: "kick", StillPresent: true,
 		},
 	}
 	shown := make([]session, len(list))

@@ -24,8 +24,8 @@ type AuditEntry struct {
 
 // Actor is who did it.
 type Actor struct {
-	Via     string `json:"via"`     // "api" with a token, "dashboard" a user of the dashboard, "owner" the account's owner, "bindgate" by itself
-	Subject string `json:"subject"` // the token's, the user's name, the owner's bare JID, or which part of bindgate
+	Via     string `json:"via"`     // "api" with a token, "dashboard" a user of it, "cli" the command line, "owner" the account's owner, "bindgate" by itself
+	Subject string `json:"subject"` // the token's, a user's name, the owner's bare JID, or which part of bindgate
 	Address string `json:"address"` // of the caller; "": not known, or forgotten
 }
 

@@ -32,7 +32,7 @@ type Series struct {
 	Values []*float64 `json:"values"` // one for each step; nil: not known
 }
 
-// GetHistory returns what was counted over time. Minutes are kept for two days, hours for a year and a month.
+// GetHistory returns what was counted over time. Minutes are kept for two days, quarters of an hour for eight, and hours for 400.
 func (c *Client) GetHistory(ctx context.Context, f HistoryFilter) (*History, error) {
 	q := query("domain", f.Domain)
 	if f.Step != 0 {

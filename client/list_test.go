@@ -44,6 +44,27 @@ func TestListsReadPages(t *testing.T) {
 	}
 }
 
+func TestOnePage(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	c := clientOn(t, func(r *http.Request) (*http.Response, error) {
+		asked = append(asked, r.URL.RawQuery)
+		if r.URL.Query().Get("cursor") == "" {
+			return says(200, `{"items":[{"group":"a"}],"next_cursor":"x"}`)
+		}
+		return says(200, `{"items":[],"next_cursor":null}`)
+	}, client.Config{})
+	next := "before"
+	page, err := client.Collect(c.ListGroups(t.Context(), client.ListOptions{Next: &next}))
+	if err != nil || len(page) != 1 || next != "x" {
+		t.Errorf("%v, next %q, %v", page, next, err)
+	}
+	page, err = client.Collect(c.ListGroups(t.Context(), client.ListOptions{Cursor: next, Next: &next}))
+	if err != nil || len(page) != 0 || next != "" || len(asked) != 2 || asked[1] != "cursor=x" {
+		t.Errorf("%v, next %q, asked %q, %v", page, next, asked, err)
+	}
+}
+
 func TestListsEndWithAnError(t *testing.T) {
 	t.Parallel()
 	c := clientOn(t, func(r *http.Request) (*http.Response, error) {

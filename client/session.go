@@ -50,6 +50,8 @@ type Session struct {
 	Link       string       `json:"link"`
 	DecisionID string       `json:"decision_id"` // "": it has not been judged
 	Identity   Identity     `json:"identity"`    // of its device
+
+	StillPresent bool `json:"still_present"` // the server was asked several times to end it, and it lives on
 }
 
 // SessionFilter says which sessions are listed: those that all of its fields fit; zero fields fit all.

@@ -79,18 +79,6 @@ func (v *visit) accountLink(jid, part string) string {
 // toAccount goes on to a part of an account's page.
 func (v *visit) toAccount(jid, part string) error { return v.redirect(v.accountLink(jid, part)) }
 
-// Counts is how many live sessions the account has.
-func (f *accountFrame) Counts() int64 {
-	if f.Account == nil {
-		return 0
-	}
-	c := f.Account.Counts
-	return c.Active + c.Binding + c.Hibernating + c.Evicting
-}
-
-// Title is the account itself.
-func (f *accountFrame) Heading() string { return f.JID }
-
 // accountNow is the part that shows what is live.
 type accountNow struct {
 	*accountFrame

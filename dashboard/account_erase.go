@@ -13,10 +13,14 @@ const exportTimeout = 6 * time.Minute
 // exportAccount sends all that is kept about a person, as a file.
 func (d *Dashboard) exportAccount(v *visit) error {
 	defer v.within(exportTimeout)()
+	jid := v.query.Get("jid")
+	if jid == "" {
+		return refuse(http.StatusNotFound)
+	}
 	rc := http.NewResponseController(v.w)
 	_ = rc.SetWriteDeadline(time.Now().Add(exportTimeout)) // without it the server's own holds
 	w := &exportWriter{v: v}
-	err := v.api().ExportAccount(v.ctx, v.query.Get("jid"), w)
+	err := v.api().ExportAccount(v.ctx, jid, w)
 	if err != nil && w.begun {
 		d.log.ErrorContext(v.ctx, "an export broke off", "request_id", requestID(v.ctx), "error", err)
 		panic(http.ErrAbortHandler) // half a file is never taken for a whole one

@@ -27,7 +27,8 @@ type accountKick struct {
 	Except    string
 	Platform  string
 	Reason    string
-	Texts     []kickText
+	Words     []kickText
+	Other     kickText // in a language that the dashboard does not have
 	Cooldowns []cooldownChoice
 	Block     bool
 	Revoke    bool
@@ -85,13 +86,19 @@ func (v *visit) accountKickForm(q url.Values) (*accountKick, error) {
 		p.Chosen[id] = true
 	}
 	for _, lang := range languages {
-		p.Texts = append(p.Texts, kickText{lang, languageNames[lang], q.Get("text_" + lang)})
+		p.Words = append(p.Words, kickText{lang, languageNames[lang], q.Get("text_" + lang)})
 	}
+	p.Other = kickText{Lang: strings.TrimSpace(q.Get("other_lang")), Text: q.Get("other_text")}
 	seconds, _ := strconv.ParseInt(q.Get("cooldown"), 10, 64) // none if it is no number
 	for _, n := range kickCooldowns {
 		p.Cooldowns = append(p.Cooldowns, cooldownChoice{n, n == seconds})
 	}
 	return p, nil
+}
+
+// Worded reports whether clients are to be told something else than the rule says.
+func (p *accountKick) Worded() bool {
+	return p.Other.Text != "" || slices.ContainsFunc(p.Words, func(t kickText) bool { return t.Text != "" })
 }
 
 // request is the kick that the form asks for.
@@ -109,7 +116,7 @@ func (p *accountKick) request(form url.Values) client.KickRequest {
 	default:
 		k.All = true
 	}
-	for _, t := range p.Texts {
+	for _, t := range append(p.Words, p.Other) {
 		if text := strings.TrimSpace(t.Text); text != "" {
 			if k.Text == nil {
 				k.Text = map[string]string{}

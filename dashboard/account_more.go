@@ -68,6 +68,9 @@ func (v *visit) accountMore(f *accountFrame, came *moreForms) error {
 		if err := v.check(p); err != nil {
 			return err
 		}
+		if p.Problem != nil {
+			status = http.StatusUnprocessableEntity
+		}
 	}
 	return v.render(status, "account_more", p)
 }

@@ -32,6 +32,7 @@ func TestAudit(t *testing.T) {
 	admin.get("/dashboard/audit?actor=somebody").ok(http.StatusOK).says("No entry matches")
 	admin.get("/dashboard/audit?action=rule.put").ok(http.StatusOK).says("ada@example.org")
 	admin.get("/dashboard/audit?action=link.mode").ok(http.StatusOK).says("No entry matches")
+	admin.get("/dashboard/audit").ok(http.StatusOK).says("Add a user", "End a login to the dashboard").lacks("user.add")
 	admin.get("/dashboard/audit?action=wrong").ok(http.StatusUnprocessableEntity).says("This must be one of")
 	admin.get("/dashboard/audit?since=2001-02-03T04:05&zone=Asia/Tokyo").ok(http.StatusOK).says("ada@example.org", "Asia/Tokyo")
 	admin.get("/dashboard/audit?until=2001-02-03T04:05:06").ok(http.StatusOK).says("No entry matches", "UTC")

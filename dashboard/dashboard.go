@@ -22,6 +22,8 @@ import (
 
 	"github.com/bindgate/bindgate/client"
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/people"
+	"github.com/bindgate/bindgate/internal/signon"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -36,12 +38,14 @@ type Caller struct {
 	Address netip.Addr // zero: not known
 }
 
-// Config is what a dashboard is made of. API, As, Events and Store are required.
+// Config is what a dashboard is made of. API, As, Events, Store and People are required.
 type Config struct {
 	API    http.Handler                                  // the REST API
 	As     func(context.Context, Caller) context.Context // makes requests of this process to API the caller's
 	Events *gate.Feed
-	Store  *store.Store // users and their login sessions
+	Store  *store.Store     // users and their login sessions
+	People *people.People   // of the store
+	SignOn *signon.Provider // by whom people log in beside passwords; nil: nobody
 	Logger *slog.Logger
 
 	Address  func(*http.Request) netip.Addr        // of the client; nil: it is never known
@@ -57,19 +61,19 @@ const pageTimeout = 12 * time.Second
 type Dashboard struct {
 	cfg     Config
 	api     *client.Client
-	logins  logins
 	words   *words
 	views   *views
 	assets  *assets
-	pages   *http.ServeMux
-	streams chan struct{} // bounds the live streams
+	pages   http.Handler
+	least   map[string]Role // of the pages to be read, by their paths
+	streams chan struct{}   // bounds the live streams
 	log     *slog.Logger
 }
 
 // New returns the handler of everything below Root. What is wrong with a template, a text or an asset is found here.
 func New(_ context.Context, cfg Config) (*Dashboard, error) {
-	if cfg.API == nil || cfg.As == nil || cfg.Events == nil || cfg.Store == nil {
-		return nil, errors.New("dashboard: an API, a way to call it, events and a store are needed")
+	if cfg.API == nil || cfg.As == nil || cfg.Events == nil || cfg.Store == nil || cfg.People == nil {
+		return nil, errors.New("dashboard: an API, a way to call it, events, a store and people are needed")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -86,7 +90,7 @@ func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &Dashboard{cfg: cfg, log: cfg.Logger, logins: newTrial(), streams: make(chan struct{}, maxStreams)}
+	d := &Dashboard{cfg: cfg, log: cfg.Logger, streams: make(chan struct{}, maxStreams)}
 	var err error
 	// The host is never looked up; the token is what the client insists on, and the API does not look at it.
 	d.api, err = client.New("http://bindgate.internal", client.StaticToken("inside"), client.Config{HTTPClient: &http.Client{Transport: transport{cfg.API}}, Timeout: pageTimeout, Attempts: 1, UserAgent: "dashboard"})
@@ -102,6 +106,12 @@ func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if d.views, err = newViews(d.words, d.assets, cfg.Now); err != nil {
 		return nil, fmt.Errorf("dashboard: templates: %w", err)
 	}
-	d.pages = d.mux()
+	d.least = map[string]Role{}
+	for _, r := range routes() {
+		if r.method == http.MethodGet {
+			d.least[r.path] = r.least
+		}
+	}
+	d.pages = d.crossOrigin(d.mux())
 	return d, nil
 }

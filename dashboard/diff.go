@@ -46,23 +46,39 @@ func flatten(fields map[string]string, name string, raw json.RawMessage, depth i
 	fields[name] = valueText(raw)
 }
 
-// valueText is a JSON value as text: a string without its quotes, a list of plain values with commas.
+// valueText is a JSON value as text: a string without its quotes, a list of plain values with commas, a list of objects with their members.
 func valueText(raw json.RawMessage) string {
 	var s string
 	if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
 		return s
 	}
 	var items []json.RawMessage
-	if raw[0] == '[' && json.Unmarshal(raw, &items) == nil && len(items) > 0 && !slices.ContainsFunc(items, func(i json.RawMessage) bool { return i[0] == '{' || i[0] == '[' }) {
-		texts := make([]string, len(items))
+	if raw[0] == '[' && json.Unmarshal(raw, &items) == nil && len(items) > 0 && !slices.ContainsFunc(items, func(i json.RawMessage) bool { return i[0] == '[' }) {
+		texts, between := make([]string, len(items)), ", "
 		for i, item := range items {
 			texts[i] = valueText(item)
+			if item[0] == '{' {
+				texts[i], between = membersText(item), "; "
+			}
 		}
-		return strings.Join(texts, ", ")
+		return strings.Join(texts, between)
 	}
 	var compact bytes.Buffer
 	if json.Compact(&compact, raw) != nil {
 		return string(raw)
 	}
 	return compact.String()
+}
+
+// membersText is an object's members in the order of their names.
+func membersText(raw json.RawMessage) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return string(raw)
+	}
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		texts = append(texts, name+" "+valueText(bytes.TrimSpace(members[name])))
+	}
+	return strings.Join(texts, " ")
 }

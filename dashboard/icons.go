@@ -7,6 +7,7 @@ import (
 
 // icons are drawn within 16 × 16, by strokes of 1.5 in the colour of the text beside them.
 var icons = map[string]string{
+	"gate":      `<path d="M3 14V7a5 5 0 0 1 10 0v7M3 9.5h10M8 2v12"/>`,
 	"home":      `<path d="M2.5 7 8 2.5 13.5 7v6.5h-4v-4h-3v4h-4z"/>`,
 	"sessions":  `<rect x="1.75" y="2.5" width="9" height="6.5" rx="1"/><path d="M4 12h4.5"/><rect x="10.75" y="6" width="3.5" height="7.5" rx="1"/>`,
 	"decisions": `<path d="M8 2v12M8 5h4.5l1.5 1.5L12.5 8H8M8 8H3.5L2 9.5 3.5 11H8"/>`,
@@ -24,6 +25,9 @@ var icons = map[string]string{
 	"menu":      `<path d="M2.5 4h11M2.5 8h11M2.5 12h11"/>`,
 	"theme":     `<circle cx="8" cy="8" r="5.5"/><path d="M8 2.5v11a5.5 5.5 0 0 0 0-11z" fill="currentColor"/>`,
 	"more":      `<circle cx="3.5" cy="8" r=".8"/><circle cx="8" cy="8" r=".8"/><circle cx="12.5" cy="8" r=".8"/>`,
+	"certain":   `<circle cx="8" cy="8" r="5.5"/><path d="m5.5 8.3 1.8 1.8 3.3-3.7"/>`,
+	"probable":  `<path d="M3 6.5c1.7-2 3.3-2 5 0s3.3 2 5 0M3 10.5c1.7-2 3.3-2 5 0s3.3 2 5 0"/>`,
+	"untold":    `<path d="M5.5 6a2.5 2.5 0 1 1 3.7 2.2C8.400 8.600 8 9 8 10M8 12.5v.1"/>`,
 	"check":     `<path d="m3 8.5 3.2 3.2L13 5"/>`,
 	"cross":     `<path d="m4 4 8 8M12 4l-8 8"/>`,
 	"warning":   `<path d="M8 2.2 14.5 13.5h-13z"/><path d="M8 6.5v3.5M8 11.7v.1"/>`,

@@ -152,6 +152,9 @@ func (v *visit) bulkKickQuestion() (*askBulkKickPage, error) {
 	if wrong != "" {
 		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, &problem{What: "input", Field: wrong})
 	}
+	if k.Filter == (client.KickFilter{}) { // the API's answer is about JSON
+		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, &problem{What: "filter"})
+	}
 	count, err := v.api().CountKick(v.ctx, k.Filter)
 	if said := problemOf(err); said != nil {
 		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, said)

@@ -59,7 +59,7 @@ func TestBulkKickIsAskedWithCare(t *testing.T) {
 		says  string
 		pairs []string
 	}{
-		{"An empty filter would find every session", nil},
+		{"Say which sessions", nil},
 		{"With this there can be no other field", []string{"all", "1", "platform", "web"}},
 		{"Something that was entered", []string{"platform", "web", "cooldown", "soon"}},
 		{"Something that was entered", []string{"age", "99999999999999999999", "platform", "web"}},

@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,7 +22,9 @@ import (
 	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/internal/proxy"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -29,6 +32,8 @@ import (
 type kit struct {
 	t    *testing.T
 	pool *pgxpool.Pool
+	st   *store.Store
+	ppl  *people.People
 	dash *dashboard.Dashboard
 	api  http.Handler
 	url  string
@@ -54,6 +59,12 @@ func (l *logs) String() string {
 
 func newKit(t *testing.T) *kit {
 	t.Helper()
+	return newKitWith(t, nil)
+}
+
+// newKitWith makes a kit by whose configuration as it is changed; nil: as it is.
+func newKitWith(t *testing.T, change func(*kit, *dashboard.Config)) *kit {
+	t.Helper()
 	pool := pgtest.New(t)
 	k := &kit{t: t, pool: pool, logs: &logs{}}
 	logger := slog.New(slog.NewTextHandler(k.logs, nil))
@@ -73,24 +84,32 @@ func newKit(t *testing.T) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.dash, err = dashboard.New(t.Context(), dashboard.Config{
-		API: k.api, As: func(ctx context.Context, c dashboard.Caller) context.Context { return api.As(ctx, api.Caller(c)) },
-		Events: g.Events(), Store: st, Logger: logger, Address: api.ClientAddress(nil), Stopping: api.Stopping,
-	})
-	if err != nil {
+	k.st = st
+	if k.ppl, err = people.New(st, logger); err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(k.dash)
+	srv := httptest.NewUnstartedServer(nil)
+	k.url = "http://" + srv.Listener.Addr().String()
+	cfg := dashboard.Config{
+		API: k.api, As: func(ctx context.Context, c dashboard.Caller) context.Context { return api.As(ctx, api.Caller(c)) },
+		Events: g.Events(), Store: st, People: k.ppl, Logger: logger, Address: proxy.Trusted(nil).Client, Stopping: api.Stopping,
+	}
+	if change != nil {
+		change(k, &cfg)
+	}
+	if k.dash, err = dashboard.New(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
 	srv.Config = api.Server(k.dash, "", logger)
 	srv.Start()
 	t.Cleanup(srv.Close)
-	k.url = srv.URL
 	return k
 }
 
 // reader is a browser without scripts.
 type reader struct {
 	k      *kit
+	name   string // of the user that it is logged in as, by as
 	http   *http.Client
 	header http.Header
 }
@@ -107,13 +126,46 @@ func (k *kit) nobody() *reader {
 // as is a reader who has logged in with a role, limited to domains if there are any.
 func (k *kit) as(role dashboard.Role, domains ...string) *reader {
 	k.t.Helper()
-	r := k.nobody()
-	name := role.String()
-	if len(domains) > 0 {
-		name += ":" + strings.Join(domains, ",")
+	if len(domains) == 0 {
+		domains = nil
 	}
-	r.post("/dashboard/login", "username", name, "password", "x").redirects("/dashboard/")
+	by := store.Actor{Via: store.ViaCLI, Subject: "test"}
+	u, err := k.st.AddUser(k.t.Context(), store.NewUser{Name: strings.ToLower(role.String() + "-" + rand.Text()), Role: store.Role(role.String()), Domains: domains, Password: "none that could be typed"}, by)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	token, _, err := k.st.StartLogin(k.t.Context(), store.NewLogin{User: u.ID}, by)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	at, err := url.Parse(k.url)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	r := k.nobody()
+	r.name = u.Name
+	r.http.Jar.SetCookies(at, []*http.Cookie{{Name: "bindgate_login", Value: string(token), Path: "/"}})
 	return r
+}
+
+// bearing is a reader with these cookies.
+func (k *kit) bearing(cookies string) *reader {
+	r := k.nobody()
+	r.header.Set("Cookie", cookies)
+	return r
+}
+
+// password is that of every user of the tests.
+const password = "correct horse battery"
+
+// user is somebody who can log in by password.
+func (k *kit) user(n people.Newcomer) store.User {
+	k.t.Helper()
+	u, err := k.ppl.Add(k.t.Context(), n, password, store.Actor{Via: store.ViaCLI, Subject: "test"})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return u
 }
 
 // doc is a page that has been read.
@@ -397,9 +449,9 @@ func (k *kit) end(account string, generation int64) {
 // eventually polls until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func TestLinks(t *testing.T) {
 	admin, viewer := k.as(dashboard.Admin), k.as(dashboard.Viewer)
 	admin.get("/dashboard/links").ok(http.StatusOK).says("No link is configured")
 	k.exec(`insert into links (name, driver, component, owner, owner_name, expires_at, state) values ('main/1', 'gate', 'bindgate.example.org', gen_random_uuid(), 'host/42', now() + interval '1 day', $1), ('spare', 'admin', 'b.example.com', null, '', now(), '{}')`, linkState)
-	d := viewer.get("/dashboard/links").ok(http.StatusOK).says("main/1", "up", "Prosody 0.12.3", "host/42", "Asks before each login", "future", "Ghost sessions are not found out", "lets everybody in",
+	d := viewer.get("/dashboard/links").ok(http.StatusOK).says("main/1", "connected", "Prosody 0.12.3", "host/42", "Asks before each login", "future", "Ghost sessions are not found out", "lets everybody in",
 		"its bindgate_timeout is too short", "the component <b> refused", "late", "no hello", "spare", "held by nobody", "example.net")
 	if d.link("/dashboard/links/mode") != "" {
 		t.Error("a viewer is offered the brake")

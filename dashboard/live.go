@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -16,7 +17,7 @@ import (
 const (
 	maxStreams    = 1024             // at once
 	liveEvery     = time.Second      // a page is told at most once in this time that something has happened
-	liveHeartbeat = 10 * time.Second // and so often that nothing has
+	liveHeartbeat = 10 * time.Second // and so often that nothing has; the login is looked up as often
 	liveWrite     = 10 * time.Second // a reader that does not take a write in this time is dropped; it comes back
 	liveLife      = time.Hour        // then the browser comes back, and its user is looked up anew
 	liveChunk     = 512              // events that are looked at together
@@ -57,7 +58,11 @@ func (d *Dashboard) live(v *visit) error {
 	h := v.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx keeps nothing back
-	s := &liveStream{w: v.w, rc: rc, after: newest, passes: func(e gate.Told) bool {
+	stands := func(ctx context.Context) bool {
+		_, err := v.whoever(ctx)
+		return !errors.Is(err, errNoLogin)
+	}
+	s := &liveStream{w: v.w, rc: rc, after: newest, stands: stands, passes: func(e gate.Told) bool {
 		return e.Type != store.EventErased && slices.ContainsFunc(types, func(t string) bool { return t != "" && (e.Type == t || strings.HasPrefix(e.Type, t+".")) }) &&
 			(v.user.Domains == nil || slices.Contains(v.user.Domains, e.Domain)) && (account == "" || account == e.Account)
 	}}
@@ -70,6 +75,7 @@ type liveStream struct {
 	rc     *http.ResponseController
 	after  int64
 	passes func(gate.Told) bool
+	stands func(context.Context) bool // whether the login does
 }
 
 func (s *liveStream) run(ctx context.Context, feed *gate.Feed) {
@@ -79,7 +85,13 @@ func (s *liveStream) run(ctx context.Context, feed *gate.Feed) {
 	}
 	heartbeat := time.NewTicker(liveHeartbeat)
 	defer heartbeat.Stop()
-	for {
+	for looked := time.Now(); ; {
+		if time.Since(looked) >= liveHeartbeat {
+			if !s.stands(ctx) {
+				return
+			}
+			looked = time.Now()
+		}
 		grown := feed.Grown()
 		n, err := s.read(ctx, feed)
 		if err != nil || n > 0 && !s.send(fmt.Sprintf("event: change\ndata: {\"events\":%d}\n\n", n)) {

@@ -74,24 +74,22 @@ func (d *Dashboard) releaseLoop(v *visit) error {
 // blockLoopPage asks which of two devices that fight has to stay out.
 type blockLoopPage struct {
 	page
-	Loop    loopRow
-	Reason  string
-	Problem *problem
+	Loop loopRow
 }
 
-// loopOf finds the loop of an account that a request is about; nil: it is over.
-func (v *visit) loopOf(jid, device, resource string) (*loopRow, error) {
+// loopOf finds the open loop of an account that a request is about.
+func (v *visit) loopOf(jid, device, resource string) (row loopRow, err error) {
 	for l, err := range v.api().ListLoops(v.ctx, client.ListOptions{PageSize: 500}) {
 		if err != nil {
-			return nil, err
+			return row, err
 		}
 		if l.Account != jid || l.DeviceID != device || l.Resource != resource {
 			continue
 		}
 		found, err := v.sessionsByID([]string{l.WinnerSessionID})
-		return &loopRow{Loop: l, Winner: found[l.WinnerSessionID]}, err
+		return loopRow{Loop: l, Winner: found[l.WinnerSessionID]}, err
 	}
-	return nil, nil
+	return row, refuse(http.StatusNotFound)
 }
 
 func (d *Dashboard) askBlockLoop(v *visit) error {
@@ -100,10 +98,7 @@ func (d *Dashboard) askBlockLoop(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if row == nil {
-		return refuse(http.StatusNotFound)
-	}
-	return v.render(http.StatusOK, "loops_block", &blockLoopPage{page: v.page("loops.block.title"), Loop: *row})
+	return v.render(http.StatusOK, "loops_block", &blockLoopPage{page: v.page("loops.block.title"), Loop: row})
 }
 
 // blockLoop ends the sessions of one of the devices and keeps it out. That lets the other one in at once.

@@ -1,6 +1,9 @@
 package dashboard
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Page is a page that may be asked for by its address alone, or about what its query names.
 type Page struct {
@@ -12,7 +15,7 @@ type Page struct {
 func Pages() []Page {
 	var list []Page
 	for _, r := range routes() {
-		if r.method == http.MethodGet {
+		if r.method == http.MethodGet && !strings.HasPrefix(r.path, "/login/") { // steps on the way to the provider and back
 			list = append(list, Page{Root + r.path, r.least})
 		}
 	}

@@ -22,19 +22,19 @@ var shared = []string{"templates/layout.html", "templates/parts*.html"}
 
 // page is what the layout needs. Each page's data begins with one.
 type page struct {
-	Title     string // a key
-	Section   string // of the navigation
-	User      *User
-	Lang      string
-	LangTag   string
-	Theme     string
-	Here      string // the address of the page, to come back to
-	Nav       []navEntry
-	Languages []choice
-	Flash     *flash
-	Now       time.Time
-	Live      *liveOf // nil: the page does not change by itself
-	Texts     string  // those that the script needs, as JSON
+	Title       string // a key
+	Section     string // of the navigation
+	User        *User
+	Lang        string
+	LangTag     string
+	Theme       string
+	Here        string // the address of the page, to come back to
+	Nav         []navEntry
+	Languages   []choice
+	Flash       *flash
+	Now         time.Time
+	Live        *liveOf // nil: the page does not change by itself
+	ScriptTexts string  // those that the script needs, as JSON
 }
 
 // May reports whether the user's role is enough, by its name.
@@ -58,13 +58,13 @@ type choice struct {
 func (v *visit) page(title string) page {
 	p := page{
 		Title: title, Section: v.section, User: v.user, Lang: v.lang, LangTag: languageTags[v.lang], Theme: v.theme, Here: v.r.URL.RequestURI(), Flash: v.flashed,
-		Now: v.d.cfg.Now(), Texts: v.d.words.script[v.lang],
+		Now: v.d.cfg.Now(), ScriptTexts: v.d.words.script[v.lang],
 	}
 	if v.r.Method != http.MethodGet { // a form that was not accepted: its own address may be one for POST alone
 		p.Here = localPath(v.r.Referer(), Root)
 	}
 	for _, s := range sections {
-		if least, ok := leastFor(s.path); ok && v.user != nil && v.may(least) {
+		if least, ok := v.d.least[s.path]; ok && v.user != nil && v.may(least) {
 			p.Nav = append(p.Nav, navEntry{s.name, Root + s.path, s.icon, s.name == v.section})
 		}
 	}

@@ -16,7 +16,23 @@ func routes() []route {
 		{get, "", Viewer, (*Dashboard).home},
 		{get, "/login", Anyone, (*Dashboard).loginForm},
 		{post, "/login", Anyone, (*Dashboard).login},
+		{get, "/login/provider", Anyone, (*Dashboard).signOn},
+		{get, "/login/callback", Anyone, (*Dashboard).signedOn},
 		{post, "/logout", Anyone, (*Dashboard).logout},
+		{get, "/password", Viewer, (*Dashboard).passwordForm},
+		{post, "/password", Viewer, (*Dashboard).changePassword},
+		{get, "/logins", Viewer, (*Dashboard).ownLogins},
+		{post, "/logins/end", Viewer, (*Dashboard).endOwnLogins},
+		{get, "/users", Unlimited, (*Dashboard).users},
+		{get, "/users/add", Unlimited, (*Dashboard).addUserForm},
+		{post, "/users/add", Unlimited, (*Dashboard).addUser},
+		{get, "/users/user", Unlimited, (*Dashboard).oneUser},
+		{post, "/users/change", Unlimited, (*Dashboard).changeUser},
+		{get, "/users/reset", Unlimited, (*Dashboard).askResetPassword},
+		{post, "/users/reset", Unlimited, (*Dashboard).resetPassword},
+		{get, "/users/remove", Unlimited, (*Dashboard).askRemoveUser},
+		{post, "/users/remove", Unlimited, (*Dashboard).removeUser},
+		{post, "/users/logins", Unlimited, (*Dashboard).endUserLogins},
 		{post, "/preferences", Anyone, (*Dashboard).prefer},
 		{get, "/find", Viewer, (*Dashboard).find},
 		{get, "/overview", Viewer, (*Dashboard).overview},
@@ -60,10 +76,10 @@ func routes() []route {
 		{post, "/rules/domain", Admin, (*Dashboard).changeDomain},
 		{get, "/rules/group", Viewer, (*Dashboard).group},
 		{post, "/rules/group", Admin, (*Dashboard).changeGroup},
-		{get, "/rules/platforms", Admin, (*Dashboard).platforms},
-		{post, "/rules/platforms", Admin, (*Dashboard).changePlatforms},
-		{get, "/rules/platform", Admin, (*Dashboard).editPlatform},
-		{post, "/rules/platform", Admin, (*Dashboard).changePlatform},
+		{get, "/rules/platforms", Unlimited, (*Dashboard).platforms},
+		{post, "/rules/platforms", Unlimited, (*Dashboard).changePlatforms},
+		{get, "/rules/platform", Unlimited, (*Dashboard).editPlatform},
+		{post, "/rules/platform", Unlimited, (*Dashboard).changePlatform},
 		{get, "/try", Viewer, (*Dashboard).try},
 		{post, "/try", Viewer, (*Dashboard).tryLogin},
 		{get, "/kicks", Viewer, (*Dashboard).kicks},
@@ -74,8 +90,8 @@ func routes() []route {
 		{post, "/kicks/new", Admin, (*Dashboard).kickMany},
 		{get, "/audit", Admin, (*Dashboard).audit},
 		{get, "/links", Viewer, (*Dashboard).links},
-		{get, "/links/mode", Admin, (*Dashboard).askMode},
-		{post, "/links/mode", Admin, (*Dashboard).setMode},
+		{get, "/links/mode", Unlimited, (*Dashboard).askMode},
+		{post, "/links/mode", Unlimited, (*Dashboard).setMode},
 		{get, "/webhooks", Admin, (*Dashboard).webhooks},
 		{get, "/webhooks/new", Admin, (*Dashboard).newWebhook},
 		{post, "/webhooks/new", Admin, (*Dashboard).createWebhook},
@@ -104,14 +120,4 @@ var sections = []struct{ name, path, icon string }{
 	{"links", "/links", "links"},
 	{"webhooks", "/webhooks", "webhooks"},
 	{"users", "/users", "users"},
-}
-
-// leastFor is the role that a page needs; false: there is no such page.
-func leastFor(path string) (Role, bool) {
-	for _, r := range routes() {
-		if r.method == http.MethodGet && r.path == path {
-			return r.least, true
-		}
-	}
-	return Anyone, false
 }

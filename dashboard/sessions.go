@@ -155,7 +155,7 @@ func (d *Dashboard) find(v *visit) error {
 // home is the first page of the navigation that there is.
 func (d *Dashboard) home(v *visit) error {
 	for _, s := range sections {
-		if least, ok := leastFor(s.path); ok && v.may(least) {
+		if least, ok := d.least[s.path]; ok && v.may(least) {
 			return v.redirect(Root + s.path)
 		}
 	}

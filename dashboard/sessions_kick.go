@@ -95,6 +95,7 @@ type kickedPage struct {
 	page
 	Rows          []kickedRow
 	Done, Pending int
+	Still         int // that live on
 	Back          string
 	Credentials   string // what became of them; "": nothing was asked
 	Blocked       int    // devices
@@ -122,9 +123,12 @@ func (d *Dashboard) kicked(v *visit) error {
 	}
 	for _, s := range list {
 		row := kickedRow{s, outcomeOf(s)}
-		if row.Outcome == client.OutcomePending {
+		switch row.Outcome {
+		case client.OutcomePending:
 			p.Pending++
-		} else {
+		case client.OutcomeStillPresent:
+			p.Still++
+		default:
 			p.Done++
 		}
 		p.Rows = append(p.Rows, row)
@@ -138,8 +142,11 @@ func (d *Dashboard) kicked(v *visit) error {
 
 // outcomeOf tells what became of a session that was to be ended by what the record says of it now.
 func outcomeOf(s client.Session) client.Outcome {
-	if s.State == client.StateEnded {
+	switch {
+	case s.State == client.StateEnded:
 		return client.OutcomeKicked
+	case s.StillPresent:
+		return client.OutcomeStillPresent
 	}
 	return client.OutcomePending
 }

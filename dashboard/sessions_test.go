@@ -60,10 +60,13 @@ func TestKickFromTheTable(t *testing.T) {
 	ask := support.get(d.link("/dashboard/sessions/kick?")).ok(http.StatusOK).says("End this session?", "ada@example.org")
 	to := support.submit(ask, "/dashboard/sessions/kick", "reason", "stolen").redirects("/dashboard/sessions/kicked?")
 	support.get(to).ok(http.StatusOK).says("pending")
+	k.exec("update sessions set still_present = true where evict_code is not null")
+	support.get(to).ok(http.StatusOK).says("still present", "It lives on")
+	support.get("/dashboard/sessions").ok(http.StatusOK).says("still present")
 	k.end("ada@example.org", 1)
 	support.get(to).ok(http.StatusOK).says("its end was seen")
 	var via, actor string
-	if err := k.pool.QueryRow(t.Context(), "select via, actor from audit where action = 'session.kick'").Scan(&via, &actor); err != nil || via != "dashboard" || actor != "support" {
+	if err := k.pool.QueryRow(t.Context(), "select via, actor from audit where action = 'session.kick'").Scan(&via, &actor); err != nil || via != "dashboard" || actor != support.name {
 		t.Errorf("the audit says %q %q, %v", via, actor, err)
 	}
 }

@@ -36,14 +36,14 @@ func blank(r rune) bool {
 
 // pieces calls seen for each run of characters that may be shown, and hidden for each that may not.
 func pieces(s string, seen func(string), hidden func(string)) {
-	start, marks := 0, 0
+	start, marks, empty := 0, 0, strings.TrimSpace(s) == "" // of spaces alone: each is shown
 	for i, r := range s {
 		if unicode.Is(unicode.Mn, r) {
 			marks++
 		} else {
 			marks = 0
 		}
-		if !unseen(r, marks) {
+		if !empty && !unseen(r, marks) {
 			continue
 		}
 		if i > start {

@@ -1,11 +1,11 @@
 package dashboard
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
+
+	"github.com/bindgate/bindgate/store"
 )
 
 // Role is what a user may do. Each includes those before it.
@@ -13,10 +13,11 @@ type Role int
 
 // The roles.
 const (
-	Anyone  Role = iota // who has not logged in
-	Viewer              // sees
-	Support             // and ends sessions, of one account at a time
-	Admin               // everything
+	Anyone    Role = iota // who has not logged in
+	Viewer                // sees
+	Support               // and ends sessions, of one account at a time
+	Admin                 // everything, in the domains to which the user may be limited
+	Unlimited             // everything: an admin who is limited to no domains
 )
 
 var roleNames = []string{Viewer: "viewer", Support: "support", Admin: "admin"}
@@ -55,18 +56,18 @@ type User struct {
 	Name    string
 	Role    Role
 	Domains []string // to which the user is limited; nil: all
+
+	login int64      // by which the request came
+	kept  store.User // as it is on record
 }
 
 // may reports whether the user's role is enough.
 func (u *User) may(least Role) bool {
+	if least == Unlimited {
+		return u != nil && u.Role == Admin && u.Domains == nil
+	}
 	return least == Anyone || u != nil && u.Role >= least
 }
 
 // errNoLogin says that a request belongs to no login session that lasts.
 var errNoLogin = errors.New("dashboard: nobody is logged in")
-
-// logins knows the login sessions.
-type logins interface {
-	// user returns who a request's cookie belongs to; errNoLogin: to nobody, or not any more.
-	user(ctx context.Context, r *http.Request) (*User, error)
-}

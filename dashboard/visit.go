@@ -63,6 +63,7 @@ func (d *Dashboard) mux() *http.ServeMux {
 			d.serve(route{least: Anyone, handle: func(*Dashboard, *visit) error { return refuse(http.StatusMethodNotAllowed) }}, w, req)
 		})
 	}
+	mux.Handle("GET "+Root+"/{$}", http.RedirectHandler(Root, http.StatusSeeOther))
 	mux.HandleFunc("GET "+Root+"/live", func(w http.ResponseWriter, req *http.Request) {
 		d.serve(route{least: Viewer, handle: (*Dashboard).live}, w, req)
 	})
@@ -81,17 +82,16 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(h)
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	// A path with dots or empty elements would be redirected by the mux; no page has one.
-	d.crossOrigin().ServeHTTP(w, r)
+	d.pages.ServeHTTP(w, r)
 }
 
 // crossOrigin lets no form of another site in (Sec-Fetch-Site, or Origin where a browser does not send it).
-func (d *Dashboard) crossOrigin() http.Handler {
+func (d *Dashboard) crossOrigin(pages http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.serve(route{least: Anyone, handle: func(*Dashboard, *visit) error { return refuse(http.StatusForbidden) }}, w, r)
 	}))
-	return p.Handler(d.pages)
+	return p.Handler(pages)
 }
 
 // serve answers a request by its route: who may not is sent to log in, or refused. It writes the page of whatever error comes of it, and logs those that are
@@ -114,7 +114,7 @@ func (v *visit) enter(rt route) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	user, err := v.d.logins.user(v.ctx, v.r)
+	user, err := v.whoever(v.ctx)
 	switch {
 	case err == nil:
 		v.user = user
@@ -123,6 +123,12 @@ func (v *visit) enter(rt route) (err error) {
 		return err
 	case rt.least > Anyone:
 		return v.sendToLogin()
+	}
+	if v.user != nil && v.user.kept.MustChange && rt.least > Anyone && rt.path != "/password" { // nothing else before
+		if v.scripted() {
+			return refuse(http.StatusUnauthorized)
+		}
+		return v.redirect(Root + "/password")
 	}
 	if !v.user.may(rt.least) {
 		return refuse(http.StatusForbidden)
@@ -159,7 +165,7 @@ func (v *visit) sendToLogin() error {
 	}
 	to := Root + "/login"
 	if v.r.Method == http.MethodGet && v.r.URL.Path != Root {
-		to += "?" + url.Values{"to": {v.r.URL.RequestURI()}}.Encode()
+		to += "?" + url.Values{"next": {v.r.URL.RequestURI()}}.Encode()
 	}
 	return v.redirect(to)
 }

@@ -112,6 +112,9 @@ func (w *words) add(key string, tree map[string]any) error {
 	return nil
 }
 
+// unknownText stands where a text is missing, which is an error of the program.
+func unknownText(key string) string { return "⟦" + key + "⟧" }
+
 var placeholder = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
 // marks are the places in a text where something is put in.
@@ -126,13 +129,18 @@ func (w *words) has(key string) bool {
 	return ok
 }
 
-// say returns a text with its arguments put in: plain text, or HTML if one of them is. A key that is not there is an error of the program; it stands for itself.
+// say returns a text with its arguments put in: plain text, or HTML if one of them is. See unknownText for a key that is not there.
 func (w *words) say(lang, key string, args ...any) any {
 	p, ok := w.phrases[key]
 	if !ok {
-		return key
+		return unknownText(key)
 	}
 	text := p.text[lang]
+	for i, a := range args {
+		if n, ok := a.(*int); ok { // of a field that may be null
+			args[i] = *n
+		}
+	}
 	if p.one != "" && lang == languages[0] && len(args) > 0 && fmt.Sprint(args[0]) == "1" {
 		text = p.one
 	}
@@ -147,7 +155,7 @@ func (w *words) say(lang, key string, args ...any) any {
 func (w *words) named(lang, key string, pairs ...any) any {
 	p, ok := w.phrases[key]
 	if !ok {
-		return key
+		return unknownText(key)
 	}
 	text := p.text[lang]
 	if p.one != "" && lang == languages[0] && len(pairs) > 1 && fmt.Sprint(pairs[1]) == "1" {

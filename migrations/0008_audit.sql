@@ -21,9 +21,14 @@ create table audit (
 create table audit_default partition of audit default;
 create index audit_account on audit (account, at, id) where account is not null;
 create index audit_actor on audit (actor, at, id);
-create index audit_action on audit (action, at, id);
+create index audit_action on audit (action, at, id) where action <> 'session.kick'; -- most entries are of kicks: those are found soon without
 create index audit_domain on audit (domain, at, id) where domain <> '';
-create index audit_address on audit (at) where address <> '';
+
+-- Up to when something has been forgotten already.
+create table forgotten (
+    what text primary key,
+    until timestamptz not null
+);
 
 -- Addresses are forgotten before the sessions that had them.
 create index session_history_ip on session_history (ended_at) where ip <> '';

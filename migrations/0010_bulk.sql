@@ -5,7 +5,16 @@ create index accounts_of_domain on accounts (domain, key);
 create index accounts_by_jid on accounts (jid collate "C");
 drop index accounts_group;
 create index accounts_group on accounts (account_group, key) where account_group is not null;
-create index accounts_group_domain on accounts (account_group, domain) where account_group is not null;
+
+-- How many accounts of a domain a group has. Whoever changes an account's group changes it too, in the same transaction.
+create table group_sizes (
+    account_group text not null,
+    domain        text not null,
+    members       bigint not null,
+    primary key (account_group, domain)
+);
+insert into group_sizes select account_group, domain, count(*) from accounts where account_group is not null group by 1, 2;
+
 create index rules_listed on rules (scope collate "C", subject collate "C");
 create index sessions_hibernating on sessions (account, sid) where state = 'hibernating';
 create index sessions_asked on sessions (account, sid) where evict_next is not null;

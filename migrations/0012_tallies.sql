@@ -1,10 +1,10 @@
 -- +goose Up
 
--- How often what happened, and how many there were, by minutes and by hours. A process adds what it has counted every few seconds, to the row of its minute and to that of its
--- hour; nobody is named. A minute without a row of all domains is one in which no process was there to count.
+-- How often what happened, and how many there were, by minutes, quarters of an hour and hours. A process adds what it has counted every few seconds to the row of each; nobody is
+-- named. A minute without a row of all domains is one in which no process was there to count.
 create table tallies (
     domain  text not null,          -- '' all together
-    seconds integer not null check (seconds in (60, 3600)),
+    seconds integer not null check (seconds in (60, 900, 3600)),
     at      timestamptz not null,   -- its beginning
     counts  jsonb not null,         -- what → how often
     sample  jsonb,                  -- of the first census in it; null: there was none, or nobody was online

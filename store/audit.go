@@ -18,6 +18,7 @@ type Via string
 const (
 	ViaAPI       Via = "api"       // with a token
 	ViaDashboard Via = "dashboard" // a user of the dashboard
+	ViaCLI       Via = "cli"       // somebody with the configuration
 	ViaOwner     Via = "owner"     // the account's owner, from an XMPP client
 	ViaSelf      Via = "bindgate"  // a part of bindgate itself
 )
@@ -25,7 +26,7 @@ const (
 // Actor is who asks for a change. Every change that somebody asks for takes one, and writes an entry of the audit with it.
 type Actor struct {
 	Via       Via    // "": ViaSelf
-	Subject   string // of the token, may be empty; the name of the dashboard's user; the bare JID of an account's owner; which part of bindgate
+	Subject   string // of the token, may be empty; a user's name; the bare JID of an account's owner; which part of bindgate
 	Address   string // of the caller; "": not known
 	RequestID string // "": none
 	Claim     *Claim // of a request that is to be carried out once, and makes one change; nil: no such
@@ -69,6 +70,12 @@ const (
 	WebhookRedeliver  Action = "webhook.redeliver"
 	AccountErase      Action = "account.erase"  // was asked for
 	AccountErased     Action = "account.erased" // nothing is left
+	UserAdd           Action = "user.add"
+	UserChanged       Action = "user.change"
+	UserPassword      Action = "user.password"
+	UserRemove        Action = "user.remove"
+	UserLogin         Action = "user.login"
+	UserLoginEnd      Action = "user.login_end"
 )
 
 // Actions are all of them.
@@ -76,6 +83,7 @@ func Actions() []Action {
 	return []Action{
 		RulePut, RuleDelete, RuleExpire, PlatformsPut, GroupMembers, SessionKick, JobCancel, DeviceRegister, DeviceChange, DeviceBlock, DeviceUnblock, DeviceForget, GrantCreate, ProtectionRelease,
 		LinkMode, DomainChange, AccountChange, WebhookCreate, WebhookUpdate, WebhookRotate, WebhookDelete, WebhookTest, WebhookRedeliver, AccountErase, AccountErased,
+		UserAdd, UserChanged, UserPassword, UserRemove, UserLogin, UserLoginEnd,
 	}
 }
 

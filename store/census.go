@@ -89,14 +89,11 @@ const censusFigures = `with
 		states as (select domain, jsonb_object_agg(state, n) as figures from (select domain, state, sum(n) as n from kinds group by 1, 2) k group by 1),
 		platforms as (select domain, jsonb_object_agg(platform, n) as figures from (select domain, platform, sum(n) as n from kinds group by 1, 2) k group by 1),
 		asked as (select domain, sum(unproven) as unproven, sum(present) as present from kinds group by 1),
-		owned as (select domain, count(*) as accounts from accounts group by 1),
-		members as (select account_group as name, jsonb_object_agg(domain, n) as figures
-			from (select account_group, domain, count(*) as n from accounts where account_group is not null group by 1, 2) m group by 1)
+		owned as (select domain, count(*) as accounts from accounts group by 1)
 	select jsonb_build_object(
 		'domains', coalesce((select jsonb_object_agg(o.domain, jsonb_build_object('accounts', o.accounts, 'online', coalesce(v.online, 0), 'several', coalesce(v.several, 0), 'states', coalesce(t.figures, '{}'),
 			'platforms', coalesce(p.figures, '{}'), 'unproven', coalesce(k.unproven, 0), 'present', coalesce(k.present, 0), 'loops', coalesce(l.n, 0)))
-			from owned o left join several v using (domain) left join states t using (domain) left join platforms p using (domain) left join asked k using (domain) left join open l using (domain)), '{}'),
-		'groups', coalesce((select jsonb_object_agg(name, figures) from members), '{}')) as figures`
+			from owned o left join several v using (domain) left join states t using (domain) left join platforms p using (domain) left join asked k using (domain) left join open l using (domain)), '{}')) as figures`
 
 // countEvents adds what was told since the last census, and forgets what is more than an hour old.
 func countEvents(ctx context.Context, tx pgx.Tx, after pgtype.Int8) error {

@@ -48,7 +48,7 @@ type DecisionPage struct {
 }
 
 const (
-	decisionLooks = 2000               // decisions that are looked at for one page that chooses
+	decisionLooks = 1000               // decisions that are looked at for one page that chooses
 	windowMost    = 10 * decisionLooks // that are sorted for a page
 	firstWindow   = 4 * time.Second
 )
@@ -61,7 +61,7 @@ const (
 func (s *Store) ListAllDecisions(ctx context.Context, f DecisionFilter) (page DecisionPage, err error) {
 	// One snapshot: where the page ends and what is on it must not differ.
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		q := &decisionQuery{tx: tx, filter: f, looks: f.Limit + 1}
+		q := &decisionQuery{store: s, tx: tx, filter: f, looks: f.Limit + 1}
 		if f.chooses() {
 			q.looks = decisionLooks
 		}
@@ -76,6 +76,7 @@ func (s *Store) ListAllDecisions(ctx context.Context, f DecisionFilter) (page De
 
 // decisionQuery reads one page.
 type decisionQuery struct {
+	store  *Store
 	tx     pgx.Tx
 	filter DecisionFilter
 	looks  int // how many are looked at
@@ -83,31 +84,46 @@ type decisionQuery struct {
 
 func (q *decisionQuery) read(ctx context.Context) (page DecisionPage, err error) {
 	// What is to be found in a moment waits for no worker to start.
-	if _, err := q.tx.Exec(ctx, guard+", set_config('max_parallel_workers_per_gather', '0', true)"); err != nil {
+	var now time.Time
+	if err := q.tx.QueryRow(ctx, "select clock_timestamp() from ("+guard+", set_config('max_parallel_workers_per_gather', '0', true) offset 0) g").Scan(&now); err != nil {
 		return page, err
 	}
-	from, err := q.window(ctx)
-	if err != nil {
-		return page, err
-	}
-	from, more, err := q.bound(ctx, from)
-	if err != nil {
-		return page, err
-	}
-	page.Decisions, err = q.rows(ctx, from)
+	from, more, err := q.window(ctx, now)
 	if err != nil {
 		return page, err
 	}
 	limit := q.filter.Limit
-	switch {
-	case len(page.Decisions) > limit:
-		page.Decisions = page.Decisions[:limit]
-		last := page.Decisions[limit-1]
-		page.Next = &DecisionPosition{last.At, last.Key}
-	case more:
+	if !q.filter.chooses() {
+		if page.Decisions, err = q.rows(ctx, from, fmt.Sprintf("order by at desc, account desc limit %d", q.looks)); err != nil {
+			return page, err
+		}
+		if !more || len(page.Decisions) > limit {
+			page.cut(limit)
+			q.remember(page.Decisions)
+			return page, nil
+		} // else some are of accounts that are erased just now
+	}
+	if from, more, err = q.bound(ctx, from); err != nil {
+		return page, err
+	}
+	if page.Decisions, err = q.rows(ctx, from, "offset 0"); err != nil { // found by their time
+		return page, err
+	}
+	if !page.cut(limit) && more {
 		page.Next = &DecisionPosition{At: from} // it names nobody: what was looked at may be others' than the reader's
 	}
 	return page, nil
+}
+
+// cut makes a page of what was read: one decision more if there are more. It reports whether there are.
+func (p *DecisionPage) cut(limit int) bool {
+	if len(p.Decisions) <= limit {
+		return false
+	}
+	p.Decisions = p.Decisions[:limit]
+	last := p.Decisions[limit-1]
+	p.Next = &DecisionPosition{last.At, last.Key}
+	return true
 }
 
 // bound returns the time of the last decision that is looked at of those since a time, and whether there may be more. All of its time are looked at.
@@ -138,8 +154,8 @@ func (q *decisionQuery) behind(from time.Time) *query {
 	return c
 }
 
-// rows returns those that fit of what is looked at, and no more than one more than the page has.
-func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDecision, error) {
+// rows returns those that fit of some since a time, and no more than one more than the page has.
+func (q *decisionQuery) rows(ctx context.Context, from time.Time, some string) ([]AccountDecision, error) {
 	f, c := q.filter, q.behind(from)
 	if f.Outcome != "" {
 		c.where("outcome = ?", f.Outcome)
@@ -150,7 +166,7 @@ func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDeci
 	if f.Platforms != nil {
 		c.where("platform = any(?)", f.Platforms)
 	}
-	looked := "select * from decisions" + c.sql.String() + " offset 0" // found by their time
+	looked := "select * from decisions" + c.sql.String() + " " + some
 	c = &query{args: c.args}
 	if f.Domains != nil {
 		c.where("a.domain = any(?)", f.Domains)
@@ -174,13 +190,12 @@ func (q *decisionQuery) rows(ctx context.Context, from time.Time) ([]AccountDeci
 var beginning = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // window returns a time behind which there are at least as many decisions before the place as are needed, and not so many that to sort them takes long; or one behind which there are all.
-func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
+// many: there are as many as are needed.
+func (q *decisionQuery) window(ctx context.Context, now time.Time) (from time.Time, many bool, err error) {
 	f := q.filter
 	until := f.After.At
 	if until.IsZero() {
-		if err := q.tx.QueryRow(ctx, "select clock_timestamp() + interval '1 minute'").Scan(&until); err != nil {
-			return until, err
-		}
+		until = now.Add(time.Millisecond)
 		if !f.Until.IsZero() && f.Until.Before(until) {
 			until = f.Until
 		}
@@ -189,40 +204,73 @@ func (q *decisionQuery) window(ctx context.Context) (time.Time, error) {
 	if f.Since.After(earliest) {
 		earliest = f.Since
 	}
-	few, many := time.Duration(0), time.Duration(math.MaxInt64)
-	for width := firstWindow; ; {
-		from := until.Add(-width)
+	count := func(from time.Time) (time.Time, int, error) {
 		if from.Before(earliest) {
 			from = earliest
 		}
 		n, err := q.count(ctx, from)
+		return from, n, err
+	}
+	width := q.expected()
+	if newest := time.UnixMicro(q.store.newestDecision.Load()); f.After.At.IsZero() && newest.After(earliest) && newest.Before(until) { // the while since, if nothing has happened in it
+		from, n, err := count(newest.Add(-width))
+		if err != nil || n >= q.looks && n <= windowMost {
+			return from, true, err
+		}
+	}
+	tooFew, tooMany := time.Duration(0), time.Duration(math.MaxInt64)
+	for {
+		from, n, err := count(until.Add(-width))
 		switch {
 		case err != nil:
-			return from, err
-		case n > windowMost && few < many-time.Millisecond && float64(width) > 1.05*float64(few) && width > time.Millisecond:
-			many = width
+			return from, false, err
+		case n > windowMost && tooFew < tooMany-time.Millisecond && float64(width) > 1.05*float64(tooFew) && width > time.Millisecond:
+			tooMany = width
 		case n >= q.looks || n > windowMost || from.Equal(earliest):
-			return from, nil
+			return from, n >= q.looks, nil
 		default:
-			few = width
+			tooFew = width
 		}
-		width = q.next(width, n, few, many)
+		width = q.next(width, n, tooFew, tooMany)
 	}
 }
 
+// remember keeps how many there are a second on a page, and when the newest was.
+func (q *decisionQuery) remember(list []AccountDecision) {
+	if len(list) < 2 {
+		return
+	}
+	newest := list[0].At
+	if q.filter.After.At.IsZero() && q.filter.Until.IsZero() {
+		q.store.newestDecision.Store(newest.UnixMicro())
+	}
+	if span := newest.Sub(list[len(list)-1].At); span > 0 {
+		q.store.decisionRate.Store(math.Float64bits(float64(len(list)) / span.Seconds()))
+	}
+}
+
+// expected is how wide a window probably has to be.
+func (q *decisionQuery) expected() time.Duration {
+	rate := math.Float64frombits(q.store.decisionRate.Load()) // 0: none was found
+	if rate <= 0 {
+		return firstWindow
+	}
+	return time.Duration(min(max(2*float64(q.looks)/rate, 1e-3), 1e8) * float64(time.Second))
+}
+
 // next is how wide a window is tried when one had n.
-func (q *decisionQuery) next(width time.Duration, n int, few, many time.Duration) time.Duration {
+func (q *decisionQuery) next(width time.Duration, n int, tooFew, tooMany time.Duration) time.Duration {
 	switch {
-	case few == 0: // too many in the first already
+	case tooFew == 0: // too many in the first already
 		return width / 8
-	case many == math.MaxInt64:
+	case tooMany == math.MaxInt64:
 		factor := 32.0
 		if n > 0 {
 			factor = min(max(2*float64(q.looks)/float64(n), 1.5), factor)
 		}
 		return time.Duration(min(float64(width)*factor, float64(math.MaxInt64/2)))
 	}
-	return time.Duration(math.Sqrt(float64(few) * float64(many)))
+	return time.Duration(math.Sqrt(float64(tooFew) * float64(tooMany)))
 }
 
 // count returns how many there are from a time on; of more than windowMost, one more than that.

@@ -32,6 +32,7 @@ func queueErasure(q *pgx.Batch, r *Record) {
 		q.Queue("delete from "+table+" where account = $1", key)
 	}
 	q.Queue("delete from rules where scope = 'account' and subject = $1", r.JID)
+	q.Queue("update group_sizes set members = members - 1 where account_group = $1 and domain = $2", r.Group, domainOf(r.JID))
 	q.Queue("delete from accounts where key = $1", key)
 	q.Queue("insert into erasures (account, id, jid, erased_at) values ($1, $2, $3, $4)", key, r.Erasure, r.JID, r.Now)
 }

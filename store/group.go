@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -105,6 +106,7 @@ func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(M
 		return now, err
 	}
 	defer rows.Close()
+	grown := map[groupPart]int64{}
 	for rows.Next() {
 		var k pgtype.UUID
 		var before string
@@ -114,8 +116,32 @@ func setGroups(ctx context.Context, tx pgx.Tx, changes []Membership, tell func(M
 		m := byKey[k.Bytes]
 		m.From = before
 		tell(m)
+		grown[groupPart{m.Group, domainOf(m.JID)}]++
+		grown[groupPart{before, domainOf(m.JID)}]--
 	}
-	return now, rows.Err()
+	if err := rows.Err(); err != nil {
+		return now, err
+	}
+	return now, resizeGroups(ctx, tx, grown)
+}
+
+// groupPart is a group's accounts of one domain; without a group, those that are in none.
+type groupPart struct{ group, domain string }
+
+// resizeGroups keeps how many there are, in the order in which everyone does.
+func resizeGroups(ctx context.Context, tx pgx.Tx, grown map[groupPart]int64) error {
+	var groups, domains []string
+	var by []int64
+	for _, p := range slices.SortedFunc(maps.Keys(grown), func(a, b groupPart) int {
+		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.domain, b.domain))
+	}) {
+		if p.group != "" && grown[p] != 0 {
+			groups, domains, by = append(groups, p.group), append(domains, p.domain), append(by, grown[p])
+		}
+	}
+	_, err := tx.Exec(ctx, `insert into group_sizes (account_group, domain, members) select g, d, n from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality u(g, d, n, nth) order by nth
+		on conflict (account_group, domain) do update set members = group_sizes.members + excluded.members`, groups, domains, by)
+	return err
 }
 
 // Group is a group as readers see it.
@@ -128,7 +154,7 @@ type Group struct {
 // HasMember reports whether an account of one of the domains is in the group.
 func (s *Store) HasMember(ctx context.Context, group string, domains []string) (bool, error) {
 	var found bool
-	if err := s.pool.QueryRow(ctx, `select exists (select from accounts where account_group = $1 and domain = any($2))`, group, domains).Scan(&found); err != nil {
+	if err := s.pool.QueryRow(ctx, `select exists (select from group_sizes where account_group = $1 and domain = any($2) and members > 0)`, group, domains).Scan(&found); err != nil {
 		return false, fmt.Errorf("members: %w", err)
 	}
 	return found, nil

@@ -7,31 +7,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// countedHere is how many rows are counted for a list: beyond it the census tells.
+// countedHere is how many accounts of a domain are counted for a list: beyond it the census tells.
 const countedHere = 100
 
 // ListGroups returns the groups behind a name, by their names: all that have an account or a rule. With domains not nil it counts their accounts only, and
-// leaves out groups without any. Up to a hundred members of a domain are counted, more are those of the last census, if that has seen more.
+// leaves out groups without any.
 func (s *Store) ListGroups(ctx context.Context, domains []string, after string, limit int) ([]Group, error) {
-	// From name to name by the index, however many members there are between.
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`with recursive
-		named as (
-			(select account_group as name, 1 as nth from accounts where account_group > $1 order by account_group limit 1)
-			union all select (select account_group from accounts where account_group > named.name order by account_group limit 1), nth + 1
-				from named where named.name is not null and (nth < $2 or $3::text[] is not null)),
-		pairs as (
-			select n.name, d.domain from named n cross join lateral (
-				with recursive d as (
-					(select domain from accounts where account_group = n.name and ($3::text[] is null or domain = any($3)) order by domain limit 1)
-					union all select (select domain from accounts where account_group = n.name and domain > d.domain and ($3::text[] is null or domain = any($3)) order by domain limit 1)
-						from d where d.domain is not null)
-				select domain from d where domain is not null) d
-			where n.name is not null)
-		select name, sum(members)::bigint, bool_or(rule) from (
-			select p.name, greatest(c.n, case when c.n = %[1]d then (census.figures -> 'groups' -> p.name ->> p.domain)::bigint end) as members, false as rule
-				from census, pairs p cross join lateral (select count(*) as n from (select from accounts where account_group = p.name and domain = p.domain limit %[1]d) m) c
+	rows, err := s.pool.Query(ctx, `select name, sum(members)::bigint, bool_or(rule) from (
+			select account_group as name, members, false as rule from group_sizes where account_group > $1 and members > 0 and ($3::text[] is null or domain = any($3))
 			union all select subject, 0, true from rules where scope = 'group' and subject > $1) g
-		group by name having $3::text[] is null or sum(members) > 0 order by name limit $2`, countedHere), after, limit, domains)
+		group by name having $3::text[] is null or sum(members) > 0 order by name limit $2`, after, limit, domains)
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
 	}

@@ -11,17 +11,31 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// How long the minutes of a history are kept, and its hours.
+// How long the minutes of a history are kept, its quarters of an hour, and its hours.
 const (
-	MinutesKept = 48 * time.Hour
-	HoursKept   = 400 * 24 * time.Hour
+	MinutesKept  = 48 * time.Hour
+	QuartersKept = 8 * 24 * time.Hour
+	HoursKept    = 400 * 24 * time.Hour
 )
 
-// HistoryFilter says which figures are read: by steps of whole minutes or hours that divide the time since 1970, from one's beginning to another's.
+// tallySteps are how long, in seconds, the steps are that are kept.
+const tallySteps = "(values (60), (900), (3600)) p(seconds)"
+
+// keptStep is the longest of these that a longer one is made of.
+func keptStep(step time.Duration) int {
+	for _, seconds := range []int{3600, 900} {
+		if step%(time.Duration(seconds)*time.Second) == 0 {
+			return seconds
+		}
+	}
+	return 60
+}
+
+// HistoryFilter says which figures are read: by steps of whole minutes, from one's beginning to another's.
 type HistoryFilter struct {
 	Domains      []string // nil: all
 	Since, Until time.Time
-	Step         time.Duration // minutes below an hour, else hours
+	Step         time.Duration
 }
 
 // HistoryPoint is what there was in one step.
@@ -41,10 +55,6 @@ type Sample struct {
 
 // FindHistory returns a point for each step from Since to Until.
 func (s *Store) FindHistory(ctx context.Context, f HistoryFilter) ([]HistoryPoint, error) {
-	seconds := 60
-	if f.Step >= time.Hour {
-		seconds = 3600
-	}
 	points := make([]HistoryPoint, max(0, f.Until.Sub(f.Since)/f.Step))
 	var domains []string
 	if f.Domains != nil { // those of all domains say only whether somebody was there
@@ -53,7 +63,7 @@ func (s *Store) FindHistory(ctx context.Context, f HistoryFilter) ([]HistoryPoin
 		domains = []string{""}
 	}
 	rows, err := s.pool.Query(ctx, `select domain, at, case when domain <> '' or $4 then counts end, sample is not null, case when domain <> '' or $4 then sample end
-		from tallies where domain = any($1) and seconds = $2 and at >= $3 and at < $5 order by at`, domains, seconds, f.Since, f.Domains == nil, f.Until)
+		from tallies where domain = any($1) and seconds = $2 and at >= $3 and at < $5 order by at`, domains, keptStep(f.Step), f.Since, f.Domains == nil, f.Until)
 	if err != nil {
 		return nil, fmt.Errorf("find history: %w", err)
 	}
@@ -141,10 +151,10 @@ func sum(into *map[string]int64, more map[string]int64) {
 	}
 }
 
-// sampleCensus keeps the figures of a census that was just written as the sample of its minute and its hour, if they have none. A domain where nobody is online has no sample.
+// sampleCensus keeps the figures of a census that was just written as the sample of each step that has none. A domain where nobody is online has no sample.
 func sampleCensus(ctx context.Context, tx pgx.Tx, at time.Time) error {
 	var missing []int32
-	err := tx.QueryRow(ctx, `select array_agg(p.seconds) from (values (60), (3600)) p(seconds)
+	err := tx.QueryRow(ctx, `select array_agg(p.seconds) from `+tallySteps+`
 		where not exists (select from tallies t where t.domain = '' and t.seconds = p.seconds and t.at = `+stepOf("$1::timestamptz")+` and t.sample is not null)`, at).
 		Scan((*pgtype.FlatArray[int32])(&missing))
 	if err != nil || len(missing) == 0 {

@@ -17,7 +17,7 @@ func (s *Store) LiveSessions(ctx context.Context, jids []string) (map[Key][]List
 		keys[i], names[k] = uuidOf(k), jid
 	}
 	rows, err := s.pool.Query(ctx, `select s.account, '', '', s.sid, s.generation, s.link, s.resource, case when s.evict_code is null then s.state else 'evicting' end,
-			coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, ''
+			coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, '', coalesce(s.still_present, false)
 		from sessions s where s.account = any($1) order by s.account, s.generation`, keys)
 	if err != nil {
 		return nil, fmt.Errorf("live sessions: %w", err)

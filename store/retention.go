@@ -54,7 +54,6 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep Retention) error
 		and not exists (select from sessions s where s.account = kicks.account and s.evict_kick = kicks.id) limit $2) o where k.account = o.account and k.id = o.id`
 	const addresses = `update session_history h set ip = '' from (select account, ended_at, generation from session_history where ip <> '' and ended_at < $1 order by ended_at limit $2) o
 		where h.account = o.account and h.ended_at = o.ended_at and h.generation = o.generation`
-	const callers = `update audit a set address = '' from (select at, id from audit where address <> '' and at < $1 order by at limit $2) o where a.at = o.at and a.id = o.id`
 	for _, st := range []struct {
 		sql  string
 		kept time.Duration
@@ -69,11 +68,13 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep Retention) error
 		{"delete from decisions_default where ctid = any (array(select ctid from decisions_default where at < $1 limit $2))", keep.Decisions},
 		{"delete from audit_default where ctid = any (array(select ctid from audit_default where at < $1 limit $2))", keep.Audit},
 		{addresses, keep.Addresses},
-		{callers, keep.Addresses},
 		{"delete from idempotency_keys where hash = any (array(select hash from idempotency_keys where created_at < $1 limit $2 for update skip locked))", keysKept},
 		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 60 and at < $1 limit $2))", MinutesKept},
+		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 900 and at < $1 limit $2))", QuartersKept},
 		{"delete from tallies where ctid = any (array(select ctid from tallies where seconds = 3600 and at < $1 limit $2))", HoursKept},
 		{"delete from erased_sessions where ctid = any (array(select ctid from erased_sessions where at < $1 limit $2))", erasedKept},
+		{"delete from logins where id = any (array(select id from logins where expires_at < $1 limit $2 for update skip locked))", loginsKept},
+		{"delete from login_attempts where subject = any (array(select subject from login_attempts where last_at < $1 limit $2 for update skip locked))", attemptsKept},
 	} {
 		for st.kept > 0 {
 			tag, err := s.pool.Exec(ctx, st.sql, now.Add(-st.kept), forgetBatch)
@@ -85,5 +86,24 @@ func (s *Store) Forget(ctx context.Context, now time.Time, keep Retention) error
 			}
 		}
 	}
+	for more := keep.Addresses > 0; more; {
+		var err error
+		if more, err = s.forgetCallers(ctx, now.Add(-keep.Addresses)); err != nil {
+			return fmt.Errorf("forget: %w", err)
+		}
+	}
 	return nil
+}
+
+// forgetCallers blanks addresses of some entries of the audit, and reports whether there are more. It goes on where it was the last time, so that no index is
+// paid for by those who are audited.
+func (s *Store) forgetCallers(ctx context.Context, before time.Time) (more bool, err error) {
+	err = s.pool.QueryRow(ctx, `with
+		entries as (select at, id from audit where address <> '' and at < $1 and at >= coalesce((select until from forgotten where what = 'callers'), '-infinity') order by at, id limit $2),
+		blank as (update audit a set address = '' from entries e where a.at = e.at and a.id = e.id),
+		kept as (
+			insert into forgotten (what, until) select 'callers', case when count(*) < $2 then $1 else max(at) end from entries
+			on conflict (what) do update set until = greatest(forgotten.until, excluded.until))
+		select count(*) = $2 from entries`, before, forgetBatch).Scan(&more)
+	return more, err
 }

@@ -26,6 +26,9 @@ func TestForget(t *testing.T) {
 		`insert into jobs (kind, filter, state, requested_at, requested_by, finished_at)
 			select 'apply_rule', '{}', case when n = 9 then 'running' else 'done' end, now(), '', case when n < 9 then now() - n * interval '1 hour' end from generate_series(0, 9) n`,
 		`insert into job_parts (job, link, total) select id, 'main', 1 from jobs`,
+		`insert into users (name, role, created_at, created_by) values ('ada', 'admin', now(), '')`,
+		`insert into logins (user_id, token, created_at, seen_at, expires_at, address, agent) select id, n::text::bytea, now(), now(), now() - n * interval '40 minutes', '', '' from users, generate_series(0, 3) n`,
+		`insert into login_attempts select n::text, 1, now() - n * interval '40 minutes', now() from generate_series(0, 3) n`,
 		`insert into kicks select gen_random_uuid(), n, now(), '', '{}', '', '{}' from (select -id from jobs union all select 7) k(n)`,
 	} {
 		if _, err := st.Pool().Exec(t.Context(), sql); err != nil {
@@ -41,6 +44,8 @@ func TestForget(t *testing.T) {
 		`select count(*) from jobs`:            3, // of now, of an hour ago, and the one that runs
 		`select count(*) from job_parts`:       3,
 		`select count(*) from kicks`:           4,
+		`select count(*) from logins`:          2,
+		`select count(*) from login_attempts`:  2,
 		`select count(*) from devices`:         9, // 6 goes, 8 is registered, 10 is logged in
 	} {
 		var got int
@@ -64,6 +69,9 @@ func TestForgetByKind(t *testing.T) {
 		`insert into audit (at, via, actor, address, request_id, action, jid, domain, target) select now() - n * interval '1 day', 'api', '', '192.0.2.1', '', 'rule.put', '', '', '' from generate_series(1, 9) n`,
 		`insert into event_batches (at, types, accounts, data) select now() - n * interval '1 day', '{x}', '{}', '{}' from generate_series(9, 1, -1) n`,
 		`insert into idempotency_keys select decode(to_hex(n + 16), 'hex'), '', null, now() - n * interval '10 hours', n, now() from generate_series(1, 9) n`,
+		`insert into users (name, role, created_at, created_by) values ('ada', 'admin', now(), '')`,
+		`insert into logins (user_id, token, created_at, seen_at, expires_at, address, agent) select id, n::text::bytea, now(), now(), now() - n * interval '40 minutes', '', '' from users, generate_series(0, 3) n`,
+		`insert into login_attempts select n::text, 1, now() - n * interval '40 minutes', now() from generate_series(0, 3) n`,
 		`insert into kicks select gen_random_uuid(), n, now() - n * interval '1 day', '', '{}', '', '{}' from generate_series(1, 9) n`,
 		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, started_at, last_seen_at, evict_kick)
 			select account, 's', 1, '', '', 'active', 'unknown', '', '192.0.2.1', true, '', '', '', '', '', now(), now(), 9 from kicks where id = 9`,

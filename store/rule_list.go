@@ -31,7 +31,7 @@ func (s *Store) ListRules(ctx context.Context, f RuleFilter, after RuleScope, li
 	rows, err := s.pool.Query(ctx, `select scope, subject, fields, version, expires_at, updated_at, updated_by from rules
 		where (scope collate "C", subject collate "C") > ($1, $2) and (expires_at is null or expires_at > clock_timestamp())
 			and ($4::text[] is null or scope = 'default' or scope = 'domain' and subject = any($4) or scope = 'account' and split_part(subject, '@', 2) = any($4)
-				or scope = 'group' and exists (select from accounts a where a.account_group = subject and a.domain = any($4)))
+				or scope = 'group' and exists (select from group_sizes g where g.account_group = subject and g.domain = any($4) and g.members > 0))
 			and ($5 = '' or scope = $5) and ($6 = '' or position(lower($6) in lower(subject)) > 0)
 		order by scope collate "C", subject collate "C" limit $3`, string(after.Level), after.Subject, limit, f.Domains, string(f.Level), f.Text)
 	if err != nil {

@@ -38,17 +38,19 @@ type ListedSession struct {
 	LastSeenAt time.Time
 	EndedAt    time.Time // zero: lives
 	EndReason  string
+
+	StillPresent bool // the server was asked several times to end it, and it lives on
 }
 
 // ID returns the session's public id.
 func (s ListedSession) ID() string { return SessionID(s.Key, s.Generation) }
 
 const listedLive = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, case when s.evict_code is null then s.state else 'evicting' end,
-	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, ''
+	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, null::timestamptz, '', coalesce(s.still_present, false)
 	from sessions s join accounts a on a.key = s.account`
 
 const listedEnded = `s.account, a.jid, a.domain, s.sid, s.generation, s.link, s.resource, 'ended',
-	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, s.ended_at, s.end_reason
+	coalesce(s.device, 0), s.identity, s.platform, s.ip, s.secure, s.client, s.decided_at, s.started_at, s.last_seen_at, s.ended_at, s.end_reason, false
 	from session_history s join accounts a on a.key = s.account`
 
 // FindSession returns a session that lives or has ended, by its account and generation; ErrNotFound.
@@ -100,7 +102,7 @@ func scanListedSession(row pgx.CollectableRow) (ListedSession, error) {
 	var k pgtype.UUID
 	var decided, ended pgtype.Timestamptz
 	err := row.Scan(&k, &s.JID, &s.Domain, &s.SID, &s.Generation, &s.Link, &s.Resource, &s.State, &s.Device, &s.Identity, &s.Platform, &s.IP, &s.Secure,
-		&s.Client, &decided, &s.StartedAt, &s.LastSeenAt, &ended, &s.EndReason)
+		&s.Client, &decided, &s.StartedAt, &s.LastSeenAt, &ended, &s.EndReason, &s.StillPresent)
 	s.Key, s.DecidedAt, s.EndedAt = k.Bytes, decided.Time, ended.Time
 	return s, err
 }

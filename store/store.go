@@ -17,6 +17,10 @@ import (
 type Store struct {
 	pool      *pgxpool.Pool
 	platforms atomic.Pointer[KeptPlatforms] // as last read
+
+	// What was found when decisions were listed last: where to begin to look, not more.
+	decisionRate   atomic.Uint64 // how many there were a second: the bits of a float64
+	newestDecision atomic.Int64  // when the newest was, in microseconds since 1970
 }
 
 // Config says how to reach the database.

@@ -64,7 +64,7 @@ func (t Tally) MarshalJSON() ([]byte, error) {
 	return json.Marshal(flat)
 }
 
-// AddTallies adds what was counted since the last time, by domain, to the present minute and the present hour by the database's clock. With nothing counted it says that
+// AddTallies adds what was counted since the last time, by domain, to the present minute, quarter and hour by the database's clock. With nothing counted it says that
 // somebody is there to count. Any number of processes may add at once.
 func (s *Store) AddTallies(ctx context.Context, by map[string]Tally) error {
 	all := Tally{}
@@ -88,7 +88,7 @@ func (s *Store) AddTallies(ctx context.Context, by map[string]Tally) error {
 	}
 	_, err := s.pool.Exec(ctx, `insert into tallies (domain, seconds, at, counts)
 		select u.domain, p.seconds, `+stepOf("clock.now")+`, u.counts::jsonb
-			from unnest($1::text[], $2::text[]) u(domain, counts), (values (60), (3600)) p(seconds), (select clock_timestamp() as now offset 0) clock order by 1, 2
+			from unnest($1::text[], $2::text[]) u(domain, counts), `+tallySteps+`, (select clock_timestamp() as now offset 0) clock order by 1, 2
 		on conflict (domain, seconds, at) do update set counts = (select coalesce(jsonb_object_agg(key, n), '{}') from (select key, sum(value::bigint) as n
 			from (select * from jsonb_each_text(tallies.counts) union all select * from jsonb_each_text(excluded.counts)) both_of_them group by key) added)`, domains, counts)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/bindgate/bindgate/internal/keyring"
+	"github.com/bindgate/bindgate/internal/signon"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -38,11 +39,15 @@ type config struct {
 	RateLimit      float64        // requests per second and token; 0: no limit
 	TrustedProxies []netip.Prefix // whose word about a client's address is taken
 
+	PublicURL string         // where people find the dashboard, without a path; "": not said
+	SignOn    *signon.Config // by whom they log in beside passwords; nil: nobody
+
 	AllowPrivateTargets bool // of webhooks
 	Keep                store.Retention
 	Links               []linkConfig
 
 	ephemeral bool // the embedded database goes when this process ends: demo --once
+	demo      bool // the first user gets another one-time password at each start, until one was used
 
 	databaseOrigin, listenOrigin, dataDirOrigin string
 }
@@ -121,6 +126,9 @@ func loadConfig(flags *settingFlags, getenv func(string) string) (config, error)
 		}
 	}
 	if err := c.keep(all); err != nil {
+		return config{}, err
+	}
+	if err := c.signOn(all); err != nil {
 		return config{}, err
 	}
 	if err := c.links(all, links); err != nil {

@@ -34,6 +34,16 @@ func (c *config) openDatabase(ctx context.Context, log *slog.Logger) (database, 
 	return database{url: cluster.URL(), cluster: cluster}, nil
 }
 
+// joinDatabase is openDatabase, but that an embedded database which runs already is used beside whoever started it.
+func (c *config) joinDatabase(ctx context.Context, log *slog.Logger) (database, error) {
+	if c.Embedded {
+		if url, running := pg.Running(c.clusterDir()); running {
+			return database{url: url}, nil
+		}
+	}
+	return c.openDatabase(ctx, log)
+}
+
 // databaseGrace is how long the embedded database may take to shut down.
 const databaseGrace = 20 * time.Second
 

@@ -37,6 +37,7 @@ func (d *demoCmd) Run(ctx context.Context, e *env) error {
 		fmt.Fprintln(e.stdout, "The demo uses a Prosody of its own; the configured links are left alone.")
 	}
 	cfg.DatabaseURL, cfg.databaseOrigin, cfg.Embedded, cfg.Links = "", "", true, nil
+	cfg.demo = true
 	cfg.JWTPublicKeyFile, cfg.JWKSURL, cfg.publicKeyOrigin = "", "", "" // its tokens are its own
 	if d.Once {
 		done, err := onceConfig(&cfg, e)
@@ -80,6 +81,7 @@ type world struct {
 	prosody *prosody.Server
 	url     string // of bindgate
 	token   string // with every right
+	first   string // one-time password of the dashboard's first user; "": it has chosen one
 	logFile string
 	out     io.Writer
 }
@@ -125,7 +127,7 @@ func inDemo(ctx context.Context, cfg config, e *env, run func(context.Context, *
 	}()
 	select {
 	case r := <-up:
-		w.url = "http://" + r.addr
+		w.url, w.first = "http://"+r.addr, r.first
 		w.token, err = cfg.mint(r.key, api.Claims{Subject: "demo", Scopes: []string{api.ScopeAdmin}, TTL: 24 * time.Hour})
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
@@ -61,9 +62,15 @@ func runDevices(ctx context.Context, w *world) error {
 func (w *world) greet() {
 	host, port, _ := net.SplitHostPort(w.prosody.C2S) // an address that was listened on
 	domain := w.prosody.Domain()
+	login := people.FirstName + " with the password that you have chosen"
+	if w.first != "" {
+		login = people.FirstName + " with the password " + w.first + " (to be changed at the first login)"
+	}
 	fmt.Fprintf(w.out, `
 bindgate is running at %[1]s, with a PostgreSQL and a Prosody of its own.
 The rule is: one session for each account, the newest wins (for bob: the oldest wins).
+
+The dashboard is %[1]s/dashboard. Log in as %[8]s.
 
 A token with every right, for a day:
 
@@ -80,7 +87,7 @@ or over WebSocket: %[6]s. Log in a second time as the same NAME and see what hap
 
 What bindgate logs is in %[7]s. Ctrl-C ends everything.
 
-`, w.url, w.token, domain, host, port, w.prosody.WebSocketURL(), w.logFile)
+`, w.url, w.token, domain, host, port, w.prosody.WebSocketURL(), w.logFile, login)
 }
 
 func (d device) live(ctx context.Context, w *world, say func(string, ...any)) {

@@ -29,12 +29,14 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Show it all on this machine: a private PostgreSQL and Prosody, bindgate, and devices that log in."`
 	Doctor  doctorCmd  `cmd:"" help:"Check configuration, database and link, and say what to do."`
 	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the REST API."`
+	User    userCmd    `cmd:"" help:"Say who may use the dashboard."`
 }
 
 // env is what every command gets.
 type env struct {
 	flags          *settingFlags
 	getenv         func(string) string
+	stdin          *os.File
 	stdout, stderr io.Writer
 	log            *slog.Logger
 }
@@ -66,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	e := &env{
-		flags: &cli.settingFlags, getenv: os.Getenv, stdout: stdout, stderr: stderr,
+		flags: &cli.settingFlags, getenv: os.Getenv, stdin: os.Stdin, stdout: stdout, stderr: stderr,
 		log: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
 	switch err := kctx.Run(e); {

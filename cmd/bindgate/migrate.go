@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/migrations"
 )
 
@@ -17,18 +16,12 @@ func (*migrateCmd) Run(ctx context.Context, e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	url, running := "", false
-	if cfg.Embedded {
-		url, running = pg.Running(cfg.clusterDir()) // serve's own
+	db, err := cfg.joinDatabase(ctx, e.log)
+	if err != nil {
+		return err
 	}
-	if !running {
-		var db database
-		if db, err = cfg.openDatabase(ctx, e.log); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, db.stop(ctx)) }()
-		url = db.url
-	}
+	defer func() { err = errors.Join(err, db.stop(ctx)) }()
+	url := db.url
 	before, err := migrations.Version(ctx, url)
 	if err != nil {
 		return cfg.databaseError(err)

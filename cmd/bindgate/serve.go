@@ -19,6 +19,8 @@ import (
 	"github.com/bindgate/bindgate/api"
 	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/internal/people"
+	"github.com/bindgate/bindgate/internal/proxy"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
@@ -39,13 +41,18 @@ func (*serveCmd) Run(ctx context.Context, e *env) error {
 			e.log.WarnContext(ctx, "no link is configured, so no login is governed: set --xmpp-component (BINDGATE_XMPP_COMPONENT) and its secret, or [[link]] in the configuration file")
 		}
 		e.log.InfoContext(ctx, "serving", "url", "http://"+r.addr, "version", version(), "links", len(cfg.Links))
+		if r.first != "" { // not in the log, which others may read and keep
+			fmt.Fprintf(e.stdout, "There was no user of the dashboard yet, so there is one now. It is said once:\n\n    %s/dashboard\n    user      %s\n    password  %s\n\nIt has to be changed at the first login.\n",
+				cmp.Or(cfg.PublicURL, "http://"+r.addr), people.FirstName, r.first)
+		}
 	})
 }
 
 // running is what is known of a server that takes requests.
 type running struct {
-	addr string // of the HTTP server, with the port it got
-	key  secret // signs tokens
+	addr  string // of the HTTP server, with the port it got
+	key   secret // signs tokens
+	first string // the one-time password of the first user of the dashboard; "": there are users
 }
 
 // gcPercent trades memory, of which little is in use, for processor time. GOGC wins over it.
@@ -149,13 +156,29 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
+	users, err := people.New(reads, log)
+	if err != nil {
+		return err
+	}
+	provider, err := cfg.provider()
+	if err != nil {
+		return err
+	}
+	proxies := proxy.Trusted(cfg.TrustedProxies)
 	pages, err := dashboard.New(ctx, dashboard.Config{
-		API: handler, As: asUser, Events: g.Events(), Store: reads, Logger: log, Address: api.ClientAddress(cfg.TrustedProxies), Stopping: api.Stopping,
+		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxies.Client, Secure: proxies.Secure, Stopping: api.Stopping,
 	})
 	if err != nil {
 		return err
 	}
 	server := api.Server(front(handler, pages), cfg.Listen, log)
+	up := running{addr: listener.Addr().String()}
+	if len(secrets) > 0 {
+		up.key = secrets[0]
+	}
+	if up.first, err = cfg.firstUser(ctx, users); err != nil { // the last thing that can fail before it is told
+		return err
+	}
 
 	failed := make(chan error, 1)
 	databaseStage := begin(ctx, "embedded database", failed, db.watch)
@@ -164,10 +187,6 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	keyStage := begin(ctx, "token keys", failed, keys.Run)
 	webhookStage := begin(ctx, "webhooks", failed, deliverer.Run)
 	httpStage := begin(ctx, "http", failed, func(context.Context) error { return server.Serve(listener) })
-	up := running{addr: listener.Addr().String()}
-	if len(secrets) > 0 {
-		up.key = secrets[0]
-	}
 	ready(up)
 
 	select {
@@ -184,6 +203,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	gateStage.end()    // what was begun is written
 	databaseStage.end()
 	return err // then the deferred: connections, embedded database
+}
+
+// firstUser makes the first user of the dashboard if there is none, and returns its password.
+func (c *config) firstUser(ctx context.Context, users *people.People) (string, error) {
+	if c.demo {
+		return users.FirstAgain(ctx)
+	}
+	return users.First(ctx)
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.

@@ -33,6 +33,14 @@ type settingFlags struct {
 	KeepAudit           *string `placeholder:"DAYS" help:"How long the audit is kept; 365 unless set ($$BINDGATE_KEEP_AUDIT)."`
 	KeepAddresses       *string `placeholder:"DAYS" help:"After how long addresses are blanked in what is kept longer; 30 unless set ($$BINDGATE_KEEP_ADDRESSES)."`
 	TrustedProxies      *string `placeholder:"CIDRS" help:"Proxies that tell the client's address in X-Forwarded-For or Forwarded, separated by commas; none unless set ($$BINDGATE_TRUSTED_PROXIES)."`
+	PublicURL           *string `name:"public-url" placeholder:"URL" help:"Where people find the dashboard, such as https://bindgate.example.org; needed for OpenID Connect ($$BINDGATE_PUBLIC_URL)."`
+	OIDCIssuer          *string `name:"oidc-issuer" placeholder:"URL" help:"Provider of OpenID Connect by which people log in to the dashboard; none unless set ($$BINDGATE_OIDC_ISSUER)."`
+	OIDCClientID        *string `name:"oidc-client-id" placeholder:"ID" help:"How the provider knows this bindgate ($$BINDGATE_OIDC_CLIENT_ID)."`
+	OIDCClientSecret    *string `name:"oidc-client-secret-file" placeholder:"FILE" help:"File with the client's secret, if it has one ($$BINDGATE_OIDC_CLIENT_SECRET_FILE)."`
+	OIDCScopes          *string `name:"oidc-scopes" placeholder:"SCOPES" help:"What the provider is asked for beside openid; profile email unless set ($$BINDGATE_OIDC_SCOPES)."`
+	OIDCRoleClaim       *string `name:"oidc-role-claim" placeholder:"CLAIM" help:"Claim that names somebody's groups; groups unless set ($$BINDGATE_OIDC_ROLE_CLAIM)."`
+	OIDCRoles           *string `name:"oidc-roles" placeholder:"GROUP=ROLE" help:"Role of each group, such as ops=admin,helpdesk=support; * is everybody ($$BINDGATE_OIDC_ROLES)."`
+	OIDCDomainsClaim    *string `name:"oidc-domains-claim" placeholder:"CLAIM" help:"Claim that names the XMPP domains that somebody is limited to; nobody is unless set ($$BINDGATE_OIDC_DOMAINS_CLAIM)."`
 	XMPPAddr            *string `name:"xmpp-addr" placeholder:"ADDR" help:"Component port of the XMPP server; 127.0.0.1:5347 unless set ($$BINDGATE_XMPP_ADDR)."`
 	XMPPComponent       *string `name:"xmpp-component" placeholder:"DOMAIN" help:"Name of the component; no link unless set ($$BINDGATE_XMPP_COMPONENT)."`
 	XMPPSecretFile      *string `name:"xmpp-secret-file" placeholder:"FILE" help:"File with the component's secret ($$BINDGATE_XMPP_SECRET_FILE)."`
@@ -47,6 +55,8 @@ func (f *settingFlags) texts() map[string]*string {
 		"jwt_secret_file": f.JWTSecretFile, "jwt_public_key_file": f.JWTPublicKeyFile, "jwks_url": f.JWKSURL,
 		"jwt_issuer": f.JWTIssuer, "jwt_audience": f.JWTAudience, "rate_limit": f.RateLimit, "trusted_proxies": f.TrustedProxies,
 		"keep_sessions": f.KeepSessions, "keep_decisions": f.KeepDecisions, "keep_events": f.KeepEvents, "keep_audit": f.KeepAudit, "keep_addresses": f.KeepAddresses,
+		"public_url": f.PublicURL, "oidc_issuer": f.OIDCIssuer, "oidc_client_id": f.OIDCClientID, "oidc_client_secret_file": f.OIDCClientSecret, "oidc_scopes": f.OIDCScopes,
+		"oidc_role_claim": f.OIDCRoleClaim, "oidc_roles": f.OIDCRoles, "oidc_domains_claim": f.OIDCDomainsClaim,
 		"xmpp_addr": f.XMPPAddr, "xmpp_component": f.XMPPComponent, "xmpp_secret_file": f.XMPPSecretFile,
 		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver,
 	}
@@ -176,6 +186,10 @@ func scalarText(name string, v any) (string, error) {
 			return fmt.Sprint(v), nil
 		}
 		return "", fmt.Errorf("must be a number without quotes, not %s", kind(v))
+	case "oidc_roles":
+		if table, ok := v.(map[string]any); ok {
+			return rolesText(table)
+		}
 	}
 	if s, ok := v.(string); ok {
 		return s, nil

@@ -23,7 +23,7 @@ const (
 )
 
 // Unknown is a value that is not known.
-var Unknown = math.NaN() //nolint:gochecknoglobals // there is no constant for it
+var Unknown = math.NaN()
 
 // Series is one figure over time.
 type Series struct {

@@ -159,6 +159,7 @@ func (s *service) populate(ctx context.Context, n int) error {
 		`create temp table a as select encode(substring(sha256(convert_to(jid, 'UTF8')) for 16), 'hex')::uuid as key, jid, split_part(jid, '@', 2) as domain, i from (
 			select i, 'user' || i || '@' || case when i % 4 > 0 then 'example.org' when i % 100 = 0 then 'small.example' else 'd' || i % 97 || '.example' end as jid from generate_series(1, $N) i) j order by 1`,
 		`insert into accounts (key, jid, domain, generation, account_group) select key, jid, domain, 4, case when i % 10 = 0 then 'g' || i % 300 when i % 3 = 0 then 'big' end from a`,
+		`insert into group_sizes select account_group, domain, count(*) from accounts where account_group is not null group by 1, 2`,
 		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at, device)
 			select key, encode(substring(key::text::bytea for 8), 'hex') || g, g, 'bench', 'client-' || g, case when i % 1000 = 1 then 'binding' when (i + g) % 3 = 0 then 'hibernating' else 'active' end, 'probable',
 				case when i % 5000 = 3 then 'bot' else (array['ios', 'android', 'web', 'desktop'])[1 + (i + g) % 4] end, '192.0.2.1', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now(),

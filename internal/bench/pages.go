@@ -40,6 +40,14 @@ var viewed = map[string]string{
 	"decisions, none":        "/decisions?code=frozen",
 	"decisions, of a domain": "/decisions?domain=small.example",
 	"loops":                  "/loops",
+	"account":                "/account?jid=user7@example.org",
+	"account, history":       "/account?jid=user7@example.org&part=history",
+	"rules":                  "/rules",
+	"links":                  "/links",
+	"audit":                  "/audit",
+	"webhooks":               "/webhooks",
+	"kicks":                  "/kicks",
+	"try":                    "/try",
 }
 
 // pages compares the dashboard's pages over a full record with the same over an empty one: how long the first byte takes. The row is that of the page that fares worst.
@@ -132,17 +140,19 @@ func (s *service) past(ctx context.Context) error {
 func (s *service) decide(ctx context.Context, n int) error {
 	values := strings.NewReplacer("$N", strconv.Itoa(n), "$STEP", strconv.FormatFloat((89*24*time.Hour).Seconds()/float64(n), 'f', 6, 64))
 	return s.exec(ctx,
+		`truncate decisions`, // of populate, which are of two moments
 		`create temp table b as select key, row_number() over () as i from accounts`,
 		`create unique index on b (i)`,
 		values.Replace(`insert into decisions (account, at, ask_id, resource, platform, generation, outcome, code, evicted, rule_level, rule_field, explanation, condition, shadow)
 			select b.key, now() - ($N - n) * $STEP * interval '1 second', '', 'client-' || n % 5, (array['ios', 'android', 'web', 'desktop'])[1 + n % 4], 4, case when n % 50 = 0 then 'deny' else 'allow' end,
 				case when n % 50 = 0 then 'cooldown' when n % 7 = 0 then 'takeover' else 'ok' end, case when n % 7 = 0 and n % 50 > 0 then '{2}'::bigint[] else '{}' end, 'default', 'max_sessions',
 				array['max_sessions is 1: the oldest session goes'], '', false
-			from generate_series(1, $N) n join b on b.i = 1 + n::bigint * 7919 % (select count(*) from b) order by n on conflict do nothing`),
+			from generate_series(1, $N) n join b on b.i = 1 + n::bigint * 7919 % (select count(*) from b) order by n`),
 		`insert into tallies (domain, seconds, at, counts, sample) select d, s, to_timestamp(t),
 				'{"login/ok":300,"login/takeover":40,"denial/cooldown":20,"denial/limit":3,"eviction/takeover":40,"eviction/kick":2,"end/logout":300,"took/3":200,"took/5":100,"took/9":3,"took/14":1}',
 				'{"online":400000,"several":1000,"states":{"active":700000,"hibernating":300000},"platforms":{"ios":250000,"android":250000,"web":250000,"desktop":250000}}'
 			from unnest(array['', 'example.org', 'small.example']) d, (select 60 as s, floor(extract(epoch from now()) / 60) * 60 - i * 60 as t from generate_series(1, 2880) i
+				union all select 900, floor(extract(epoch from now()) / 900) * 900 - i * 900 from generate_series(1, 768) i
 				union all select 3600, floor(extract(epoch from now()) / 3600) * 3600 - i * 3600 from generate_series(1, 9000) i) x on conflict do nothing`,
 		`analyze`, `vacuum`)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/bindgate/bindgate/dashboard"
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/ejabberd"
+	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/pg"
 	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/internal/xmppclient"
@@ -72,8 +73,15 @@ func (s *service) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	s.password = rand.Text()
+	users, err := people.New(st, log)
+	if err != nil {
+		return err
+	}
+	if _, err := users.Add(ctx, people.Newcomer{Name: "admin", Role: store.RoleAdmin}, s.password, store.Actor{Subject: "bench"}); err != nil {
+		return err
+	}
 	d, err := dashboard.New(ctx, dashboard.Config{
-		API: h, As: func(ctx context.Context, c dashboard.Caller) context.Context { return api.As(ctx, api.Caller(c)) }, Events: g.Events(), Store: st, Logger: log, Stopping: api.Stopping,
+		API: h, People: users, As: func(ctx context.Context, c dashboard.Caller) context.Context { return api.As(ctx, api.Caller(c)) }, Events: g.Events(), Store: st, Logger: log, Stopping: api.Stopping,
 	})
 	if err != nil {
 		return err

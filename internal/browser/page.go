@@ -77,7 +77,7 @@ func (p *Page) Become(v Visitor) {
 	p.visitor = v
 	p.run("set the visitor", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		return errors.Join(
-			send(ctx, emulation.SetDeviceMetricsOverride, p.window(v.Height)),
+			send(ctx, emulation.SetDeviceMetricsOverride, p.window()),
 			send(ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: v.phone()}),
 			send(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: scheme},
@@ -94,9 +94,9 @@ func (p *Page) Become(v Visitor) {
 
 func (v Visitor) phone() bool { return v.Width < 600 }
 
-// window is the tab's, so high.
-func (p *Page) window(height int64) emulation.SetDeviceMetricsOverrideParams {
-	return emulation.SetDeviceMetricsOverrideParams{Width: p.visitor.Width, Height: height, DeviceScaleFactor: 1, Mobile: p.visitor.phone()}
+// window is the tab's.
+func (p *Page) window() emulation.SetDeviceMetricsOverrideParams {
+	return emulation.SetDeviceMetricsOverrideParams{Width: p.visitor.Width, Height: p.visitor.Height, DeviceScaleFactor: 1, Mobile: p.visitor.phone()}
 }
 
 func send[P any](ctx context.Context, command cdp.Command[P, cdp.Empty], params P) error {

@@ -40,6 +40,7 @@ func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	phone := s.device("ada", "phone", xmppclient.Options{})
+	s.user("support")
 	p := s.open(t, browser.Visitor{})
 	p.Go("/dashboard/login")
 	to := func(what, selector string) {

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ type scene struct {
 	*stage
 	account string // with a history, devices, and an override
 	session string // a live one
+	known   string // a device of the account
+	loop    client.Loop
 	hook    string // a webhook that fails
 	job     string // a kick of many accounts that goes on
 }
@@ -72,11 +75,13 @@ func play(t testing.TB) *scene {
 	s.takeovers()
 	s.war()
 	s.sleeper()
-	s.devices()
+	s.register()
 	s.webhooks()
 	s.past()
 	s.kicks()
+	s.staff()
 	s.settle()
+	s.figures()
 	return s
 }
 
@@ -141,7 +146,7 @@ func (s *scene) sleeper() {
 	c.Cut()
 }
 
-func (s *scene) devices() {
+func (s *scene) register() {
 	ctx := s.t.Context()
 	_, err := s.api.RegisterDevice(ctx, s.account, client.Registration{Name: client.Set("Work laptop"), Platform: client.Set("desktop"), Resource: "laptop"})
 	s.must(err)
@@ -258,6 +263,31 @@ func (s *scene) kicks() {
 	s.exec(`delete from sessions where sid = 'Taoi'`)
 }
 
+// staff are who uses the dashboard.
+func (s *scene) staff() {
+	s.user("support")
+	s.command("user", "add", "night-shift", "--role", "support", "--domains", "example.org,example.net")
+	s.command("user", "add", "former", "--role", "viewer")
+	s.command("user", "disable", "former")
+}
+
+// figures are how often what happened, by minutes for a day, by quarters of an hour for a week and by hours for a month: more in the evening than at night. What the process counts itself is
+// added to them.
+func (s *scene) figures() {
+	for seconds, steps := range map[int]int{60: 26 * 60, 900: 8 * 96, 3600: 30 * 24} {
+		s.exec(`insert into tallies (domain, seconds, at, counts, sample)
+			select '', $1::int, at, jsonb_build_object('login/ok', n, 'login/own_reconnect', n / 4, 'login/takeover', n / 7 + case when extract(minute from at) between 20 and 24 then n / 2 else 0 end, 'denial/limit', n / 12,
+					'denial/cooldown', n / 9, 'denial/frozen', case when extract(minute from at) between 21 and 26 then 3 * $1::int / 60 else 0 end, 'denial/blocked', n / 40, 'eviction/takeover', n / 7, 'eviction/kick', n / 30,
+					'eviction/rule', n / 45, 'end/logout', n, 'took/1', n / 10, 'took/2', n / (3 + m % 3), 'took/3', n / 2, 'took/5', n / (5 + m % 4), 'took/8', n / 30),
+				jsonb_build_object('online', 12 + m / 5, 'several', 4 + m / 10, 'states', jsonb_build_object('active', 20 + m / 3, 'hibernating', 2 + m / 20),
+					'platforms', jsonb_build_object('android', 6 + m / 9, 'ios', 4 + m / 10, 'web', 5 + m / 8, 'desktop', 6 + m / 14, 'bot', 2))
+			from generate_series(0, $2) step, lateral (select to_timestamp(floor(extract(epoch from now()) / $1::int) * $1::int - step * $1::int) as at) t,
+				lateral (select (24 + 16 * sin((extract(epoch from at) / 3600 - 10) / 24 * 2 * pi()) + abs(hashtext('tally' || step)) % 7)::int as m) a_minute,
+				lateral (select (m * $1::int / 60 * case when step = 0 then extract(epoch from now() - at) / $1::int else 1 end)::int as n) so_far
+			on conflict (domain, seconds, at) do update set counts = excluded.counts, sample = excluded.sample`, seconds, steps)
+	}
+}
+
 // settle dresses the sessions, which all come from this machine by clients that nobody asked, and waits until the figures know of everything.
 func (s *scene) settle() {
 	for _, p := range people {
@@ -270,6 +300,12 @@ func (s *scene) settle() {
 	sessions, err := client.Collect(s.api.ListSessions(s.t.Context(), client.SessionFilter{Account: s.account}))
 	s.must(err)
 	s.session = sessions[0].ID
+	for _, session := range sessions {
+		s.known = cmp.Or(s.known, session.DeviceID)
+	}
+	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.ListOptions{}))
+	s.must(err)
+	s.loop = loops[0]
 	began := time.Now()
 	s.until("it is counted", func() string {
 		stats, err := s.api.GetStats(s.t.Context())

@@ -65,6 +65,9 @@ type stage struct {
 	api    *client.Client
 	flags  []string // that commands on the same database take
 	stop   func()   // kills the process
+
+	mu    sync.Mutex
+	users map[string]bool // who can log in
 }
 
 const jwtSecret = "0123456789abcdef0123456789abcdef"
@@ -279,14 +282,51 @@ func (s *stage) login(t testing.TB, role string, v browser.Visitor) *browser.Pag
 	return p
 }
 
-// enter logs in by the form.
+// password is that of everybody who logs in here.
+const password = "correct horse battery staple"
+
+// enter logs in by the form, as the user whose name is the role's.
 func (s *stage) enter(p *browser.Page, role string) {
 	s.t.Helper()
+	s.user(role)
 	p.Go("/dashboard/login")
 	p.Type(`input[name=username]`, role)
-	p.Type(`input[name=password]`, "correct horse battery staple")
+	p.Type(`input[name=password]`, password)
 	if status := p.Follow(`form[action="/dashboard/login"] button`); status != 200 {
 		s.t.Fatalf("login as %s: %d", role, status)
+	}
+}
+
+// user lets the user of a role's name log in. The admin is there already: serve has made it.
+func (s *stage) user(role string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users[role] {
+		return
+	}
+	if role == "admin" {
+		s.command("user", "passwd", role)
+	} else {
+		s.command("user", "add", role, "--role", role)
+	}
+	if s.users == nil {
+		s.users = map[string]bool{}
+	}
+	s.users[role] = true
+}
+
+// command runs one of bindgate's commands on the stage's database; the password is on its standard input.
+func (s *stage) command(args ...string) {
+	s.t.Helper()
+	path, err := program()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(path, append(args, s.flags...)...)
+	cmd.Stdin = strings.NewReader(password)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("bindgate %v: %v: %s", args, err, out)
 	}
 }
 

@@ -1,6 +1,7 @@
-package api
+package proxy
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -8,7 +9,7 @@ import (
 
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
-	trusted := proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("127.0.0.1/32")}
+	trusted := Trusted{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("127.0.0.1/32")}
 	for name, c := range map[string]struct {
 		peer      string
 		xff, fwd  []string
@@ -47,8 +48,41 @@ func TestClientAddress(t *testing.T) {
 			p = nil
 		}
 		r := &http.Request{RemoteAddr: c.peer, Header: http.Header{"X-Forwarded-For": c.xff, "Forwarded": c.fwd}}
-		if got := p.client(r).String(); got != c.want {
+		if got := p.Client(r).String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestSecure(t *testing.T) {
+	t.Parallel()
+	trusted := Trusted{netip.MustParsePrefix("10.0.0.0/8")}
+	for name, c := range map[string]struct {
+		peer, proto, fwd string
+		tls, want        bool
+	}{
+		"TLS here":               {peer: "192.0.2.1:5", tls: true, want: true},
+		"none":                   {peer: "192.0.2.1:5"},
+		"a liar":                 {peer: "192.0.2.1:5", proto: "https", fwd: "proto=https"},
+		"a proxy":                {peer: "10.0.0.1:5", proto: "HTTPS", want: true},
+		"a proxy without TLS":    {peer: "10.0.0.1:5", proto: "http"},
+		"to the first of two":    {peer: "10.0.0.1:5", proto: "https, http", want: true},
+		"Forwarded":              {peer: "10.0.0.1:5", fwd: `for=192.0.2.9;proto="https", for=10.0.0.2;proto=http`, want: true},
+		"not to the first":       {peer: "10.0.0.1:5", proto: "http, https"},
+		"a proxy without a word": {peer: "10.0.0.1:5"},
+	} {
+		r := &http.Request{RemoteAddr: c.peer, Header: http.Header{}}
+		if c.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if c.proto != "" {
+			r.Header.Set("X-Forwarded-Proto", c.proto)
+		}
+		if c.fwd != "" {
+			r.Header.Set("Forwarded", c.fwd)
+		}
+		if got := trusted.Secure(r); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

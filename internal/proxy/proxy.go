@@ -1,4 +1,5 @@
-package api
+// Package proxy tells what a request was before it passed the proxies that are trusted: whose it is, and whether it came by TLS.
+package proxy
 
 import (
 	"net/http"
@@ -7,17 +8,17 @@ import (
 	"strings"
 )
 
-// proxies are the networks of proxies whose word about the client's address is taken.
-type proxies []netip.Prefix
+// Trusted are the networks of proxies whose word about a request is taken.
+type Trusted []netip.Prefix
 
-func (p proxies) has(a netip.Addr) bool {
+func (p Trusted) has(a netip.Addr) bool {
 	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// client returns the address that a request comes from: that of the connection, or if it is a trusted proxy's, the nearest before it that is not, by
+// Client returns the address that a request comes from: that of the connection, or if it is a trusted proxy's, the nearest before it that is not, by
 // X-Forwarded-For or Forwarded (RFC 7239), read from the right: what stands left of an address that is not trusted is its own invention. Where both
 // headers are there and differ, one of them has passed a proxy that does not know it, and neither counts. Zero if the server has no TCP address.
-func (p proxies) client(r *http.Request) netip.Addr {
+func (p Trusted) Client(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -26,7 +27,7 @@ func (p proxies) client(r *http.Request) netip.Addr {
 	if !p.has(addr) {
 		return addr
 	}
-	hops, other := commaList(r.Header.Values("X-Forwarded-For")), forwarded(r.Header.Values("Forwarded"))
+	hops, other := commaList(r.Header.Values("X-Forwarded-For")), forwarded(r.Header.Values("Forwarded"), "for")
 	switch {
 	case len(hops) == 0:
 		hops = other
@@ -45,6 +46,23 @@ func (p proxies) client(r *http.Request) netip.Addr {
 	return addr
 }
 
+// Secure reports whether the request came by TLS, to this server or, by the word of a trusted proxy, to the first one (X-Forwarded-Proto, Forwarded).
+func (p Trusted) Secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !p.has(plain(at.Addr())) {
+		return false
+	}
+	for _, said := range [][]string{commaList(r.Header.Values("X-Forwarded-Proto")), forwarded(r.Header.Values("Forwarded"), "proto")} {
+		if len(said) > 0 && strings.EqualFold(said[0], "https") {
+			return true
+		}
+	}
+	return false
+}
+
 // plain is an address in its one form: IPv4 not as IPv6, no zone.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
@@ -57,13 +75,13 @@ func commaList(values []string) (list []string) {
 	return list
 }
 
-// forwarded returns what for= says in each element of the header; "" where it is missing.
-func forwarded(values []string) (list []string) {
+// forwarded returns what the parameter says in each element of the header; "" where it is missing.
+func forwarded(values []string, parameter string) (list []string) {
 	for _, v := range values {
 		for _, element := range splitQuoted(v, ',') {
 			hop := ""
 			for _, pair := range splitQuoted(element, ';') {
-				if name, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(strings.TrimSpace(name), "for") {
+				if name, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(strings.TrimSpace(name), parameter) {
 					hop = strings.Trim(strings.TrimSpace(value), `"`)
 				}
 			}
