@@ -21,7 +21,7 @@
 -include("mod_bindgate.hrl").
 
 -define(ADOPT_MS, 2000).    % for streams that were there before us to show themselves
--define(FORCE_MS, 2000).    % a session that does not end by itself is ended from outside
+-define(FORCE_MS, 1500).    % a session that does not end by itself is ended from outside
 
 %%% API
 
@@ -277,10 +277,11 @@ on_hibernates(Sid, #gate{ledger = L} = S) ->
     end.
 
 %% A session has ended: out of the ledger, and told. Then whatever waited for it goes on.
-leave(#row{sid = Sid, mref = MRef} = Row, Reason, #gate{ledger = L, kicking = Kicking} = S0) ->
+leave(#row{sid = Sid, mref = MRef} = Row, Reason, #gate{ledger = L, kicking = Kicking, mute = Mute} = S0) ->
     erlang:demonitor(MRef, [flush]),
     mod_bindgate_ledger:leave(L, Row),
-    S1 = event(<<"unbind">>, [{<<"user">>, Row#row.user}, {<<"sid">>, Sid}, {<<"resource">>, Row#row.resource}, {<<"reason">>, Reason}], S0),
+    S1 = event(<<"unbind">>, [{<<"user">>, Row#row.user}, {<<"sid">>, Sid}, {<<"resource">>, Row#row.resource}, {<<"reason">>, Reason}],
+               S0#gate{mute = maps:remove(Row#row.pid, Mute)}),
     S2 = mod_bindgate_requests:settle_all(Sid, gone, S1),
     S3 = case maps:take(Sid, Kicking) of
              {{_, IQs, Timer}, Rest} ->
