@@ -198,9 +198,17 @@ func endLogins(ctx context.Context, tx pgx.Tx, user, but int64) (int64, error) {
 	return tag.RowsAffected(), err
 }
 
-// ReplacePassword is SetPassword by the user, who stays logged in: under a new token.
-func (s *Store) ReplacePassword(ctx context.Context, id int64, hash PasswordHash, n NewLogin, by Actor) (token LoginToken, l Login, err error) {
+// ReplacePassword is SetPassword by the user, who stays logged in: under a new token. ErrNotFound if the password that was checked is another by now, or the
+// login of the browser (Had) has ended: whoever resets a password or ends logins meanwhile has the last word.
+func (s *Store) ReplacePassword(ctx context.Context, id int64, checked, hash PasswordHash, n NewLogin, by Actor) (token LoginToken, l Login, err error) {
 	_, err = s.alterUser(ctx, "replace password", id, func(tx pgx.Tx, u User) (User, error) {
+		var same bool
+		if err := tx.QueryRow(ctx, "select exists (select from users u join logins l on l.user_id = u.id where u.id = $1 and u.password = $2 and l.token = $3)", id, string(checked), n.Had.hash()).Scan(&same); err != nil {
+			return u, err
+		}
+		if !same {
+			return u, ErrNotFound
+		}
 		if u, err = setPassword(ctx, tx, u, hash, false, by); err != nil {
 			return u, err
 		}

@@ -95,7 +95,22 @@ func TestALoginIsOfThePasswordThatWasChecked(t *testing.T) {
 	}
 	had, _ := logIn(t, st, store.NewLogin{User: u.ID, Password: "new"})
 	other, _ := logIn(t, st, store.NewLogin{User: u.ID, Password: "new"})
-	token, _, err := st.ReplacePassword(t.Context(), u.ID, "newer", store.NewLogin{Had: had}, onDashboard)
+	ended, l := logIn(t, st, store.NewLogin{User: u.ID, Password: "new"})
+	if err := st.EndLogin(t.Context(), u.ID, l.ID, byHand); err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string]struct {
+		checked store.PasswordHash
+		had     store.LoginToken
+	}{"a password that was reset meanwhile": {"hash of ada", had}, "a login that was ended meanwhile": {"new", ended}} {
+		if _, _, err := st.ReplacePassword(t.Context(), u.ID, try.checked, "a thief's", store.NewLogin{Had: try.had}, onDashboard); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("replace by %s: %v, want ErrNotFound", name, err)
+		}
+	}
+	if _, hash, err := st.FindPassword(t.Context(), "ada"); err != nil || hash != "new" {
+		t.Errorf("the password was replaced all the same, or %v", err)
+	}
+	token, _, err := st.ReplacePassword(t.Context(), u.ID, "new", "newer", store.NewLogin{Had: had}, onDashboard)
 	if err != nil || token == had {
 		t.Fatalf("replace: %v, or the token is the same", err)
 	}

@@ -190,7 +190,10 @@ func (p *People) ChangePassword(ctx context.Context, user store.User, old, passw
 		return Entered{}, err
 	}
 	n := from.login(user.ID)
-	token, l, err := p.store.ReplacePassword(ctx, user.ID, fresh, n, from.actor(user.Name))
+	token, l, err := p.store.ReplacePassword(ctx, user.ID, hash, fresh, n, from.actor(user.Name))
+	if errors.Is(err, store.ErrNotFound) { // reset, or logged out, while it was looked at
+		return Entered{}, ErrWrong
+	}
 	return Entered{Token: token, Known: n.Browser, Login: l}, err
 }
 
