@@ -92,8 +92,11 @@ func newPageQuery(f SessionFilter) *pageQuery {
 			behind = fmt.Sprintf("(%s) > (%s, %s)", key, q.arg(uuidOf(after.Key)), q.arg(after.SID))
 		}
 		looked := "select * from " + table + " s where " + behind
-		if f.State == StateEvicting && f.Domains == nil && f.Platforms == nil && f.Text == "" { // they have to be sorted: no more than are wanted
+		if f.State == StateEvicting { // they have to be sorted: no more than are wanted, or a few hundred to choose from
 			q.looks = f.Limit + 1
+			if f.Domains != nil || f.Platforms != nil || f.Text != "" {
+				q.looks = max(q.looks, evictingLooks)
+			}
 		}
 		switch f.State {
 		case StateEvicting: // one that rides in an answer has no time at which it is asked for; its account has a session that is binding

@@ -42,8 +42,9 @@ type SessionPage struct {
 }
 
 const (
-	pageLooks   = 2000 // accounts or sessions that are looked at for one page
-	pageDomains = 16   // domains, likewise
+	pageLooks     = 2000 // accounts or sessions that are looked at for one page
+	evictingLooks = 250  // sessions that are evicting, if not all of them are wanted
+	pageDomains   = 16   // domains, likewise
 )
 
 // ListSessions returns a page of the sessions that pass the filter. A list read page by page has every session that is there all the while exactly once.

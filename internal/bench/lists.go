@@ -147,7 +147,7 @@ func (s *service) page(ctx context.Context, path string) (cursor string, err err
 	return *p.Next, nil
 }
 
-// populate puts accounts with n live sessions, and as many that have ended, on record: three in four in one domain, the others in a hundred; few of them are bots, evicting or binding.
+// populate puts accounts with n live sessions, and as many that have ended, on record: three in four in one domain, the others in a hundred; few of them are bots or evicting; binding, which takes milliseconds, are as many as when thousands log in each second.
 func (s *service) populate(ctx context.Context, n int) error {
 	conn, err := pgx.Connect(ctx, s.cluster.URL())
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *service) populate(ctx context.Context, n int) error {
 		`insert into accounts (key, jid, domain, generation, account_group) select key, jid, domain, 4, case when i % 10 = 0 then 'g' || i % 300 when i % 3 = 0 then 'big' end from a`,
 		`insert into group_sizes select account_group, domain, count(*) from accounts where account_group is not null group by 1, 2`,
 		`insert into sessions (account, sid, generation, link, resource, state, identity, platform, ip, secure, transport, client_id, client, lang, ask_id, decided_at, started_at, last_seen_at, device)
-			select key, encode(substring(key::text::bytea for 8), 'hex') || g, g, 'bench', 'client-' || g, case when i % 1000 = 1 then 'binding' when (i + g) % 3 = 0 then 'hibernating' else 'active' end, 'probable',
+			select key, encode(substring(key::text::bytea for 8), 'hex') || g, g, 'bench', 'client-' || g, case when i % 10000 = 1 then 'binding' when (i + g) % 3 = 0 then 'hibernating' else 'active' end, 'probable',
 				case when i % 5000 = 3 then 'bot' else (array['ios', 'android', 'web', 'desktop'])[1 + (i + g) % 4] end, '192.0.2.1', true, 'tcp', '', 'Client 1.0', 'en', '', now(), now(), now(),
 				case g when 3 then $DEVICE end from a, generate_series(3, 4) g order by 1`,
 		`update sessions set evict_code = 'kick', evict_kick = 1, evict_at = now(), evict_next = now() where account in (select key from a where i % 500 = 3)`,
