@@ -71,10 +71,7 @@ func (a *api) listAudit(c *call) error {
 	if f.Until, err = timeParam(q, "until"); err != nil {
 		return err
 	}
-	of := "/v1/audit"
-	for _, name := range auditParams {
-		of += fmt.Sprintf(" %q", q.Get(name))
-	}
+	of := c.filteredName("/v1/audit", auditParams)
 	place, err := a.behind(c, of)
 	if err != nil {
 		return err

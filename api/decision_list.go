@@ -22,16 +22,11 @@ var (
 
 // listAllDecisions answers with a page of the decisions about all accounts that the caller's token covers.
 func (a *api) listAllDecisions(c *call) error {
-	q := url.Values(c.query)
 	f, err := a.decisionFilter(c)
 	if err != nil {
 		return err
 	}
-	var filters []string
-	for _, name := range decisionParams {
-		filters = append(filters, q.Get(name))
-	}
-	of := c.listName("/v1/decisions", filters...)
+	of := c.filteredName("/v1/decisions", decisionParams)
 	place, err := a.behind(c, of)
 	if err != nil {
 		return err

@@ -82,6 +82,15 @@ func (c *call) listName(list string, filters ...string) string {
 	return fmt.Sprintf("%s %q %t %q", list, filters, c.caller.domains == nil, c.caller.domains)
 }
 
+// filteredName is listName of a list whose filters are parameters of the query.
+func (c *call) filteredName(list string, params []string) string {
+	filters := make([]string, len(params))
+	for i, name := range params {
+		filters[i] = url.Values(c.query).Get(name)
+	}
+	return c.listName(list, filters...)
+}
+
 // domains are those that a request is about: the query's domain, or all that the caller's token covers; nil: any.
 func (c *call) domains() ([]string, error) {
 	d := url.Values(c.query).Get("domain")

@@ -66,7 +66,7 @@ type Dashboard struct {
 	assets  *assets
 	pages   http.Handler
 	least   map[string]Role // of the pages to be read, by their paths
-	streams chan struct{}   // bounds the live streams
+	streams streams         // the live ones
 	log     *slog.Logger
 }
 
@@ -90,7 +90,7 @@ func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	d := &Dashboard{cfg: cfg, log: cfg.Logger, streams: make(chan struct{}, maxStreams)}
+	d := &Dashboard{cfg: cfg, log: cfg.Logger, streams: streams{of: map[int64]int{}}}
 	var err error
 	// The host is never looked up; the token is what the client insists on, and the API does not look at it.
 	d.api, err = client.New("http://bindgate.internal", client.StaticToken("inside"), client.Config{HTTPClient: &http.Client{Transport: transport{cfg.API}}, Timeout: pageTimeout, Attempts: 1, UserAgent: "dashboard"})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
@@ -16,6 +17,7 @@ import (
 // Bounds of live streams.
 const (
 	maxStreams    = 1024             // at once
+	userStreams   = 64               // of one user; a page that gets none asks every few seconds
 	liveEvery     = time.Second      // a page is told at most once in this time that something has happened
 	liveHeartbeat = 10 * time.Second // and so often that nothing has; the login is looked up as often
 	liveWrite     = 10 * time.Second // a reader that does not take a write in this time is dropped; it comes back
@@ -40,12 +42,12 @@ func (l *liveOf) URL() string {
 func (d *Dashboard) live(v *visit) error {
 	types := strings.Split(v.query.Get("types"), ",")
 	account := v.query.Get("account")
-	select {
-	case d.streams <- struct{}{}:
-		defer func() { <-d.streams }()
-	default:
-		return refuse(http.StatusServiceUnavailable)
+	leave, ok := d.streams.enter(v.user.kept.ID)
+	if !ok {
+		v.w.WriteHeader(http.StatusTooManyRequests) // which nobody reads; it is no fault of bindgate's to be logged
+		return nil
 	}
+	defer leave()
 	_, newest, err := d.cfg.Events.Bounds(v.ctx)
 	if err != nil {
 		return err
@@ -68,6 +70,32 @@ func (d *Dashboard) live(v *visit) error {
 	}}
 	s.run(ctx, d.cfg.Events)
 	return nil
+}
+
+// streams count those that are open.
+type streams struct {
+	mu  sync.Mutex
+	all int
+	of  map[int64]int // by user
+}
+
+// enter begins a stream of a user, which ends with leave; false: there are too many.
+func (s *streams) enter(user int64) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStreams || s.of[user] >= userStreams {
+		return nil, false
+	}
+	s.all++
+	s.of[user]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.of[user]--; s.of[user] == 0 {
+			delete(s.of, user)
+		}
+	}, true
 }
 
 type liveStream struct {

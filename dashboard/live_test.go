@@ -76,3 +76,19 @@ func TestLive(t *testing.T) {
 		t.Errorf("nobody's stream is a %d, want 204, which browsers do not open again", got.status)
 	}
 }
+
+// One user's streams leave room for those of others.
+func TestStreamsOfOneUserAreBounded(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	many := k.as(dashboard.Viewer)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 64 {
+		<-many.stream(ctx, "types=session")
+	}
+	many.get("/dashboard/live?types=session").ok(http.StatusTooManyRequests)
+	if got := <-k.as(dashboard.Viewer).stream(ctx, "types=session"); got != "alive" {
+		t.Errorf("another user's stream begins with %q", got)
+	}
+}

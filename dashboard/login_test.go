@@ -254,7 +254,9 @@ func TestAOneTimePasswordIsChangedFirst(t *testing.T) {
 	done := change(password, password)
 	done.redirects("/dashboard")
 	done.cookie("bindgate_login")
-	r.get("/dashboard/logins").ok(http.StatusOK)
+	first = r.get("/dashboard").redirects("/dashboard/")
+	r.get(first).ok(http.StatusOK).says("Your password is changed.") // told by the page that the way ends at
+	r.get(first).ok(http.StatusOK).lacks("Your password is changed.")
 	before.get("/dashboard/password").redirects("/dashboard/login")
 	r.get("/dashboard/password").ok(http.StatusOK).says("Current password")
 	r.post("/dashboard/password", "old", "wrong", "password", password+"!", "again", password+"!").ok(http.StatusUnprocessableEntity).says("The current password is not right.")

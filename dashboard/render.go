@@ -56,6 +56,9 @@ type choice struct {
 
 // page makes what the layout needs; title is a key.
 func (v *visit) page(title string) page {
+	if v.flashed == nil {
+		v.flashed = takeFlash(v.w, v.r)
+	}
 	p := page{
 		Title: title, Section: v.section, User: v.user, Lang: v.lang, LangTag: languageTags[v.lang], Theme: v.theme, Here: v.r.URL.RequestURI(), Flash: v.flashed,
 		Now: v.d.cfg.Now(), ScriptTexts: v.d.words.script[v.lang],

@@ -47,15 +47,7 @@ func (v *visit) ruleDeletePage(scope ruleScope) (*ruleDeletePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	under, err := v.under(scope)
-	if err != nil {
-		return nil, err
-	}
-	before, err := mergeRules(append([]levelRule{{scope.Level, stored.Rule}}, under...)...)
-	if err != nil {
-		return nil, err
-	}
-	after, err := mergeRules(under...)
+	before, after, err := v.beforeAndAfter(scope, stored.Rule)
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,19 @@ func said(err error) *client.Error {
 	return nil
 }
 
+// beforeAndAfter are what applies to a scope's accounts with the rule that it has, and with what is to be in its place, if anything is.
+func (v *visit) beforeAndAfter(scope ruleScope, stored client.Rule, instead ...levelRule) (before, after client.EffectiveRule, err error) {
+	under, err := v.under(scope)
+	if err != nil {
+		return before, after, err
+	}
+	if before, err = mergeRules(append([]levelRule{{scope.Level, stored}}, under...)...); err != nil {
+		return before, after, err
+	}
+	after, err = mergeRules(append(instead, under...)...)
+	return before, after, err
+}
+
 func (v *visit) ruleReviewPage(scope ruleScope, form *ruleForm, rule client.Rule) (*ruleReviewPage, error) {
 	if !v.mayChange(scope.Level) {
 		return nil, refuse(http.StatusForbidden)
@@ -101,15 +114,7 @@ func (v *visit) ruleReviewPage(scope ruleScope, form *ruleForm, rule client.Rule
 		return nil, err
 	}
 	p := &ruleReviewPage{page: v.page("rules.review.title"), ruleScope: scope, Expires: form.Expires, Preview: preview}
-	under, err := v.under(scope)
-	if err != nil {
-		return nil, err
-	}
-	before, err := mergeRules(append([]levelRule{{scope.Level, stored.Rule}}, under...)...)
-	if err != nil {
-		return nil, err
-	}
-	after, err := mergeRules(append([]levelRule{{scope.Level, rule}}, under...)...)
+	before, after, err := v.beforeAndAfter(scope, stored.Rule, levelRule{scope.Level, rule})
 	if err != nil {
 		return nil, err
 	}

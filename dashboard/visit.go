@@ -38,7 +38,7 @@ type visit struct {
 	theme   string          // "light", "dark"; "": as the browser has it
 	address netip.Addr
 	query   url.Values
-	flashed *flash
+	flashed *flash // what this page tells of what was done; a redirect leaves it to the next
 	section string // of the navigation
 }
 
@@ -145,7 +145,6 @@ func (v *visit) enter(rt route) (err error) {
 			return refuse(http.StatusBadRequest)
 		}
 	}
-	v.flashed = takeFlash(v.w, v.r)
 	return rt.handle(v.d, v)
 }
 

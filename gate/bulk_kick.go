@@ -76,12 +76,11 @@ func (g *Gate) CountKick(ctx context.Context, k store.BulkKick, domains []string
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	select {
-	case g.previews <- struct{}{}:
-		defer func() { <-g.previews }()
-	case <-ctx.Done():
-		return 0, 0, ErrOverloaded
+	leave, err := g.previewTurn(ctx)
+	if err != nil {
+		return 0, 0, err
 	}
+	defer leave()
 	if k, err = g.named(ctx, k); err == nil {
 		accounts, sessions, err = g.store.CountKick(ctx, k, domains)
 	}

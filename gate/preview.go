@@ -38,18 +38,27 @@ const (
 	previewPage = 500 // accounts
 )
 
+// previewTurn waits until one of those who look at the whole record may begin; leave ends its turn. ErrOverloaded if ctx ends first.
+func (g *Gate) previewTurn(ctx context.Context) (leave func(), err error) {
+	select {
+	case g.previews <- struct{}{}:
+		return func() { <-g.previews }, nil
+	case <-ctx.Done():
+		return nil, ErrOverloaded
+	}
+}
+
 // Preview judges every account that the rule would hold for by what is on record, as if it held. It locks and changes nothing, and takes a few seconds at
 // most: what is not looked at by then is left out, and the preview is not complete. Two run at once; more wait, and get ErrOverloaded if that takes too long.
 func (g *Gate) Preview(ctx context.Context, req PreviewRequest) (Preview, error) {
 	var p Preview
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	select {
-	case g.previews <- struct{}{}:
-		defer func() { <-g.previews }()
-	case <-ctx.Done():
-		return p, ErrOverloaded
+	leave, err := g.previewTurn(ctx)
+	if err != nil {
+		return p, err
 	}
+	defer leave()
 	var at store.Key
 	for {
 		page, err := g.store.Walk(ctx, store.Crowd{RuleScope: req.Scope, Domains: req.Domains}, at, previewPage)

@@ -71,6 +71,11 @@ const bindgate = (() => {
     });
     document.body.append(dialog);
     dialog.showModal();
+    // Not its first field: the Enter that asked, if it is still pressed, would send the answer.
+    if (heading && !question.querySelector("[autofocus]")) {
+      heading.tabIndex = -1;
+      heading.focus();
+    }
     document.dispatchEvent(new CustomEvent("bindgate:dialog", { detail: dialog }));
   };
   document.addEventListener("click", (e) => {

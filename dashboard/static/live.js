@@ -142,6 +142,7 @@
     busy = true;
     wanted = false;
     const begun = Date.now();
+    let pause = 1000;
     try {
       const page = await bindgate.load(location.href);
       confirmed = begun;
@@ -150,19 +151,22 @@
     } catch (e) {
       if (e.status === 204) { location.reload(); return; } // nobody is logged in any more
       if (!e.status) isLost();
+      wanted = true; // and the page is no fresher than it was
+      pause = 5000;
     } finally {
       busy = false;
-      next = Date.now() + Math.max(1000, 4 * (Date.now() - begun));
+      next = Date.now() + Math.max(pause, 4 * (Date.now() - begun));
     }
     show();
   };
   setInterval(() => { if (wanted) refresh(); }, 250);
   const every = Number(body.dataset.every);
   if (every) setInterval(refresh, every * 1000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) refresh(); });
 
   let stream, told = false;
   const open = () => {
+    stream?.close();
+    if (document.hidden) return; // a browser has six connections to a server: pages that nobody looks at keep none
     stream = new EventSource(url);
     stream.addEventListener("alive", () => {
       if (told && !alive) refresh(); // what has happened in between was not told
@@ -177,6 +181,10 @@
     };
   };
   open();
-  window.addEventListener("pagehide", () => stream.close());
+  document.addEventListener("visibilitychange", () => {
+    open();
+    if (!document.hidden) refresh(); // what has happened in between was not told
+  });
+  window.addEventListener("pagehide", () => stream?.close());
   window.addEventListener("pageshow", (e) => { if (e.persisted) { open(); refresh(); } });
 })();

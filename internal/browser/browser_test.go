@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bindgate/bindgate"
 	"github.com/bindgate/bindgate/api/docs"
@@ -54,7 +55,9 @@ func TestFaults(t *testing.T) {
 			w := &witness{TB: t}
 			p := browser.Open(w, srv.URL, browser.Visitor{})
 			p.Go("/")
-			p.Quiet()
+			for deadline := time.Now().Add(20 * time.Second); len(w.said) == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+				p.Quiet() // some of them are told a moment after the page is there
+			}
 			if len(w.said) == 0 || !strings.Contains(w.said[0], c.want) {
 				t.Errorf("heard %q, want %q", w.said, c.want)
 			}

@@ -9,11 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bindgate/bindgate/internal/target"
 )
 
 // What fetching a set may take.
@@ -49,15 +50,10 @@ func CheckURL(s string) error {
 }
 
 func safe(u *url.URL) error {
-	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
+	if target.Secure(u) {
 		return nil
 	}
 	return fmt.Errorf("%s://%s: keys are taken over https only (http from this machine: 127.0.0.1, ::1 or localhost)", u.Scheme, u.Host)
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // remote is a JWK Set behind a URL.

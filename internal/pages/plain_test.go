@@ -77,6 +77,10 @@ func TestKeyboardAlone(t *testing.T) {
 	to("the kick", `a[href^="/dashboard/sessions/kick?"]`)
 	p.Key("\r")
 	p.Wait(`dialog[open] form.ask`)
+	p.Key("\r") // as of a key that is held down
+	if !browser.Eval[bool](p, `!!document.querySelector('dialog[open] form.ask') && document.activeElement.matches('dialog h1')`) {
+		t.Error("the key that asks answers, too")
+	}
 	p.Key(kb.Escape)
 	p.Until("Escape closes the question", `!document.querySelector('dialog')`)
 	to("the kick again", `a[href^="/dashboard/sessions/kick?"]`)

@@ -86,3 +86,21 @@ func TestLostConnectionShows(t *testing.T) {
 	s.device("ada", "phone", xmppclient.Options{})
 	p.Until("what happens then is shown", row("phone"))
 }
+
+// A page that nobody looks at keeps no connection, of which a browser has six, and is right again when somebody does.
+func TestAHiddenPageRests(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := s.login(t, "viewer", browser.Visitor{})
+	p.Go("/dashboard/sessions")
+	p.Until("the page is live", `document.getElementById('fresh').classList.contains('on')`)
+	const turn = `(() => { Object.defineProperty(document, 'hidden', {value: %t, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); return true })()`
+	browser.Eval[bool](p, `(() => { const close = EventSource.prototype.close; EventSource.prototype.close = function () { window.rests = true; close.call(this) }; return true })()`)
+	browser.Eval[bool](p, fmt.Sprintf(turn, true))
+	p.Until("its stream is closed", `window.rests === true`)
+	s.device("ada", "phone", xmppclient.Options{})
+	browser.Eval[bool](p, fmt.Sprintf(turn, false))
+	p.Until("what has happened is shown", row("phone"))
+	s.device("bob", "laptop", xmppclient.Options{})
+	p.Until("it is live again", row("laptop"))
+}

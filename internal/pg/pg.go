@@ -256,6 +256,8 @@ func (c *Cluster) release() {
 		c.leash = nil
 	}
 	if c.lock != nil {
+		// A child of this process that is just being started shares the file until it runs its program: closing it alone would not give it free.
+		_ = syscall.Flock(int(c.lock.Fd()), syscall.LOCK_UN)
 		c.lock.Close()
 		c.lock = nil
 	}

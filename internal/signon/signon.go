@@ -17,16 +17,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -128,15 +127,10 @@ func CheckURL(s string) error {
 	case u.User != nil || u.Fragment != "":
 		return errors.New("a URL with a user or a fragment: leave it out")
 	}
-	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
+	if target.Secure(u) {
 		return nil
 	}
 	return fmt.Errorf("%s://%s: people log in over https only (http on this machine: 127.0.0.1, ::1 or localhost)", u.Scheme, u.Host)
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // bounded cuts answers that are longer than any should be.

@@ -1,4 +1,4 @@
-// Package target says where webhooks may go: to public addresses over TLS, so that nobody who may set one can have bindgate speak to what only this machine
+// Package target says where bindgate's own requests may go. Webhooks: to public addresses over TLS, so that nobody who may set one can have bindgate speak to what only this machine
 // or its network reaches (server-side request forgery).
 //
 // A URL is looked at when it is saved, for the caller's sake. What counts is Control: it sees each address at the moment of the connection, after names were
