@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/bindgate/bindgate/xmppbridge"
 )
 
 // The commands of XEP-0133 that are used here, and the command that Openfire has besides.
@@ -69,54 +71,84 @@ func Discover(ctx context.Context, conn Conn, domain string) (*Server, error) {
 	s := &Server{client: NewClient(conn, domain), domain: domain}
 	s.software = s.client.software(ctx) // nothing but words depends on it
 
-	commands, err := s.client.Commands(ctx)
+	items, err := s.client.Items(ctx, domain, "")
+	if _, said := errors.AsType[*xmppbridge.StanzaError](err); err != nil && !said {
+		return nil, fmt.Errorf("%s: list of items: %w", domain, err)
+	}
+	commands, err := s.find(ctx, items)
 	switch {
-	case refused(err, "service-unavailable", "feature-not-implemented", "item-not-found"):
+	case refused(err, lacking...):
 		return nil, fmt.Errorf("%s: %w: %w", domain, ErrNoCommands, err)
-	case refused(err, "forbidden", "not-allowed", "not-authorized"):
+	case refused(err, forbidding...):
 		return nil, fmt.Errorf("%s: %w: %w", domain, ErrNoRight, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: list of commands: %w", domain, err)
 	}
 	s.ending, err = s.client.look(ctx, EndUserSession)
 	switch {
-	case refused(err, "forbidden", "not-allowed", "not-authorized"):
+	case refused(err, forbidding...):
 		return nil, fmt.Errorf("%s: %w: %w", domain, ErrNoRight, err)
-	case refused(err, "service-unavailable", "feature-not-implemented", "item-not-found", "bad-request"):
+	case refused(err, lacking...):
 		return nil, fmt.Errorf("%s: %w: %w", domain, ErrNoCommands, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: end-user-session: %w", domain, err)
 	case !slices.ContainsFunc(s.ending, isAccount):
 		return nil, fmt.Errorf("%s: %w: its form asks for %q, and not for the account", domain, ErrNoCommands, s.ending)
 	}
-	return s, s.findList(ctx, commands)
+	if err := s.chooseList(items, commands); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// findList chooses how to list sessions.
-func (s *Server) findList(ctx context.Context, commands []string) error {
-	items, err := s.client.Items(ctx, s.domain, "")
-	if err != nil {
-		return fmt.Errorf("%s: list of items: %w", s.domain, err)
+// What servers say when they do not have a command, and when it is not for the component.
+var (
+	lacking    = []string{"service-unavailable", "feature-not-implemented", "item-not-found", "bad-request"}
+	forbidding = []string{"forbidden", "not-allowed", "not-authorized"}
+)
+
+// maxPlaces is how many addresses on the domain are asked for their commands besides the domain.
+const maxPlaces = 8
+
+// find returns the commands of where sessions can be ended: the domain or, as on Tigase, a part of the server that has an address on it.
+func (s *Server) find(ctx context.Context, items []Item) ([]string, error) {
+	commands, err := s.client.Commands(ctx)
+	if slices.Contains(commands, EndUserSession) {
+		return commands, nil
 	}
-	s.stats = slices.Contains(commands, UserStats)
+	places := 0
+	for _, i := range items {
+		_, resource, ok := s.local(i.JID)
+		if !ok || resource != "" || i.Node != "" || places == maxPlaces {
+			continue
+		}
+		places++
+		part := NewClient(s.client.conn, i.JID)
+		if theirs, err := part.Commands(ctx); err == nil && slices.Contains(theirs, EndUserSession) {
+			s.client = part
+			return theirs, nil
+		}
+	}
+	return commands, err
+}
+
+// chooseList chooses how to list sessions.
+func (s *Server) chooseList(items []Item, commands []string) error {
 	has := func(node string) bool { return slices.Contains(commands, node) }
+	s.stats = has(UserStats)
 	switch {
 	case slices.ContainsFunc(items, func(i Item) bool { return i.Node == onlineNode }):
 		s.list = ByDisco
+	case has(ActivePresences) && !s.stats: // Openfire names accounts alone in its other lists
+		s.list, s.command = ByPresences, ActivePresences
 	case has(OnlineUsersList):
 		s.list, s.command = ByOnlineUsers, OnlineUsersList
 	case has(OnlineUsers):
 		s.list, s.command = ByOnlineUsers, OnlineUsers
-	case has(ActivePresences):
-		s.list, s.command = ByPresences, ActivePresences
 	case has(ActiveUsers):
 		s.list, s.command = ByActiveUsers, ActiveUsers
 	default:
 		return fmt.Errorf("%s: %w: it offers %d commands, but neither get-online-users-list nor get-active-users", s.domain, ErrNoList, len(commands))
-	}
-	// Openfire names accounts alone in its lists and has no user-stats: what it says of presence is better than that.
-	if s.list == ByOnlineUsers && !s.stats && has(ActivePresences) {
-		s.list, s.command = ByPresences, ActivePresences
 	}
 	return nil
 }
@@ -140,7 +172,7 @@ func (s *Server) End(ctx context.Context, user, resource, reason string) error {
 		return errors.New("end-user-session: not the address of a session")
 	}
 	jid := user + "@" + s.domain + "/" + resource
-	_, err := s.client.Run(ctx, EndUserSession, func(q Question) ([]string, bool) {
+	r, err := s.client.Run(ctx, EndUserSession, func(q Question) ([]string, bool) {
 		switch {
 		case isAccount(q.Name):
 			return []string{jid}, true
@@ -149,6 +181,9 @@ func (s *Server) End(ctx context.Context, user, resource, reason string) error {
 		}
 		return nil, false
 	})
+	if said := r.Fields["Errors"]; err == nil && len(said) > 0 { // Tigase's
+		err = &NoteError{strings.Join(said, " ")}
+	}
 	if err != nil {
 		return fmt.Errorf("end-user-session: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/bindgate/bindgate/internal/ejabberd"
 	"github.com/bindgate/bindgate/internal/prosody"
-	"github.com/bindgate/bindgate/xmppbridge/adhoc"
+	"github.com/bindgate/bindgate/xmppbridge/stock/adhoc"
 )
 
 func TestX(t *testing.T) {

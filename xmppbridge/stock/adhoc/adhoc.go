@@ -1,5 +1,5 @@
-// Package adhoc is the client's side of ad-hoc commands (XEP-0050), and of what an administrator can see of a server's sessions and do to them by the commands of
-// service administration (XEP-0133).
+// Package adhoc is the driver for stock servers with ad-hoc commands (XEP-0050) of service administration (XEP-0133): what an administrator can see of a server's sessions
+// and do to them, by a component's stream and nothing else.
 //
 // It knows no server by its name but in what it says about it: what a server offers is discovered, forms are filled in by what their fields are called, and
 // what is not understood is left as the server has set it. Users write parts of what servers list; nothing that a user can write makes a session of another account.
