@@ -127,19 +127,22 @@ func (s *Server) addressed(items []Item) []Session {
 	return out
 }
 
-// present reads presence stanzas. Their content is their clients'; who they are from is the server's.
+// present reads presence stanzas as far as their start tags: who they are from is the server's word, what is in them is their clients'.
 func (s *Server) present(stanzas []string) []Session {
 	var out []Session
 	for _, text := range stanzas {
-		var p struct {
-			XMLName xml.Name
-			From    string `xml:"from,attr"`
-		}
-		if xml.Unmarshal([]byte(text), &p) != nil || p.XMLName.Local != "presence" {
+		t, err := xml.NewDecoder(strings.NewReader(strings.TrimSpace(text))).Token()
+		start, ok := t.(xml.StartElement)
+		if err != nil || !ok || start.Name.Local != "presence" {
 			continue
 		}
-		if user, resource, ok := s.local(p.From); ok && resource != "" {
-			out = append(out, Session{User: user, Resource: resource})
+		for _, a := range start.Attr {
+			if a.Name != (xml.Name{Local: "from"}) {
+				continue
+			}
+			if user, resource, ok := s.local(a.Value); ok && resource != "" {
+				out = append(out, Session{User: user, Resource: resource})
+			}
 		}
 	}
 	return out
