@@ -64,5 +64,5 @@ func (h *Hello) can(name string) (able bool, why string) {
 	if slices.Contains(h.Abilities, name) || slices.Contains(implied, name) {
 		return true, ""
 	}
-	return false, "the module on " + h.Domain + " is of a version that does not have it, or its server cannot: update them"
+	return false, "A module is of a version that does not have it, or its server cannot: missing_abilities of the domains say which. Update it."
 }

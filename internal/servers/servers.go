@@ -81,6 +81,8 @@ type Options struct {
 	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
 	Domain string
+	// Stock leaves the gate's module out: a server as operators have it, that lets the component see presence (XEP-0356), unless Blind. Of ejabberds alone.
+	Stock, Blind bool
 }
 
 // What not every server can.
@@ -168,6 +170,16 @@ func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
 			test(t, k)
 		})
 	}
+}
+
+// EachOf runs a test on every kind of one server program that is wanted, in parallel.
+func EachOf(t *testing.T, software string, test func(t *testing.T, on *Kind)) {
+	Each(t, func(t *testing.T, on *Kind) {
+		if on.Software != software {
+			t.Skip("a test of " + software)
+		}
+		test(t, on)
+	})
 }
 
 // missing skips a test for want of its server, or fails it on CI.

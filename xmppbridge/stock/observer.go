@@ -1,8 +1,8 @@
 package stock
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -224,7 +224,7 @@ func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) error {
 		return err
 	}
 	took := time.Since(began)
-	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream)}
+	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream, server.Name)}
 	if !o.connect(l) {
 		return xmppbridge.ErrDown
 	}
@@ -380,15 +380,15 @@ func (o *Observer) look(ctx context.Context, server *Server, a account) error {
 // about is what a server says of itself.
 type about struct{ name, version string }
 
-// ask asks the server of the first domain what it is (XEP-0092). One that does not say is left unnamed.
-func (o *Observer) ask(ctx context.Context, stream xmppbridge.Stream) about {
+// ask asks the server of the first domain what it is (XEP-0092). One that does not say is called as the driver does.
+func (o *Observer) ask(ctx context.Context, stream xmppbridge.Stream, otherwise string) about {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	name, version, err := softwareOf(ctx, stream, o.domains[0])
-	if err != nil && !errors.Is(err, context.Canceled) {
-		o.log.Info("the server does not say what it is", "domain", o.domains[0], "error", err)
+	if err != nil {
+		o.log.Debug("the server does not say what it is", "domain", o.domains[0], "error", err)
 	}
-	return about{name, version}
+	return about{cmp.Or(name, otherwise), version}
 }
 
 // keyed is a lock for each account.

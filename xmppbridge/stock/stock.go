@@ -55,6 +55,8 @@ type Kicker interface {
 type Server struct {
 	Lister Lister
 	Kicker Kicker
+	// Name is the program's, for a server that does not say it itself (XEP-0092); "": it is not known.
+	Name string
 	// Able has the abilities that the driver knows of (package gate, ability.go), beside those that the Observer brings itself or no stock server has. Each may
 	// have a word why not, or how.
 	Able []gate.Ability
