@@ -2,6 +2,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type world struct {
 	addr    string // of the component port as bindgate sees it
 	store   *store.Store
 	driver  func(g *gate.Gate, c xmppbridge.Config) func(context.Context) error // of a server without a module; nil: it has one
+	named   string                                                              // driver's name; empty: ejabberd
 	mu      sync.Mutex
 	running *bindgate
 }
@@ -97,7 +99,7 @@ func (w *world) launch(name string) *bindgate {
 	}
 	run := xmppbridge.New(cfg, g).Run
 	if w.driver != nil {
-		cfg.Driver = xmppbridge.DriverEjabberd
+		cfg.Driver = cmp.Or(w.named, xmppbridge.DriverEjabberd)
 		run = w.driver(g, cfg)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -84,6 +84,9 @@ func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 	if o.Stock && !o.Blind {
 		host.Modules = ejabberd.SeePresence
 	}
+	if o.Administered {
+		host.Modules += "\n" + ejabberd.Administer
+	}
 	twin := host
 	if o.Own || o.Domain != "" || o.Unbound > 0 {
 		host.Domain = cmp.Or(o.Domain, "localhost")

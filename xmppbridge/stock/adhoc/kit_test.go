@@ -34,15 +34,8 @@ func stockEjabberd(t *testing.T, cfg ejabberd.Config) server {
 	return ejabberd.ForTest(t, cfg)
 }
 
-// rights are what a README of ours asks operators of Prosody and of ejabberd for.
+// prosodyRights let the component administer a Prosody.
 const prosodyRights = `admins = { "bindgate.localhost" }`
-
-const ejabberdRights = `
-host_config:
-  "localhost":
-    acl: {bindgate: {server: "bindgate.localhost"}}
-    access_rules: {everybody: {allow: all}, configure: {allow: bindgate}}
-`
 
 // opened is a listener that hands on the stream.
 type opened chan xmppbridge.Stream
@@ -52,13 +45,18 @@ func (opened) Closed(error)                          {}
 func (opened) Presence(_, _, _, _ string)            {}
 func (opened) Granted(_ string, _ map[string]string) {}
 
-// connect is a component's stream until the test's end.
+// connect is the component's stream until the test's end.
 func connect(t *testing.T, s server) xmppbridge.Stream {
+	t.Helper()
+	return connectAs(t, s, s.ComponentJID())
+}
+
+func connectAs(t *testing.T, s server, component string) xmppbridge.Stream {
 	t.Helper()
 	_, addr := s.Addresses()
 	streams := make(opened, 16)
 	b := xmppbridge.NewStock(xmppbridge.Config{
-		Name: "test", Addr: addr, Component: s.ComponentJID(), Secret: xmppbridge.Secret(s.Secret()), Driver: xmppbridge.DriverAdmin, Domains: []string{s.Domain()},
+		Name: "test", Addr: addr, Component: component, Secret: xmppbridge.Secret(s.Secret()), Driver: xmppbridge.DriverAdmin, Domains: []string{s.Domain()},
 	}, streams)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

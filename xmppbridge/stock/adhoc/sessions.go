@@ -64,11 +64,7 @@ func (s *Server) SessionsOf(ctx context.Context, user string) ([]Session, error)
 	alone := s.stats && s.list != ByPresences && !s.named
 	s.mu.Unlock()
 	if alone {
-		sessions, err := s.ofAccount(ctx, user)
-		if err == nil {
-			s.refresh(user, sessions)
-		}
-		return sessions, err
+		return s.ofAccount(ctx, user)
 	}
 	all, err := s.Sessions(ctx)
 	if err != nil {
@@ -225,7 +221,7 @@ func byAccount(sessions []Session) []*account {
 	return out
 }
 
-// seen is what was found out about an account when its details were these.
+// seen is what was found out about an account with these details.
 type seen struct {
 	details  string
 	sessions []Session
@@ -277,7 +273,9 @@ func (s *Server) ofAccounts(ctx context.Context, accounts []*account) ([]Session
 				out = append(out, named...)
 				return nil
 			}
-			next[a.user], out = seen{a.details, sessions}, append(out, sessions...)
+			if out = append(out, sessions...); agrees(a.details, sessions) {
+				next[a.user] = seen{a.details, sessions}
+			}
 			return nil
 		})
 	}
@@ -298,13 +296,16 @@ func (s *Server) known(a *account) (seen, bool) {
 	return was, ok && a.times == 1 && a.details != "" && was.details == a.details
 }
 
-// refresh keeps what was found out about an account that is known.
-func (s *Server) refresh(user string, sessions []Session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if was, ok := s.seen[user]; ok {
-		s.seen[user] = seen{was.details, sessions}
+// agrees reports whether the sessions that were found are those of the details: there may have been a login or an end in between, and what is kept for details must be so
+// whenever they are the same again.
+func agrees(details string, sessions []Session) bool {
+	lines := strings.Split(strings.TrimSuffix(details, "\n"), "\n")
+	for _, x := range sessions {
+		if !slices.ContainsFunc(lines, func(line string) bool { return line == x.Resource || strings.HasPrefix(line, " - "+x.Resource+": ") }) {
+			return false
+		}
 	}
+	return len(lines) == len(sessions)
 }
 
 // ofAccount asks the server about one account: by user-stats, else by service discovery at the account (XEP-0030 §8), which servers answer as they see fit.
