@@ -58,6 +58,11 @@ var stock = []*Kind{
 	},
 }
 
+// IsStock reports whether a kind, by its name, is a server without our module.
+func IsStock(name string) bool {
+	return slices.ContainsFunc(stock, func(k *Kind) bool { return k.Name == name })
+}
+
 // EachStock runs a test on every stock server that is wanted, in parallel.
 func EachStock(t *testing.T, test func(t *testing.T, on *Kind)) {
 	t.Parallel()
