@@ -63,6 +63,7 @@ type Config struct {
 	Secret    Secret
 	Driver    string      // empty: DriverGate
 	Domains   []string    // the only virtual hosts to listen to, asked for their hello; empty: whichever says hello
+	Except    []string    // hosts that are not to be listened to without Domains: other links have them
 	Known     []string    // hosts known from before, asked for their hello too
 	TLS       *tls.Config // nil: plain TCP
 	Version   string      // of bindgate
@@ -142,7 +143,7 @@ func New(cfg Config, g Gate) *Bridge {
 // listens says whether a host may speak on this link.
 func (b *Bridge) listens(domain string) bool {
 	if len(b.cfg.Domains) == 0 {
-		return domain != b.cfg.Component
+		return domain != b.cfg.Component && !slices.Contains(b.cfg.Except, domain)
 	}
 	for _, d := range b.cfg.Domains {
 		if d == domain {
