@@ -62,7 +62,7 @@ func TestProsodyForgedList(t *testing.T) {
 // TestEjabberd lists and ends sessions of a stock ejabberd.
 func TestEjabberd(t *testing.T) {
 	t.Parallel()
-	s := stockEjabberd(t, ejabberd.Config{Hosts: []ejabberd.Host{{Modules: ejabberd.Administer}, {Domain: "plain.localhost"}}})
+	s := stockEjabberd(t, ejabberd.Config{Hosts: []ejabberd.Host{{Modules: ejabberd.Administer + "\nmod_privilege: {presence: {managed_entity: [{allow: bindgate}]}}"}, {Domain: "plain.localhost"}}})
 	stream := connect(t, s)
 	refuses(t, s, stream, "plain.localhost", adhoc.ErrNoCommands)
 	refuses(t, s, connectAs(t, s, "stranger.localhost"), s.Domain(), adhoc.ErrNoRight)
