@@ -20,7 +20,7 @@ import (
 func TestTwoLinks(t *testing.T) {
 	t.Parallel()
 	gated := prosody.ForTest(t, prosody.Config{Domains: []string{"gated.localhost"}, Component: "bindgate.gated.localhost"})
-	plain := ejabberd.ForTest(t, ejabberd.Config{Hosts: []ejabberd.Host{{Domain: "plain.localhost", Modules: ejabberd.SeePresence}}})
+	plain := ejabberd.ForTest(t, ejabberd.Config{Hosts: []ejabberd.Host{{Domain: "plain.localhost", Modules: "mod_privilege: {presence: {managed_entity: [{allow: {server: bindgate.plain.localhost}}]}}"}}})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "bindgate.toml")
 	secretFile := func(name, text string) string {
