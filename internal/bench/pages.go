@@ -66,6 +66,12 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 		return r, err
 	}
 	defer full.stop()
+	var readers [2]*http.Client
+	for i, s := range []*service{empty, full} {
+		if readers[i], err = s.operator(ctx); err != nil {
+			return r, err
+		}
+	}
 	if err := full.past(ctx); err != nil {
 		return r, err
 	}
@@ -74,12 +80,6 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 	}
 	if err := full.decide(ctx, pageDecisions); err != nil {
 		return r, err
-	}
-	var readers [2]*http.Client
-	for i, s := range []*service{empty, full} {
-		if readers[i], err = s.operator(ctx); err != nil {
-			return r, err
-		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(viewed)) {
 		var ratios, a, b []float64
