@@ -72,6 +72,10 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 			return r, err
 		}
 	}
+	const key = `encode(substring(sha256(convert_to('user7@example.org', 'UTF8')) for 16), 'hex')::uuid`
+	if err := empty.exec(ctx, `insert into accounts (key, jid, domain) values (`+key+`, 'user7@example.org', 'example.org')`); err != nil { // who is not known has no page
+		return r, err
+	}
 	if err := full.past(ctx); err != nil {
 		return r, err
 	}
