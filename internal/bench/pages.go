@@ -85,6 +85,7 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 	if err := full.decide(ctx, pageDecisions); err != nil {
 		return r, err
 	}
+	log.Info("the record is full")
 	for _, name := range slices.Sorted(maps.Keys(viewed)) {
 		var ratios, a, b []float64
 		for n := range rounds + 1 {
