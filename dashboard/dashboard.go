@@ -67,6 +67,7 @@ type Dashboard struct {
 	pages   http.Handler
 	least   map[string]Role // of the pages to be read, by their paths
 	streams streams         // the live ones
+	way     way             // by which people log in
 	log     *slog.Logger
 }
 
