@@ -32,6 +32,7 @@ const Root = "/dashboard"
 
 // Caller is who the API is to take a request of a user's for.
 type Caller struct {
+	User    int64 // the user's, never another's
 	Subject string
 	Scopes  []string
 	Domains []string   // nil: all

@@ -118,7 +118,7 @@ func (v *visit) enter(rt route) (err error) {
 	switch {
 	case err == nil:
 		v.user = user
-		v.ctx = v.d.cfg.As(v.ctx, Caller{Subject: user.Name, Scopes: user.Role.scopes(), Domains: user.Domains, Address: v.address})
+		v.ctx = v.d.cfg.As(v.ctx, Caller{User: user.kept.ID, Subject: user.Name, Scopes: user.Role.scopes(), Domains: user.Domains, Address: v.address})
 	case !errors.Is(err, errNoLogin):
 		return err
 	case rt.least > Anyone:
