@@ -164,9 +164,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	proxies := proxy.Trusted(cfg.TrustedProxies)
+	for _, problem := range cfg.wayProblems() {
+		log.WarnContext(ctx, problem)
+	}
 	pages, err := dashboard.New(ctx, dashboard.Config{
-		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxies.Client, Secure: proxies.Secure, Stopping: api.Stopping,
+		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxy.Trusted(cfg.TrustedProxies).Client, Secure: cfg.secure(), Stopping: api.Stopping,
 	})
 	if err != nil {
 		return err
