@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// Backport is the Prosody of Debian's backports, where deploy/setup.sh unpacks it, as a newer version to test on.
+const Backport = "/var/tmp/bindgate-prosody-13.0/usr/bin/prosody"
+
 // Config says how a private Prosody is set up. The zero value is a server for "localhost" with the gate module loaded.
 type Config struct {
 	// Binary is the server's program; empty: "prosody", looked up in PATH.
@@ -60,7 +63,7 @@ func (c Config) withDefaults() Config {
 type ports struct{ c2s, component, http int }
 
 // render writes prosody.cfg.lua. Sessions and accounts live in memory; only the gate module's own store is kept on disk.
-func (c Config) render(dir string, p ports, asRoot bool) string {
+func (c Config) render(dir, word string, p ports, asRoot bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("data_path = %s", quote(dir+"/data"))
@@ -84,7 +87,7 @@ func (c Config) render(dir string, p ports, asRoot bool) string {
 	line("c2s_require_encryption = false; allow_unencrypted_plain_auth = true")
 	line("consider_websocket_secure = true; consider_bosh_secure = true")
 	line("component_conflict_resolve = \"kick_old\"")
-	line("kit_control_dir = %s", quote(dir+"/control"))
+	line("kit_control_word = %s; kit_control_ready = %s", quote(word), quote(dir+"/ready"))
 	line("limits = {}")
 	b.WriteString(c.Global + "\n")
 	mods := c.Modules

@@ -36,7 +36,7 @@ func EjabberdHost(t testing.TB, server *ejabberd.Server, domain string) Server {
 func ejabberdOf(name, root string) *Kind {
 	s := &sharedEjabberd{root: root}
 	return &Kind{
-		Name: name, Software: "ejabberd", close: s.close,
+		Name: name, Software: "ejabberd", newer: root != "", close: s.close,
 		start: func(k *Kind, t testing.TB, o Options) Server { return s.start(k, t, o) },
 		cannot: map[string]string{
 			BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",

@@ -13,14 +13,22 @@ import (
 	"github.com/bindgate/bindgate/internal/prosody"
 )
 
-// prosodyKind is the installed Prosody, or the one that BINDGATE_TEST_PROSODY names. It starts in a fraction of a second: each test has its own.
-var prosodyKind = Prosody(prosody.Config{}, nil)
+// prosodies are the installed Prosody, or the one that BINDGATE_TEST_PROSODY names, and the newer one that deploy/setup.sh --tests unpacks beside it. They start
+// in a fraction of a second: each test has its own.
+var prosodies = []*Kind{prosodyOf("prosody", "", prosody.Config{}, nil), prosodyOf("prosody-13.0", prosody.Backport, prosody.Config{}, nil)}
 
-// Prosody is a kind of its own, set up as a test of Prosody alone needs it. Where it is started, server is set.
-func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
-	return &Kind{Name: "prosody", Software: "Prosody", start: func(k *Kind, t testing.TB, o Options) Server {
+// EachProsody is EachVersion for tests of Prosody's module alone.
+func EachProsody(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, prosodies, true, test) }
+
+// Prosody is a kind of its own: on, a Prosody, set up as a test of Prosody alone needs it. Where it is started, server is set.
+func Prosody(on *Kind, cfg prosody.Config, server **prosody.Server) *Kind {
+	return prosodyOf(on.Name, on.binary, cfg, server)
+}
+
+func prosodyOf(name, binary string, cfg prosody.Config, server **prosody.Server) *Kind {
+	return &Kind{Name: name, Software: "Prosody", newer: binary != "", binary: binary, start: func(k *Kind, t testing.TB, o Options) Server {
 		cfg := cfg
-		cfg.Timeout, cfg.OnFailure = o.Timeout, o.OnFailure
+		cfg.Binary, cfg.Timeout, cfg.OnFailure = binary, o.Timeout, o.OnFailure
 		if o.Quiet {
 			cfg.LogLevel = "warn"
 		}

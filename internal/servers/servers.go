@@ -3,7 +3,6 @@
 package servers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,8 +99,10 @@ type Kind struct {
 	// Software is what the module's hello says: "Prosody", "ejabberd".
 	Software string
 
-	start func(k *Kind, t testing.TB, o Options) Server
-	close func() // ends what tests shared
+	newer  bool   // than Debian stable's
+	binary string // a Prosody's program; empty: the installed one
+	start  func(k *Kind, t testing.TB, o Options) Server
+	close  func() // ends what tests shared
 	// cannot has what the server, not the module, is not able to: a reason by its word.
 	cannot map[string]string
 }
@@ -124,10 +125,10 @@ func (k *Kind) Can(t testing.TB, what string) {
 func (k *Kind) Able(what string) bool { return k.cannot[what] == "" }
 
 // Any is for tests that the server is no matter to: the one that starts quickest.
-var Any = prosodyKind
+var Any = prosodies[0]
 
 // kinds are all servers that tests run on.
-var kinds = append([]*Kind{prosodyKind}, ejabberds...)
+var kinds = append(slices.Clone(prosodies), ejabberds...)
 
 // Names are the kinds' names, in the order of the matrix.
 func Names() []string {
@@ -151,16 +152,18 @@ func Cannot(name string) iter.Seq2[string, string] {
 	}
 }
 
-// Default are the kinds that BINDGATE_SERVERS names, separated by commas, if it is not set; "all" are all. A package whose scenarios take long sets fewer before
-// its tests run.
-var Default = "all"
+// Each runs a test on each server of Debian stable, in parallel. Where BINDGATE_SERVERS names kinds, separated by commas, it runs on these; "all" are all.
+func Each(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, false, test) }
 
-// Each runs a test on every kind of server that is wanted, in parallel.
-func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
+// EachVersion runs a test on every kind, the newer servers of the backports too, if BINDGATE_SERVERS does not name others: for tests of what differs between a
+// server's versions, that is, of the module in it.
+func EachVersion(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, true, test) }
+
+func each(t *testing.T, of []*Kind, newer bool, test func(t *testing.T, on *Kind)) {
 	t.Parallel()
-	wanted := strings.Split(cmp.Or(os.Getenv("BINDGATE_SERVERS"), Default), ",")
-	for _, k := range kinds {
-		if !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
+	wanted := strings.Split(os.Getenv("BINDGATE_SERVERS"), ",")
+	for _, k := range of {
+		if wanted[0] == "" && k.newer && !newer || wanted[0] != "" && !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {
