@@ -161,6 +161,8 @@ type Hello struct {
 	Timeout       time.Duration
 	Sessions      int
 	Abilities     []string
+	// Rival names the database of another bindgate whose place on the component this connection took while that was connected; "": there is none.
+	Rival string
 }
 
 // KickResult is what a server says to a kick.

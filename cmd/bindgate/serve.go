@@ -152,7 +152,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	}
 	defer sends.Close()
 	deliverer := webhook.New(webhook.Config{Store: sends, Events: g.Events(), Targets: target.Policy{Private: cfg.AllowPrivateTargets}, Version: version(), Logger: log})
-	links, err := bridges(ctx, cfg, g, log)
+	links, err := bridges(ctx, cfg, st, g, log)
 	if err != nil {
 		return err
 	}
@@ -214,8 +214,12 @@ func (c *config) firstUser(ctx context.Context, users *people.People) (string, e
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.
-func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
+func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
 	known, err := g.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	record, err := st.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +227,7 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
 			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
-			Version: version(), Owner: g, Logger: log,
+			Version: version(), Record: record, Owner: g, Logger: log,
 		}
 		if l.TLS {
 			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration

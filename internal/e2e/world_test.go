@@ -31,8 +31,9 @@ type world struct {
 	t       testing.TB
 	server  servers.Server
 	on      *servers.Kind
-	url     string // of the database
-	addr    string // of the component port as bindgate sees it
+	url     string   // of the database
+	addr    string   // of the component port as bindgate sees it
+	domains []string // that the link names; nil: it names none
 	store   *store.Store
 	mu      sync.Mutex
 	running *bindgate
@@ -90,8 +91,12 @@ func (w *world) start() *bindgate {
 func (w *world) launch(name string) *bindgate {
 	w.t.Helper()
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
+	record, err := w.store.Identity(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	bridge := xmppbridge.New(xmppbridge.Config{
-		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
+		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Domains: w.domains, Record: record,
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
 	}, g)
 	ctx, cancel := context.WithCancel(context.Background())

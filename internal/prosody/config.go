@@ -2,6 +2,7 @@ package prosody
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,11 @@ type Config struct {
 	Component string
 	// Secret is the component's; empty: "secret".
 	Secret string
-	// WithoutGate leaves mod_bindgate out.
+	// WithoutGate leaves mod_bindgate out; Bare are the virtual hosts that it alone is left out of.
 	WithoutGate bool
+	Bare        []string
+	// Components are further external components, with the same secret.
+	Components []string
 	// PluginPath, if set, is copied over the embedded gate module: a directory of mod_*.lua files.
 	PluginPath string
 	// Modules are loaded on every virtual host besides the usual ones.
@@ -90,11 +94,11 @@ func (c Config) render(dir, word string, p ports, asRoot bool) string {
 	line("kit_control_word = %s; kit_control_ready = %s", quote(word), quote(dir+"/ready"))
 	line("limits = {}")
 	b.WriteString(c.Global + "\n")
-	mods := c.Modules
-	if !c.WithoutGate {
-		mods = append([]string{"bindgate"}, mods...)
-	}
 	for _, d := range c.Domains {
+		mods := c.Modules
+		if !c.WithoutGate && !slices.Contains(c.Bare, d) {
+			mods = append([]string{"bindgate"}, mods...)
+		}
 		line("VirtualHost %s", quote(d))
 		if len(mods) > 0 {
 			quoted := make([]string, len(mods))
@@ -112,8 +116,10 @@ func (c Config) render(dir, word string, p ports, asRoot bool) string {
 		}
 		b.WriteString(c.Host + "\n")
 	}
-	line("Component %s", quote(c.Component))
-	line("  component_secret = %s", quote(c.Secret))
+	for _, name := range append([]string{c.Component}, c.Components...) {
+		line("Component %s", quote(name))
+		line("  component_secret = %s", quote(c.Secret))
+	}
 	return b.String()
 }
 

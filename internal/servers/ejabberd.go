@@ -99,6 +99,7 @@ func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 		t.Fatalf("add a host: %v\n%s", err, server.Log())
 	}
 	if o.Twin {
+		twin.Gate = !o.TwinBare
 		twin.Domain, twin.Component = "other."+host.Domain, "bindgate."+host.Domain
 		if err := server.AddHost(t.Context(), twin); err != nil {
 			t.Fatalf("add a host: %v\n%s", err, server.Log())

@@ -38,9 +38,15 @@ func prosodyOf(name, binary string, cfg prosody.Config, server **prosody.Server)
 		if o.Twin {
 			domain := cmp.Or(o.Domain, "localhost")
 			cfg.Domains, cfg.Component = []string{domain, "other." + domain}, "bindgate."+domain
+			if o.TwinBare {
+				cfg.Bare = []string{"other." + domain}
+			}
 		}
 		if o.Unbound > 0 {
 			cfg.Host += fmt.Sprintf("bindgate_unbound_timeout = %g", o.Unbound.Seconds())
+		}
+		if o.Stranger {
+			cfg.Components = []string{"stranger." + cmp.Or(o.Domain, "localhost")}
 		}
 		if o.QuickBOSH {
 			cfg.Global += "bosh_max_inactivity = 1; bosh_max_wait = 1"

@@ -76,6 +76,10 @@ type Options struct {
 	QuickBOSH bool
 	// Twin adds a second virtual host with a module of its own for the same component: "other." and the first.
 	Twin bool
+	// TwinBare leaves the module out of the second host.
+	TwinBare bool
+	// Stranger adds another component: "stranger." and the first host.
+	Stranger bool
 	// Unbound ends streams that do not bind; 0: the server's default.
 	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.

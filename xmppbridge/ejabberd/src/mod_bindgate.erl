@@ -193,11 +193,11 @@ component_connected(Domain) ->
     case gates_of(Domain) of
         [] -> ok;
         Hosts ->
+            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts], % first: they tell whose place it takes
             [begin
                  ejabberd_router:unregister_route(Domain, Pid),
                  ejabberd_service:send(Pid, xmpp:serr_conflict(<<"Replaced by new connection">>, <<"en">>))
              end || Pid <- component_pids(Domain), Pid =/= self()],
-            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts],
             ok
     end.
 

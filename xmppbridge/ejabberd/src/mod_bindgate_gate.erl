@@ -190,7 +190,7 @@ find_component(#gate{component = Domain} = S) ->
     end.
 
 on_connected(Pid, #gate{conn = {Pid, _}} = S) -> S;
-on_connected(Pid, S) -> mod_bindgate_link:connected(Pid, on_disconnected(S)).
+on_connected(Pid, #gate{record = Record} = S) -> mod_bindgate_link:connected(Pid, (on_disconnected(S))#gate{replaced = Record}).
 
 on_disconnected(#gate{conn = undefined} = S) -> S;
 on_disconnected(S) -> mod_bindgate_asks:fail_asks(<<"the component's connection ended">>, mod_bindgate_link:disconnected(S)).
