@@ -194,9 +194,12 @@ func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
 
 // Hello notes a module and has the record compared with its sessions.
 func (g *Gate) Hello(h Hello) {
-	hasty := ""
-	if h.Timeout > 0 && h.Timeout < LeastTimeout {
-		hasty = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
+	problem := ""
+	switch {
+	case h.Nodes > 1:
+		problem = fmt.Sprintf("its server is one of %d nodes of a cluster, and its module knows the sessions of its own node only: logins on the others are not governed; let all clients connect to this node", h.Nodes)
+	case h.Timeout > 0 && h.Timeout < LeastTimeout:
+		problem = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
 			h.Timeout.Seconds(), LeastTimeout.Seconds())
 	}
 	g.withLink(h.Link, func(l *link) {
@@ -205,14 +208,14 @@ func (g *Gate) Hello(h Hello) {
 			s = &source{}
 			l.sources[h.Source] = s
 		}
-		if hasty != "" && s.problem != hasty {
-			g.log.Warn("a module does not wait long enough", "link", h.Link, "domain", h.Domain, "problem", hasty)
+		if problem != "" && s.problem != problem {
+			g.log.Warn("a module cannot do all that it should", "link", h.Link, "domain", h.Domain, "problem", problem)
 		}
 		if s.rivalAt = (time.Time{}); h.Rival != "" {
 			s.rivalAt = time.Now()
 			g.log.Error("two bindgates with different databases use one component", "link", h.Link, "domain", h.Domain, "problem", rivalProblem(l.component, h.Rival))
 		}
-		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, hasty
+		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, problem
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)

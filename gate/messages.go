@@ -161,6 +161,7 @@ type Hello struct {
 	Timeout       time.Duration
 	Sessions      int
 	Abilities     []string
+	Nodes         int // of the server's cluster; the module knows the sessions of one. 0: not said
 	// Rival names the database of another bindgate whose place on the component this connection took while that was connected; "": there is none.
 	Rival string
 }

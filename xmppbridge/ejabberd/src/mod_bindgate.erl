@@ -201,7 +201,7 @@ component_connected(Domain) ->
             ok
     end.
 
-%% The processes of the component's streams.
+%% The processes of the component's streams, on all nodes.
 component_pids(Domain) ->
     case (ejabberd_router:get_backend()):find_routes(Domain) of
         {ok, Routes} -> [Pid || #route{pid = Pid} <- Routes, is_pid(Pid)];

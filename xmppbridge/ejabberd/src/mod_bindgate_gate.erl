@@ -184,7 +184,7 @@ row(#{sid := Sid, user := User, resource := Resource, pid := Pid, bound_at := At
 %%% the component
 
 find_component(#gate{component = Domain} = S) ->
-    case mod_bindgate:component_pids(Domain) of
+    case [Pid || Pid <- mod_bindgate:component_pids(Domain), node(Pid) =:= node()] of % its answers go to this module on its own node
         [Pid | _] -> on_connected(Pid, S);
         [] -> S
     end.

@@ -37,11 +37,17 @@ greet(#gate{hello_timer = Old} = S0) ->
 
 hello(#gate{} = S) ->
     el(<<"hello">>, [{<<"xmlns">>, ns()}, {<<"version">>, <<"1">>}, {<<"module">>, ?VERSION}, {<<"server">>, <<"ejabberd">>},
-                                       {<<"server_version">>, clean(ejabberd_option:version(), 64)}, {<<"node">>, <<>>},
+                                       {<<"server_version">>, clean(ejabberd_option:version(), 64)}, {<<"nodes">>, int(length(nodes_of_cluster()))},
                                        {<<"epoch">>, S#gate.epoch}, {<<"seq">>, int(S#gate.seq)},
                                        {<<"sessions">>, int(mod_bindgate_ledger:total(S#gate.ledger) + map_size(S#gate.adopting))},
                                        {<<"mode">>, S#gate.mode}, {<<"on_failure">>, atom_to_binary(S#gate.on_failure, latin1)},
                                        {<<"replaced">>, S#gate.replaced}, {<<"timeout_ms">>, int(S#gate.timeout)}, {<<"abilities">>, ?ABILITIES}]).
+
+%% This module knows the sessions of its own node. bindgate tells operators.
+nodes_of_cluster() ->
+    Nodes = ejabberd_cluster:get_nodes(),
+    length(Nodes) > 1 andalso ?ERROR_MSG("bindgate governs the sessions of ~p only, which is one of ~b nodes", [node(), length(Nodes)]),
+    Nodes.
 
 hello_answer(#iq{type = Type} = IQ, #gate{hello_timer = Timer} = S0) ->
     cancel(Timer),
