@@ -115,7 +115,7 @@ unpack_backports() {
 		}
 		# shellcheck disable=SC2046,SC2086
 		[ -z "$ejabberd" ] || unpack "$ejabberd" ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p')
-		[ -z "$prosody" ] || unpack "$prosody" prosody
+		[ -z "$prosody" ] || unpack "$prosody" prosody prosody-modules
 	)
 	status=$?
 	set -e

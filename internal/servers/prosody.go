@@ -26,7 +26,11 @@ func Prosody(on *Kind, cfg prosody.Config, server **prosody.Server) *Kind {
 }
 
 func prosodyOf(name, binary string, cfg prosody.Config, server **prosody.Server) *Kind {
-	return &Kind{Name: name, Software: "Prosody", newer: binary != "", binary: binary, start: func(k *Kind, t testing.TB, o Options) Server {
+	cannot := map[string]string{}
+	if binary == "" {
+		cannot[SASL2] = "there are modules of others for it, for 13.0 and newer"
+	}
+	return &Kind{Name: name, Software: "Prosody", newer: binary != "", binary: binary, cannot: cannot, start: func(k *Kind, t testing.TB, o Options) Server {
 		cfg := cfg
 		cfg.Binary, cfg.Timeout, cfg.OnFailure = binary, o.Timeout, o.OnFailure
 		if o.Quiet {
@@ -53,6 +57,9 @@ func prosodyOf(name, binary string, cfg prosody.Config, server **prosody.Server)
 		}
 		if o.Late {
 			cfg.Modules = append(slices.Clone(cfg.Modules), "kit_late")
+		}
+		if o.SASL2 {
+			cfg.Modules = append(slices.Clone(cfg.Modules), "sasl2", "sasl2_bind2")
 		}
 		s := prosody.ForTest(t, cfg)
 		if server != nil {

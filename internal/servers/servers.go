@@ -80,6 +80,8 @@ type Options struct {
 	TwinBare bool
 	// Stranger adds another component: "stranger." and the first host.
 	Stranger bool
+	// SASL2 lets clients authenticate and bind in one step.
+	SASL2 bool
 	// Unbound ends streams that do not bind; 0: the server's default.
 	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
@@ -93,6 +95,7 @@ const (
 	BOSHOrder    = "read a BOSH request that has overtaken another before that is answered"
 	HTTPSecurity = "know whether a WebSocket or BOSH stream is encrypted"
 	PreparedName = "tell a client its own name as it was prepared"
+	SASL2        = "authenticate and bind in one step (XEP-0388, XEP-0386)"
 	LongLanguage = "take a stream with a language of more than 35 bytes"
 )
 
@@ -105,6 +108,7 @@ type Kind struct {
 
 	newer  bool   // than Debian stable's
 	binary string // a Prosody's program; empty: the installed one
+	root   string // of an ejabberd's packages; empty: the installed one's
 	start  func(k *Kind, t testing.TB, o Options) Server
 	close  func() // ends what tests shared
 	// cannot has what the server, not the module, is not able to: a reason by its word.
