@@ -150,7 +150,7 @@ func (s *scene) register() {
 	ctx := s.t.Context()
 	_, err := s.api.RegisterDevice(ctx, s.account, client.Registration{Name: client.Set("Work laptop"), Platform: client.Set("desktop"), Resource: "laptop"})
 	s.must(err)
-	list, err := client.Collect(s.api.ListDevices(ctx, "carol@example.org", client.LoopFilter{}))
+	list, err := client.Collect(s.api.ListDevices(ctx, "carol@example.org", client.ListOptions{}))
 	s.must(err)
 	for _, d := range list {
 		if d.Resource == "android-tab" {
