@@ -53,6 +53,9 @@ type Host struct {
 	Modules string
 }
 
+// Administer is what Host.Modules needs for the component to administer the host (XEP-0133), if its name begins with "bindgate.".
+const Administer = "mod_configure: {}"
+
 // SeePresence is what Host.Modules needs for the component to see the presence of the host's users (XEP-0356).
 const SeePresence = "mod_privilege: {presence: {managed_entity: everybody}}"
 
@@ -103,8 +106,8 @@ func (c Config) render(p ports) string {
 	}
 	line("allow_multiple_connections: true")
 	line("default_db: mnesia")
-	line("acl: {loopback: {ip: [127.0.0.0/8]}}")
-	line("access_rules: {everybody: {allow: all}}")
+	line(`acl: {loopback: {ip: [127.0.0.0/8]}, bindgate: {server_regexp: "^bindgate[.]"}}`)
+	line("access_rules: {everybody: {allow: all}, configure: {allow: bindgate}}")
 	line("shaper_rules: {max_user_sessions: infinity}")
 	line("api_permissions: %s", cmp.Or(c.API, `{"test": {from: [mod_http_api], who: {access: {allow: [{acl: loopback}]}}, what: "*"}}`))
 	line("listen:")
