@@ -46,6 +46,9 @@ func (g *Gate) stateOf(l *link) json.RawMessage {
 			Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
 			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem,
 		}
+		if time.Since(src.rivalAt) < rivalShown {
+			d.Problem = rivalProblem(l.component, src.Rival)
+		}
 		if !src.snapshotAt.IsZero() {
 			at := src.snapshotAt.UTC()
 			d.LastSnapshotAt = &at

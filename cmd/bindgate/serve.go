@@ -152,11 +152,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	}
 	defer sends.Close()
 	deliverer := webhook.New(webhook.Config{Store: sends, Events: g.Events(), Targets: target.Policy{Private: cfg.AllowPrivateTargets}, Version: version(), Logger: log})
-	links, err := bridges(ctx, cfg, g, log)
+	links, err := bridges(ctx, cfg, st, g, log)
 	if err != nil {
 		return err
 	}
-	users, err := people.New(reads, log)
+	users, err := people.New(reads, people.Strong, log)
 	if err != nil {
 		return err
 	}
@@ -164,9 +164,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	proxies := proxy.Trusted(cfg.TrustedProxies)
+	for _, problem := range cfg.wayProblems() {
+		log.WarnContext(ctx, problem)
+	}
 	pages, err := dashboard.New(ctx, dashboard.Config{
-		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxies.Client, Secure: proxies.Secure, Stopping: api.Stopping,
+		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxy.Trusted(cfg.TrustedProxies).Client, Secure: cfg.secure(), Stopping: api.Stopping,
 	})
 	if err != nil {
 		return err
@@ -214,8 +216,12 @@ func (c *config) firstUser(ctx context.Context, users *people.People) (string, e
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.
-func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
+func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
 	known, err := g.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	record, err := st.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +229,7 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
 			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains, TLS: l.tls(),
-			Version: version(), Owner: g, Logger: log,
+			Version: version(), Record: record, Owner: g, Logger: log,
 		}
 		for _, k := range known {
 			if k.Name == l.Name {

@@ -33,7 +33,7 @@ type settingFlags struct {
 	KeepAudit           *string `placeholder:"DAYS" help:"How long the audit is kept; 365 unless set ($$BINDGATE_KEEP_AUDIT)."`
 	KeepAddresses       *string `placeholder:"DAYS" help:"After how long addresses are blanked in what is kept longer; 30 unless set ($$BINDGATE_KEEP_ADDRESSES)."`
 	TrustedProxies      *string `placeholder:"CIDRS" help:"Proxies that tell the client's address in X-Forwarded-For or Forwarded, separated by commas; none unless set ($$BINDGATE_TRUSTED_PROXIES)."`
-	PublicURL           *string `name:"public-url" placeholder:"URL" help:"Where people find the dashboard, such as https://bindgate.example.org; needed for OpenID Connect ($$BINDGATE_PUBLIC_URL)."`
+	PublicURL           *string `name:"public-url" placeholder:"URL" help:"Where people find the dashboard, such as https://bindgate.example.org: with https its cookies are for https alone; needed for OpenID Connect ($$BINDGATE_PUBLIC_URL)."`
 	OIDCIssuer          *string `name:"oidc-issuer" placeholder:"URL" help:"Provider of OpenID Connect by which people log in to the dashboard; none unless set ($$BINDGATE_OIDC_ISSUER)."`
 	OIDCClientID        *string `name:"oidc-client-id" placeholder:"ID" help:"How the provider knows this bindgate ($$BINDGATE_OIDC_CLIENT_ID)."`
 	OIDCClientSecret    *string `name:"oidc-client-secret-file" placeholder:"FILE" help:"File with the client's secret, if it has one ($$BINDGATE_OIDC_CLIENT_SECRET_FILE)."`
