@@ -71,7 +71,7 @@ func (r *report) stock(ctx context.Context, l linkConfig) {
 			r.ok("link "+l.Name, "%s lets the component see presence (XEP-0356): logins are met at once", d)
 			continue
 		}
-		r.warn("link "+l.Name, "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second; in ejabberd.yml: modules: mod_privilege: {presence: {managed_entity: [{server: %q}]}}",
+		r.warn("link "+l.Name, "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second; an ejabberd needs for it, in ejabberd.yml, modules: mod_privilege: {presence: {managed_entity: [{allow: {server: %q}}]}}",
 			d, l.Component)
 	}
 }

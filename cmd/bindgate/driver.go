@@ -16,7 +16,7 @@ func checkDriver(name string) error {
 	case xmppbridge.DriverGate, xmppbridge.DriverEjabberd, xmppbridge.DriverAdmin:
 		return nil
 	}
-	return fmt.Errorf("unknown driver %q: use gate, with our module in the XMPP server, ejabberd, with its HTTP API, or admin, with a server's ad-hoc commands", name)
+	return fmt.Errorf("unknown driver %q: use gate, with our module in the XMPP server, ejabberd, with its HTTP API, or admin, with ad-hoc commands (XEP-0133)", name)
 }
 
 // checkAPI says whether a link has the URL of an API exactly if its driver needs one.

@@ -2,7 +2,12 @@ package e2e
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/bindgate/bindgate/gate"
@@ -162,4 +167,45 @@ func testStockRestarts(t *testing.T, on *servers.Kind) {
 	w.recorded("ann", "tablet=active")
 	w.recorded("bob", "")
 	w.stays(again)
+}
+
+// An API that is away, while the component connection is not, is a link that is down, with the reason; what happened meanwhile is decided when it is back.
+func TestStockAPIAway(t *testing.T) {
+	servers.EachOf(t, "ejabberd", func(t *testing.T, on *servers.Kind) {
+		w := dormant(t, on, servers.Options{Stock: true})
+		target, err := url.Parse(strings.TrimSuffix(servers.APIURL(w.server), "/api"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var away atomic.Bool
+		through := httputil.NewSingleHostReverseProxy(target)
+		front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if away.Load() {
+				http.Error(rw, "<html>the proxy knows of no server</html>", http.StatusBadGateway)
+				return
+			}
+			through.ServeHTTP(rw, r)
+		}))
+		t.Cleanup(front.Close)
+		w.driver = func(g *gate.Gate, c xmppbridge.Config) func(context.Context) error {
+			c.Domains = []string{w.server.Domain()}
+			return stock.New(c, httpapi.New(front.URL+"/api"), g).Run
+		}
+		w.start()
+		w.rule(`{"max_sessions": 1}`)
+		first := w.present("ann", "phone")
+		w.recorded("ann", "phone=active")
+		away.Store(true)
+		w.until("the link is down and says why", func() string {
+			if l := w.link(); l.State != "down" || !strings.Contains(l.LastError, "502") {
+				return l.State + ": " + l.LastError
+			}
+			return ""
+		})
+		second := w.present("ann", "laptop")
+		away.Store(false)
+		w.kickedByAPI(first)
+		w.recorded("ann", "laptop=active")
+		w.stays(second)
+	})
 }
