@@ -41,9 +41,9 @@ type People struct {
 	log    *slog.Logger
 }
 
-// New returns the people of a record, whose passwords are kept at this cost.
-func New(st *store.Store, cost Cost, log *slog.Logger) (*People, error) {
-	h, err := newHasher(cost)
+// New returns the people of a record.
+func New(st *store.Store, log *slog.Logger) (*People, error) {
+	h, err := newHasher()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (p *People) Login(ctx context.Context, name, password string, from Browser)
 		return Entered{}, err
 	}
 	ok, err := p.hashes.matches(ctx, password, hash)
-	if errors.Is(err, ErrBusy) {
+	if errors.Is(err, ErrBusy) { // and not if whoever asked has gone: giving up is no way around the wait
 		return Entered{}, errors.Join(err, p.store.ForgiveLogin(context.WithoutCancel(ctx), counted, false))
 	}
 	if err != nil {
@@ -168,7 +168,7 @@ func (p *People) ChangePassword(ctx context.Context, user store.User, old, passw
 			return Entered{}, &WaitError{wait}
 		}
 		ok, err := p.hashes.matches(ctx, old, hash)
-		if err != nil || ok {
+		if errors.Is(err, ErrBusy) || ok {
 			err = errors.Join(err, p.store.ForgiveLogin(context.WithoutCancel(ctx), counted, ok))
 		}
 		if err != nil {
