@@ -99,7 +99,7 @@ func (w *world) launch(name string) *bindgate {
 		w.t.Fatal(err)
 	}
 	cfg := xmppbridge.Config{
-		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Domains: w.domains, Record: record, Driver: xmppbridge.DriverGate,
+		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate, Domains: w.domains, Record: record,
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
 	}
 	run := xmppbridge.New(cfg, g).Run
