@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, a client and a contract tester
-# that others wrote, and a browser; for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, and what looks at pages
-# for people who do not see them well, axe-core, are not in Debian: pip and npm put them into directories of their own in the user's cache, once for each version.
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, clients and a contract tester
+# that others wrote, and a browser; for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, what looks at pages
+# for people who do not see them well, axe-core, and some of the clients are not in Debian: pip, npm and Maven put them into directories of their own in the
+# user's cache, once for each version.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
@@ -39,11 +40,20 @@ have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
 [ -z "$bench$tests" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
 [ -z "$bench" ] || have wrk || need wrk
-tester= axe=
+tester= axe= npmclients= javaclients=
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bindgate
 if [ -n "$tests" ]; then
 	python=/usr/bin/python3
 	$python -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
+	$python -c 'import aioxmpp' 2>/dev/null || need python3-aioxmpp
+	clients=$(dirname "$0")/../internal/clients # its install.go looks for these directories
+	npmclients=$cache/npm-$(sha256sum "$clients/npm/package-lock.json" | cut -c1-12)
+	[ ! -d "$npmclients" ] || npmclients=
+	[ -z "$npmclients" ] || have npm || need npm
+	javaclients=$cache/maven-$(sha256sum "$clients/smack/pom.xml" | cut -c1-12)
+	[ ! -d "$javaclients" ] || javaclients=
+	[ -z "$javaclients" ] || have mvn || need maven
+	have javac || need default-jdk-headless
 	requirements=$(dirname "$0")/../internal/e2e/testdata/schemathesis/requirements.txt
 	tester=$cache/$(sed 's/==/-/' "$requirements")
 	[ ! -x "$tester/bin/schemathesis" ] || tester=
@@ -123,10 +133,38 @@ install_axe() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
+# install_clients: the same goes for the clients' tests.
+install_clients() {
+	if [ -n "$npmclients" ]; then
+		say "installing xmpp.js and Strophe.js into $npmclients"
+		mkdir -p "$npmclients.new"
+		cp "$clients/npm/package.json" "$clients/npm/package-lock.json" "$npmclients.new"
+		if npm ci --prefix "$npmclients.new" --ignore-scripts --no-audit --no-fund --loglevel=error; then
+			mv "$npmclients.new" "$npmclients"
+		else
+			rm -rf "$npmclients.new"
+			say "failed: npm ci, for the clients" >&2
+			[ -z "${CI:-}" ] || exit 1
+		fi
+	fi
+	if [ -n "$javaclients" ]; then
+		say "installing Smack into $javaclients"
+		if mvn -q -B -C -Dstyle.color=never -f "$clients/smack/pom.xml" dependency:copy-dependencies -DoutputDirectory="$javaclients.new"; then
+			mv "$javaclients.new" "$javaclients"
+		else
+			rm -rf "$javaclients.new"
+			say "failed: mvn, for Smack" >&2
+			[ -z "${CI:-}" ] || exit 1
+		fi
+	fi
+}
+
 if [ -n "$check" ]; then
 	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
 	[ -z "$backport" ] || missing="$missing${missing:+ }ejabberd-24.12"
 	[ -z "$axe" ] || missing="$missing${missing:+ }axe-core"
+	[ -z "$npmclients" ] || missing="$missing${missing:+ }xmpp.js strophe.js"
+	[ -z "$javaclients" ] || missing="$missing${missing:+ }smack"
 	if [ -n "$missing" ]; then
 		say "missing: $missing"
 		exit 1
@@ -138,6 +176,7 @@ if [ -z "$missing" ]; then
 	install_tester
 	unpack_backport
 	install_axe
+	install_clients
 	exit 0
 fi
 if ! have apt-get; then
@@ -204,4 +243,5 @@ fi
 install_tester
 unpack_backport
 install_axe
+install_clients
 say "done"

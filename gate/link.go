@@ -374,6 +374,16 @@ func (g *Gate) able(src Source, ability string) bool {
 	return able
 }
 
+// why is what a server without a module says of an ability; "": it says nothing.
+func (g *Gate) why(src Source, ability string) (why string) {
+	g.withLink(src.Link, func(l *link) {
+		if s := l.sources[src]; s != nil {
+			why = s.Why[ability]
+		}
+	})
+	return why
+}
+
 func (g *Gate) wake(name string)     { g.withLink(name, func(l *link) { poke(l.wake) }) }
 func (g *Gate) checkNow(name string) { g.withLink(name, func(l *link) { poke(l.check) }) }
 

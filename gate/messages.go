@@ -161,6 +161,9 @@ type Hello struct {
 	Timeout       time.Duration
 	Sessions      int
 	Abilities     []string
+	// Stock: no module says this, but what stands for one beside a server that has none. Why has a word on its abilities, on those it lacks above all.
+	Stock bool
+	Why   map[string]string
 }
 
 // KickResult is what a server says to a kick.

@@ -68,6 +68,8 @@ func (c *conn) handle(fr frame, now time.Time) error {
 		} else {
 			c.b.stats.strays.Add(1)
 		}
+	case c.b.listener != nil:
+		c.overhear(fr)
 	case fr.name == "message" && fr.kind != "error" && fr.body != nil:
 		c.message(fr)
 	default:
@@ -144,6 +146,8 @@ func (c *conn) request(fr frame, now time.Time) {
 		return
 	}
 	switch {
+	case c.b.listener != nil:
+		c.noModule(fr)
 	case p.name.Local == "hello" && fr.kind == "set":
 		c.hello(fr, p)
 	case p.name.Local == "ask" && fr.kind == "get":

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 	"github.com/bindgate/bindgate/migrations"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
+	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
 type serveCmd struct{}
@@ -224,12 +224,8 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	var runs []func(context.Context) error
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
-			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
+			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains, TLS: l.tls(),
 			Version: version(), Owner: g, Logger: log,
-		}
-		if l.TLS {
-			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration
-			bc.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 		}
 		for _, k := range known {
 			if k.Name == l.Name {
@@ -238,11 +234,22 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 				}
 			}
 		}
+		if len(l.Domains) == 0 {
+			for _, o := range cfg.Links {
+				if o.Name != l.Name {
+					bc.Except = append(bc.Except, o.domains()...)
+				}
+			}
+		}
 		if err := bc.Validate(); err != nil {
 			return nil, err
 		}
+		run := func(ctx context.Context) error { return xmppbridge.New(bc, g).Run(ctx) }
+		if d := driverOf(l); d != nil {
+			run = func(ctx context.Context) error { return stock.New(bc, d, g).Run(ctx) }
+		}
 		runs = append(runs, func(ctx context.Context) error {
-			return g.Own(ctx, l.Name, l.Driver, l.Component, func(ctx context.Context) error { return xmppbridge.New(bc, g).Run(ctx) })
+			return g.Own(ctx, l.Name, l.Driver, l.Component, run)
 		})
 	}
 	return runs, nil

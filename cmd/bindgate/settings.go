@@ -45,7 +45,8 @@ type settingFlags struct {
 	XMPPComponent       *string `name:"xmpp-component" placeholder:"DOMAIN" help:"Name of the component; no link unless set ($$BINDGATE_XMPP_COMPONENT)."`
 	XMPPSecretFile      *string `name:"xmpp-secret-file" placeholder:"FILE" help:"File with the component's secret ($$BINDGATE_XMPP_SECRET_FILE)."`
 	XMPPSecret          *string `name:"xmpp-secret" placeholder:"SECRET" help:"The component's secret; other users of the machine can read it in the process list ($$BINDGATE_XMPP_SECRET)."`
-	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate ($$BINDGATE_XMPP_DRIVER)."`
+	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate, by our module in it, unless set; or ejabberd, by its HTTP API ($$BINDGATE_XMPP_DRIVER)."`
+	XMPPAPIURL          *string `name:"xmpp-api-url" placeholder:"URL" help:"HTTP API of driver ejabberd, such as http://127.0.0.1:5280/api ($$BINDGATE_XMPP_API_URL)."`
 }
 
 func (f *settingFlags) texts() map[string]*string {
@@ -58,7 +59,7 @@ func (f *settingFlags) texts() map[string]*string {
 		"public_url": f.PublicURL, "oidc_issuer": f.OIDCIssuer, "oidc_client_id": f.OIDCClientID, "oidc_client_secret_file": f.OIDCClientSecret, "oidc_scopes": f.OIDCScopes,
 		"oidc_role_claim": f.OIDCRoleClaim, "oidc_roles": f.OIDCRoles, "oidc_domains_claim": f.OIDCDomainsClaim,
 		"xmpp_addr": f.XMPPAddr, "xmpp_component": f.XMPPComponent, "xmpp_secret_file": f.XMPPSecretFile,
-		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver,
+		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver, "xmpp_api_url": f.XMPPAPIURL,
 	}
 }
 

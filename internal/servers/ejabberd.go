@@ -77,9 +77,15 @@ func (s *sharedEjabberd) close() {
 
 func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 	t.Helper()
-	host := ejabberd.Host{Domain: o.Domain, Gate: true, Timeout: o.Timeout, OnFailure: o.OnFailure, Late: o.Late}
+	host := ejabberd.Host{Domain: o.Domain, Gate: !o.Stock, Timeout: o.Timeout, OnFailure: o.OnFailure, Late: o.Late}
 	if o.QuickBOSH {
 		host.BOSHInactivity = time.Second
+	}
+	if o.Stock && !o.Blind {
+		host.Modules = ejabberd.SeePresence
+	}
+	if o.Administered {
+		host.Modules += "\n" + ejabberd.Administer
 	}
 	twin := host
 	if o.Own || o.Domain != "" || o.Unbound > 0 {
@@ -106,6 +112,9 @@ func (s *sharedEjabberd) start(k *Kind, t testing.TB, o Options) Server {
 	}
 	return &onEjabberd{t: t, Server: server, kind: k, domain: host.Domain}
 }
+
+// APIURL is where an ejabberd's HTTP API is, which takes every command from this machine.
+func APIURL(s Server) string { return "http://" + s.(*onEjabberd).HTTP + "/api" }
 
 type onEjabberd struct {
 	*ejabberd.Server

@@ -71,6 +71,12 @@ func (s *onProsody) End(ctx context.Context, user string) error {
 	return err
 }
 
+// Close closes a user's streams without an error, which no ejabberd does.
+func (s *onProsody) Close(ctx context.Context, user string) error {
+	_, err := s.Eval(ctx, fmt.Sprintf(`for _, s in pairs(prosody.hosts[%q].sessions[%q].sessions) do s:close() end`, s.Domain(), user))
+	return err
+}
+
 func (s *onProsody) Reload(ctx context.Context) error {
 	return s.Server.Reload(ctx, s.Domain(), "bindgate")
 }

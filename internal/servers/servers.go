@@ -81,6 +81,10 @@ type Options struct {
 	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
 	Domain string
+	// Stock leaves the gate's module out: a server as operators have it. An ejabberd lets the component see presence (XEP-0356), unless Blind.
+	Stock, Blind bool
+	// Administered lets the component administer the host (XEP-0133). It goes with Stock.
+	Administered bool
 }
 
 // What not every server can.
@@ -132,7 +136,7 @@ var kinds = append([]*Kind{prosodyKind}, ejabberds...)
 // Names are the kinds' names, in the order of the matrix.
 func Names() []string {
 	var out []string
-	for _, k := range kinds {
+	for _, k := range append(slices.Clone(kinds), stock...) {
 		out = append(out, k.Name)
 	}
 	return out
@@ -141,7 +145,7 @@ func Names() []string {
 // Cannot yields what a server is not able to, and why, sorted.
 func Cannot(name string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for _, k := range kinds {
+		for _, k := range append(slices.Clone(kinds), stock...) {
 			for _, what := range slices.Sorted(maps.Keys(k.cannot)) {
 				if k.Name == name && !yield(what, k.cannot[what]) {
 					return
@@ -168,6 +172,16 @@ func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
 			test(t, k)
 		})
 	}
+}
+
+// EachOf runs a test on every kind of one server program that is wanted, in parallel.
+func EachOf(t *testing.T, software string, test func(t *testing.T, on *Kind)) {
+	Each(t, func(t *testing.T, on *Kind) {
+		if on.Software != software {
+			t.Skip("a test of " + software)
+		}
+		test(t, on)
+	})
 }
 
 // missing skips a test for want of its server, or fails it on CI.
