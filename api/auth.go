@@ -29,6 +29,7 @@ type caller struct {
 	via     store.Via
 	issuer  string
 	subject string
+	user    int64 // of the dashboard; 0: a token's holder
 	scopes  []string
 	domains []string // nil: all
 	expires time.Time

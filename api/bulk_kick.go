@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func showKickFilter(f store.KickFilter) *kickFilter {
 
 // kickMany accepts a kick by filter. A token that is limited to domains kicks in them alone.
 func (a *api) kickMany(c *call) error {
-	o, err := readObject(c.Request(), "filter", "reason", "text", "cooldown_seconds", "block_devices", "revoke_credentials")
+	o, err := readObject(c.Request(), "filter", "reason", "text", "cooldown_seconds", "block_devices", "revoke_credentials", "at_most")
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (a *api) kickMany(c *call) error {
 		return err
 	}
 	k, domains := store.BulkKick{}, []string(nil)
-	if k.Filter, domains, err = c.kickFilter(o); err != nil {
+	if k.Filter, domains, err = a.kickFilter(c, o); err != nil {
 		return err
 	}
 	k.Reason, k.Text = o.words("reason", maxReason), o.languages("text")
@@ -55,8 +56,14 @@ func (a *api) kickMany(c *call) error {
 	}
 	block, revoke := o.boolean("block_devices"), o.boolean("revoke_credentials")
 	k.Block, k.Revoke = block != nil && *block, revoke != nil && *revoke
+	most := o.within("at_most", 1, math.MaxInt32)
 	if o.problem != nil {
 		return o.problem
+	}
+	if most != nil {
+		if err := a.atMost(c, k, domains, *most); err != nil {
+			return err
+		}
 	}
 	id, err := a.gate.KickMany(c.ctx, k, domains, c.actor())
 	if err != nil {
@@ -72,6 +79,19 @@ func (a *api) kickMany(c *call) error {
 		a.log.WarnContext(c.ctx, "a kick is accepted; whether its platform is known could not be told", "error", err)
 	}
 	return c.respond(http.StatusAccepted, v)
+}
+
+// atMost refuses a kick of more sessions than its caller has agreed to. An attempt that goes on from an earlier one, which has put the kick on record, is not
+// asked again: some of its sessions are gone by now.
+func (a *api) atMost(c *call, k store.BulkKick, domains []string, most int64) error {
+	if _, made, err := store.Made[int64](c.actor()); made || err != nil {
+		return err
+	}
+	_, n, err := a.gate.CountKick(c.ctx, k, domains)
+	if err == nil && n > most {
+		return failField(codeTooManySessions, "/at_most", fmt.Sprintf("The filter finds %d sessions now, which is more. Nothing was done.", n))
+	}
+	return err
 }
 
 // kickCount is what a kick by filter would end, on the wire.
@@ -90,7 +110,7 @@ func (a *api) countKick(c *call) error {
 	if err := c.someDomain(); err != nil {
 		return err
 	}
-	filter, domains, err := c.kickFilter(o)
+	filter, domains, err := a.kickFilter(c, o)
 	if err != nil {
 		return err
 	}
@@ -104,8 +124,9 @@ func (a *api) countKick(c *call) error {
 	return c.respond(http.StatusOK, v)
 }
 
-// kickFilter reads the filter, and says of which domains the accounts are that it is for; nil: of all. Whoever wants everybody to go has to say so.
-func (c *call) kickFilter(o *object) (f store.KickFilter, domains []string, err error) {
+// kickFilter reads the filter, and says of which domains the accounts are that it is for; nil: of all. Whoever wants everybody to go has to say so. A domain or
+// a group that is not there is an error: it is most likely misspelled, and whoever meant it would think that nobody was logged in.
+func (a *api) kickFilter(c *call, o *object) (f store.KickFilter, domains []string, err error) {
 	in := o.object("filter", kickFilterFields)
 	if in == nil {
 		o.wrong("/filter", `This is needed: which sessions, such as {"platform": "web"}, or {"all": true}.`)
@@ -128,13 +149,23 @@ func (c *call) kickFilter(o *object) (f store.KickFilter, domains []string, err 
 		case in.problem != nil:
 		case err != nil:
 			return f, nil, err
-		case !c.caller.sees(domain):
-			return f, nil, failField(codeNotFound, "/filter/domain", "The token does not cover this domain.")
+		default:
+			if err := a.seesDomain(c, domain, "/filter/domain"); err != nil {
+				return f, nil, err
+			}
 		}
 		f.Domain = domain
 	}
 	if f.Group = in.text("group", 64); in.has("group") && !rules.GroupName(f.Group) {
 		in.wrong("/group", groupNames)
+	} else if in.problem == nil && f.Group != "" {
+		known, err := a.store.KnowsGroup(c.ctx, f.Group, c.caller.domains)
+		if err != nil {
+			return f, nil, err
+		}
+		if !known {
+			return f, nil, failField(codeNotFound, "/filter/group", "There is no such group.")
+		}
 	}
 	f.Platform = in.text("platform", maxPlatform)
 	if f.State = in.text("state", 16); f.State != "" && !slices.Contains(kickableStates, f.State) {

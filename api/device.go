@@ -108,6 +108,7 @@ func (a *api) registerDevice(c *call) error {
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
+		c.Response().Header().Set("Location", "/v1/accounts/"+url.PathEscape(acc.jid)+"/devices/"+store.DeviceID(acc.key, id))
 	}
 	return a.respondDevice(c, status, acc, id)
 }
@@ -131,6 +132,9 @@ func (a *api) changeDevice(c *call) error {
 	}
 	if len(o.fields) == 0 {
 		o.wrong("", "One of name, platform and blocked is needed; none is there.")
+	}
+	if !c.caller.may(ScopeDevicesWrite) && (o.has("name") || o.has("platform")) { // sessions:kick blocks, by a kick too, and lets in again
+		return insufficient(ScopeDevicesWrite)
 	}
 	change := gate.DeviceChange{Account: acc.jid, Device: id, By: c.actor(), Name: o.label("name", maxDeviceName), Platform: o.platform(), Blocked: o.boolean("blocked")}
 	if o.problem != nil {

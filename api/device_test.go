@@ -54,7 +54,11 @@ func TestDeviceIsRegisteredAndChanged(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	var d device
-	s.do("POST", adasDevices, `{"name":"Ada’s Telefon 📱","platform":"android","resource":"pho`+"\u00ad"+`ne"}`).ok(201, &d) // resourceprep drops the soft hyphen
+	at := s.do("POST", adasDevices, `{"name":"Ada’s Telefon 📱","platform":"android","resource":"pho`+"\u00ad"+`ne"}`).ok(201, &d).header.Get("Location") // resourceprep drops the soft hyphen
+	if at != adasDevices+"/"+d.ID {
+		t.Errorf("the device is at %q", at)
+	}
+	s.get(at).ok(200, &d)
 	if d.short() != "Ada’s Telefon 📱 android certain phone - registered=true blocked=false" || d.FirstSeenAt != nil || d.LastSeenAt != nil || len(d.SessionIDs) != 0 || d.Account != "ada@example.org" {
 		t.Errorf("%+v", d)
 	}
@@ -180,6 +184,28 @@ func TestBlockEndsSessions(t *testing.T) {
 	if len(d.SessionIDs) != 0 || *d.Name != "stolen" {
 		t.Errorf("%+v", d)
 	}
+}
+
+// Whoever may kick may block by a kick, and so let in again; but not name.
+func TestWhoMayKickBlocksAndUnblocks(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.seed(seeded{account: "ada@example.org", resource: "x", generation: 1})
+	id := s.meet("ada@example.org", "phone")
+	support := as(mint(t, api.Claims{Scopes: []string{api.ScopeSessionsRead, api.ScopeSessionsKick}}))
+	viewer := as(mint(t, api.Claims{Scopes: []string{api.ScopeSessionsRead}}))
+	for _, blocked := range []bool{true, false} {
+		var d device
+		if s.do("PATCH", adasDevices+"/"+id, fmt.Sprintf(`{"blocked":%t}`, blocked), support).ok(200, &d); d.Blocked != blocked {
+			t.Errorf("blocked is %t", d.Blocked)
+		}
+	}
+	for _, body := range []string{`{"name":"x"}`, `{"platform":"ios"}`, `{"blocked":true,"name":null}`} {
+		s.do("PATCH", adasDevices+"/"+id, body, support).fails(403, "insufficient_scope", "-")
+	}
+	s.do("PATCH", adasDevices+"/"+id, `{"blocked":true}`, viewer).fails(403, "insufficient_scope", "-")
+	s.do("DELETE", adasDevices+"/"+id, "", support).fails(403, "insufficient_scope", "-")
+	s.do("POST", adasDevices, `{"resource":"y"}`, support).fails(403, "insufficient_scope", "-")
 }
 
 func TestKickBlocksDevices(t *testing.T) {

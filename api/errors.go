@@ -31,6 +31,7 @@ const (
 	codeKeyConflict        code = "idempotency_conflict"
 	codeKeyInProgress      code = "idempotency_in_progress"
 	codeTooManyGrants      code = "too_many_grants"
+	codeTooManySessions    code = "too_many_sessions"
 	codePreconditionFailed code = "precondition_failed"
 	codeTimeout            code = "request_timeout"
 	codeTooLarge           code = "body_too_large"
@@ -59,6 +60,7 @@ var statuses = map[code]struct {
 	codeKeyConflict:        {http.StatusConflict, "The key was used for something else"},
 	codeKeyInProgress:      {http.StatusConflict, "The request is being carried out"},
 	codeTooManyGrants:      {http.StatusConflict, "The account has too many open grants"},
+	codeTooManySessions:    {http.StatusConflict, "The filter finds more sessions"},
 	codePreconditionFailed: {http.StatusPreconditionFailed, "The rule has changed"},
 	codeTimeout:            {http.StatusRequestTimeout, "The request took too long to arrive"},
 	codeTooLarge:           {http.StatusRequestEntityTooLarge, "The body is too large"},

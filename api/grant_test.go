@@ -108,6 +108,21 @@ func TestEvaluate(t *testing.T) {
 	if d.Code != "limit" || !strings.Contains(d.Explanation[len(d.Explanation)-1], "count as alive") {
 		t.Errorf("%+v", d)
 	}
+	// That no server asks about a domain is said too, unless a link has not told its domains yet.
+	const nobody = "No link serves the domain example.org"
+	for _, c := range []struct {
+		links string
+		said  bool
+	}{{"", true}, {`{"domains":[{"domain":"example.com"}]}`, true}, {`{"domains":[{"domain":"example.org"}]}`, false}, {`{}`, false}} {
+		s.exec("delete from links")
+		if c.links != "" {
+			s.exec("insert into links (name, owner_name, expires_at, state) values ('main', 'another', 'infinity', $1)", c.links)
+		}
+		s.do("POST", "/v1/decisions/evaluate", `{"account":"ada@example.org","resource":"tablet"}`).ok(200, &d)
+		if strings.HasPrefix(d.Explanation[0], nobody) != c.said || d.Code != "limit" {
+			t.Errorf("links %s: %+v", c.links, d)
+		}
+	}
 	s.do("POST", "/v1/decisions/evaluate", `{"account":"ada@example.org"}`, as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead}, Domains: []string{"example.com"}}))).fails(404, "not_found", "/account")
 }
 
@@ -213,10 +228,21 @@ func TestProtection(t *testing.T) {
 	if len(loops.Items) != 1 || loops.Items[0].Account != "ada@example.org" || loops.Items[0].Winner != ids[0] || loops.NextCursor != nil {
 		t.Errorf("%+v", loops)
 	}
+	s.get("/v1/loops?account=Ada@Example.org").ok(200, &loops)
+	if len(loops.Items) != 1 {
+		t.Errorf("of the account: %+v", loops)
+	}
+	for _, other := range []string{"bob@example.org", "nobody@example.com"} {
+		if s.get("/v1/loops?account="+other).ok(200, &loops); len(loops.Items) != 0 {
+			t.Errorf("of %s: %+v", other, loops)
+		}
+	}
+	s.get("/v1/loops?account=a@b@c").fails(422, "invalid_jid", "account")
 	stranger := as(mint(t, api.Claims{Subject: "x", Scopes: []string{api.ScopeSessionsRead, api.ScopeSessionsKick}, Domains: []string{"example.com"}}))
-	s.get("/v1/loops", stranger).ok(200, &loops)
-	if len(loops.Items) != 0 {
-		t.Errorf("%+v", loops)
+	for _, path := range []string{"/v1/loops", "/v1/loops?account=ada@example.org"} {
+		if s.get(path, stranger).ok(200, &loops); len(loops.Items) != 0 {
+			t.Errorf("%s: %+v", path, loops)
+		}
 	}
 	s.get("/v1/accounts/ada@example.org/protection", stranger).fails(404, "not_found", "-")
 	s.do("DELETE", "/v1/accounts/ada@example.org/protection", "", stranger).fails(404, "not_found", "-")

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 // A request that changes something may bring an Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): however often it comes with one key, it is carried
 // out once, and every attempt gets the one answer.
 //
-//   - The key is the caller's own: its hash goes over the token's issuer, subject and domains too. Tokens without a subject share one room for keys.
+//   - The key is the caller's own: its hash goes over the token's issuer, subject and domains too (of a user of the dashboard: over the user's number, which is never another's). Tokens
+//     without a subject share one room for keys.
 //   - Only answers of requests that were carried out are kept. One that was refused has changed nothing, and its key is free.
 //   - What is kept is sealed with a key made of the caller's, of which the record has the hash alone.
 //   - The change writes the claim on the key in its own transaction (store.Claim). An attempt that dies between the change and its answer has made the change,
@@ -201,6 +203,9 @@ type seal struct {
 
 func newSeal(who *caller, key string) (s seal, err error) {
 	room := []string{who.issuer, who.subject, key}
+	if who.user != 0 {
+		room[1] = strconv.FormatInt(who.user, 10)
+	}
 	if who.domains != nil {
 		domains := slices.Clone(who.domains)
 		slices.Sort(domains)

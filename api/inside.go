@@ -10,6 +10,7 @@ import (
 
 // Caller is who calls the API within this process, without a token. Whoever makes one has found out who it is.
 type Caller struct {
+	User    int64      // whose Idempotency-Keys these are; a name may be another user's tomorrow
 	Subject string     // whom the audit names
 	Scopes  []string   // as in a token
 	Domains []string   // to which the caller is limited; nil: all
@@ -27,7 +28,7 @@ const insideLife = time.Hour
 // As returns a context with which requests to the API's handler are the caller's. Nothing in a request from outside gets there: a context's values
 // come from this process alone. Rates are not limited; what else bounds a token's requests bounds these too.
 func As(ctx context.Context, c Caller) context.Context {
-	who := &caller{via: store.ViaDashboard, issuer: insideIssuer, subject: c.Subject, scopes: c.Scopes, expires: time.Now().Add(insideLife), address: c.Address}
+	who := &caller{via: store.ViaDashboard, issuer: insideIssuer, user: c.User, subject: c.Subject, scopes: c.Scopes, expires: time.Now().Add(insideLife), address: c.Address}
 	if c.Domains != nil {
 		who.domains = append([]string{}, c.Domains...)
 	}

@@ -54,8 +54,26 @@ func TestCallersOfTheProcess(t *testing.T) {
 	if w := call(limited, http.MethodPut, "/v1/domains/example.org/rule", `{"max_sessions":1}`); w.Code != http.StatusOK && w.Code != http.StatusCreated {
 		t.Errorf("the own domain: %d %s", w.Code, w.Body)
 	}
+	// A key is a user's, not a name's: who is called so tomorrow is another one.
+	once := func(user int64, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(api.As(t.Context(), api.Caller{User: user, Subject: "ann", Scopes: []string{api.ScopeAdmin}}), http.MethodPatch, "/v1/domains/example.org", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", "1")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	if w := once(1, `{"lang":"en"}`); w.Code != http.StatusOK {
+		t.Errorf("one: %d %s", w.Code, w.Body)
+	}
+	if w := once(2, `{"lang":"ja"}`); w.Code != http.StatusOK || w.Header().Get("Idempotency-Replayed") != "" {
+		t.Errorf("another of the name: %d %s", w.Code, w.Body)
+	}
+	if w := once(1, `{"lang":"ja"}`); w.Code != http.StatusConflict {
+		t.Errorf("the first one, for something else: %d", w.Code)
+	}
 	var via, actor, address string
-	if err := pool.QueryRow(t.Context(), "select via, actor, address from audit").Scan(&via, &actor, &address); err != nil || via != "dashboard" || actor != "ann" || address != "192.0.2.7" {
+	if err := pool.QueryRow(t.Context(), "select via, actor, address from audit order by id limit 1").Scan(&via, &actor, &address); err != nil || via != "dashboard" || actor != "ann" || address != "192.0.2.7" {
 		t.Errorf("the audit has %q %q %q, %v", via, actor, address, err)
 	}
 }

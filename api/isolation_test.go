@@ -69,7 +69,7 @@ var isolated = map[string][]probe{
 	"GET /v1/decisions": {
 		{path: "/v1/decisions", status: 200}, {path: "/v1/decisions?domain={domain}", status: 200}, {path: "/v1/decisions?outcome=allow", status: 200},
 	},
-	"GET /v1/loops": {{path: "/v1/loops", status: 200}},
+	"GET /v1/loops": {{path: "/v1/loops", status: 200}, {path: "/v1/loops?account={jid}", status: 200}},
 	"POST /v1/decisions/evaluate": {
 		{path: "/v1/decisions/evaluate", body: `{"account":"{jid}"}`, status: 404},
 		{path: "/v1/decisions/evaluate", body: `{"account":"{own}","device_id":"{device}"}`, status: 422, same: "it is another account's"},
@@ -119,7 +119,7 @@ var isolated = map[string][]probe{
 	"POST /v1/kicks":             {{path: "/v1/kicks", body: `{"filter":{"domain":"{domain}"}}`, status: 404}},
 	"POST /v1/kicks/preview": {
 		{path: "/v1/kicks/preview", body: `{"filter":{"domain":"{domain}"}}`, status: 404},
-		{path: "/v1/kicks/preview", body: `{"filter":{"all":true}}`, status: 200},
+		{path: "/v1/kicks/preview", body: `{"filter":{"group":"{group}"}}`, status: 404}, {path: "/v1/kicks/preview", body: `{"filter":{"all":true}}`, status: 200},
 	},
 	"GET /v1/stats/history": {
 		{path: "/v1/stats/history?since=2099-11-01T10:00:00Z&until=2099-11-01T10:03:00Z", status: 200},

@@ -2,8 +2,10 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
@@ -52,6 +54,29 @@ func (a *api) seesGroup(c *call, name, field string) error {
 		return notFound().at(field)
 	}
 	return err
+}
+
+// seesDomain says of a domain that it is not there if nothing on record is of it and no link serves it, or the caller's token does not cover it. field is where the
+// body names it.
+func (a *api) seesDomain(c *call, name, field string) error {
+	missing := failField(codeNotFound, field, "There is no such domain: no account is of it, and no link serves it.")
+	if !c.caller.sees(name) {
+		return missing
+	}
+	known, err := a.store.KnowsDomain(c.ctx, name)
+	if known || err != nil {
+		return err
+	}
+	links, err := a.gate.Links(c.ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if slices.ContainsFunc(l.Domains, func(d gate.DomainStatus) bool { return d.Domain == name }) {
+			return nil
+		}
+	}
+	return missing
 }
 
 func (c *call) group() (string, error) {

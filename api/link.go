@@ -19,6 +19,14 @@ type linkView struct {
 	Since     *time.Time   `json:"since"`
 	LastError *string      `json:"last_error"`
 	Domains   []domainView `json:"domains"`
+	Abilities []ability    `json:"abilities"`
+}
+
+// ability is something that is wanted of a link. Why is in words, for operators.
+type ability struct {
+	Name string  `json:"name"`
+	Can  bool    `json:"can"`
+	Why  *string `json:"why"`
 }
 
 // domainView is what the module of one virtual host, on one node, says of itself.
@@ -51,7 +59,10 @@ func (a *api) listLinks(c *call) error {
 	for _, l := range links {
 		v := linkView{
 			ID: l.Name, Driver: l.Driver, Component: l.Component, State: l.State, Mode: l.Mode, Owner: orNull(l.Owner), Mine: l.Mine, Since: utc(l.Since),
-			LastError: orNull(l.LastError), Domains: []domainView{},
+			LastError: orNull(l.LastError), Domains: []domainView{}, Abilities: []ability{},
+		}
+		for _, b := range l.Abilities {
+			v.Abilities = append(v.Abilities, ability{b.Name, b.Can, orNull(b.Why)})
 		}
 		for _, d := range l.Domains {
 			if c.caller.sees(d.Domain) {

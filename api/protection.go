@@ -97,13 +97,21 @@ func (a *api) listLoops(c *call) error {
 	if err != nil {
 		return err
 	}
-	of := c.listName("/v1/loops")
+	var only *store.Key // of an account that the caller does not see there is none, as of one that is not there
+	if q.Has("account") {
+		acc, err := parseAccount("account", q.Get("account"))
+		if err != nil {
+			return err
+		}
+		only = &acc.key
+	}
+	of := c.listName("/v1/loops", keyName(only))
 	place, err := a.behind(c, of)
 	if err != nil {
 		return err
 	}
 	account, party := unpackLoop(place)
-	read, err := a.store.Loops(c.ctx, c.caller.domains, account, party, limit+1)
+	read, err := a.store.Loops(c.ctx, store.LoopFilter{Account: only, Domains: c.caller.domains}, account, party, limit+1)
 	if err != nil {
 		return err
 	}

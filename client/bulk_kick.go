@@ -26,6 +26,7 @@ type BulkKickRequest struct {
 	Cooldown          Seconds           `json:"cooldown_seconds,omitempty"` // so long the kicked devices may not come back
 	BlockDevices      bool              `json:"block_devices,omitempty"`
 	RevokeCredentials bool              `json:"revoke_credentials,omitempty"`
+	AtMost            int64             `json:"at_most,omitempty"` // refused (CodeTooManySessions) if the filter finds more sessions; 0: however many
 }
 
 // BulkKickState is how far a kick of many accounts has come.

@@ -25,6 +25,7 @@ var (
 // Codes that tell apart errors of one status. A newer bindgate may have others.
 const (
 	CodeRevisionMismatch    = "revision_mismatch"    // KickRequest.IfRevision
+	CodeTooManySessions     = "too_many_sessions"    // BulkKickRequest.AtMost
 	CodeIdempotencyConflict = "idempotency_conflict" // the key of WithIdempotencyKey was used for another request
 	CodeTooManyGrants       = "too_many_grants"
 	CodeInvalidField        = "invalid_field"

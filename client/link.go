@@ -19,6 +19,15 @@ type Link struct {
 	Since     time.Time    `json:"since"` // when its state last changed
 	LastError string       `json:"last_error"`
 	Domains   []LinkDomain `json:"domains"`
+	// Abilities are what is wanted of a link, and whether this one can. None before a domain has said hello.
+	Abilities []LinkAbility `json:"abilities"`
+}
+
+// LinkAbility is something that is wanted of a link. What cannot be done says why not, for operators.
+type LinkAbility struct {
+	Name string `json:"name"`
+	Can  bool   `json:"can"`
+	Why  string `json:"why"` // "": there is nothing to say
 }
 
 // LinkState is whether a link is connected.

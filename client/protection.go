@@ -55,7 +55,13 @@ func (c *Client) ReleaseProtection(ctx context.Context, jid string) error {
 	return err
 }
 
+// LoopFilter says which loops are listed.
+type LoopFilter struct {
+	Account string // a bare JID; "": of all accounts
+	ListOptions
+}
+
 // ListLoops lists the devices that keep displacing each other, in no meaningful order.
-func (c *Client) ListLoops(ctx context.Context, o ListOptions) iter.Seq2[Loop, error] {
-	return list[Loop](ctx, c, o, nil, "/v1/loops")
+func (c *Client) ListLoops(ctx context.Context, f LoopFilter) iter.Seq2[Loop, error] {
+	return list[Loop](ctx, c, f.ListOptions, query("account", f.Account), "/v1/loops")
 }

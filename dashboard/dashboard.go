@@ -32,6 +32,7 @@ const Root = "/dashboard"
 
 // Caller is who the API is to take a request of a user's for.
 type Caller struct {
+	User    int64 // the user's, never another's
 	Subject string
 	Scopes  []string
 	Domains []string   // nil: all
@@ -67,6 +68,7 @@ type Dashboard struct {
 	pages   http.Handler
 	least   map[string]Role // of the pages to be read, by their paths
 	streams streams         // the live ones
+	way     way             // by which people log in
 	log     *slog.Logger
 }
 

@@ -22,7 +22,12 @@ type linkView struct {
 	Key     string // for an id on the page
 	Domains []domainView
 	Brake   bool // it does not enforce
+	// Can and Cannot are the abilities of a link without a module; each module has its own (domainView).
+	Can, Cannot []abilityView
 }
+
+// abilityView is an ability in the user's language, with the link's own word on it.
+type abilityView struct{ Text, Why string }
 
 // domainView is a virtual host with what its module can do.
 type domainView struct {
@@ -32,6 +37,9 @@ type domainView struct {
 	Behind      bool     // it was not compared with its server for too long
 	Differs     bool     // it is in another mode than its link is to be
 }
+
+// stockAbilities are those of links without a module that have words in links.toml.
+var stockAbilities = append(slices.Clone(abilities), "at_once", "conflict", "text", "hibernation", "idle", "devices", "same_resource")
 
 // abilities are those whose lack has words of its own; links.toml has two for each.
 var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended", "revoke"}
@@ -64,10 +72,26 @@ func (v *visit) mayBrake() bool { return v.may(Admin) && v.user.Domains == nil }
 
 func (v *visit) linkView(l client.Link, at int, live map[string]int64) linkView {
 	view := linkView{Link: l, Key: number(int64(at)), Brake: l.Mode != client.ModeEnforce}
+	if l.Driver != "gate" {
+		for _, a := range l.Abilities {
+			of := &view.Cannot
+			if a.Can {
+				of = &view.Can
+			}
+			text := visible(a.Name)
+			if slices.Contains(stockAbilities, a.Name) {
+				text = v.t("links.ability." + a.Name)
+			}
+			*of = append(*of, abilityView{text, a.Why})
+		}
+	}
 	for _, m := range l.Domains {
 		d := domainView{LinkDomain: m, Live: -1, Differs: m.Mode != "" && m.Mode != l.Mode}
 		if n, ok := live[m.Domain]; ok {
 			d.Live = n
+		}
+		if l.Driver != "gate" {
+			m.Abilities = nil
 		}
 		for _, a := range m.Abilities {
 			d.Sure = append(d.Sure, v.ability("can", a))

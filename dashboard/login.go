@@ -88,6 +88,7 @@ func (d *Dashboard) loginForm(v *visit) error {
 // login logs in by name and password.
 func (d *Dashboard) login(v *visit) error {
 	defer v.within(pageTimeout)()
+	d.way.look(v)
 	in, err := d.cfg.People.Login(v.ctx, v.form("username"), v.r.PostForm.Get("password"), v.browser())
 	var waits *people.WaitError
 	switch {

@@ -28,7 +28,7 @@ func (d *Dashboard) loops(v *visit) error {
 	p := &loopsPage{page: v.page("loops.title")}
 	p.Live = &liveOf{Types: []string{"loop", "session"}, Every: 15}
 	cursor, next := v.query.Get("cursor"), ""
-	list, err := client.Collect(v.api().ListLoops(v.ctx, client.ListOptions{PageSize: loopRows, Cursor: cursor, Next: &next}))
+	list, err := client.Collect(v.api().ListLoops(v.ctx, client.LoopFilter{ListOptions: client.ListOptions{PageSize: loopRows, Cursor: cursor, Next: &next}}))
 	if p.Problem = problemOf(err); p.Problem != nil {
 		return v.render(http.StatusUnprocessableEntity, "loops", p)
 	} else if err != nil {
@@ -79,11 +79,14 @@ type blockLoopPage struct {
 
 // loopOf finds the open loop of an account that a request is about.
 func (v *visit) loopOf(jid, device, resource string) (row loopRow, err error) {
-	for l, err := range v.api().ListLoops(v.ctx, client.ListOptions{PageSize: 500}) {
+	if jid == "" {
+		return row, refuse(http.StatusNotFound)
+	}
+	for l, err := range v.api().ListLoops(v.ctx, client.LoopFilter{Account: jid}) {
 		if err != nil {
-			return row, err
+			return row, missingIfWrong(err)
 		}
-		if l.Account != jid || l.DeviceID != device || l.Resource != resource {
+		if l.DeviceID != device || l.Resource != resource {
 			continue
 		}
 		found, err := v.sessionsByID([]string{l.WinnerSessionID})

@@ -8,17 +8,16 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"path"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
 )
 
+// The layout and the parts are there for every page; all other files are a page each, which defines "main" and may define "title".
+//
 //go:embed templates/*.html
 var templateFiles embed.FS
-
-// shared templates are there for every page; all other files are a page each, which defines "main" and may define "title".
-var shared = []string{"templates/layout.html", "templates/parts*.html"}
 
 // page is what the layout needs. Each page's data begins with one.
 type page struct {
@@ -90,26 +89,52 @@ func newViews(w *words, a *assets, now func() time.Time) (*views, error) {
 	v := &views{map[string]map[string]*template.Template{}}
 	for _, lang := range languages {
 		v.sets[lang] = map[string]*template.Template{}
-		base, err := template.New("base").Funcs(functions(w, a, lang, now)).ParseFS(templateFiles, shared...)
-		if err != nil {
-			return nil, err
+		base := template.New("base").Funcs(functions(w, a, lang, now))
+		for _, f := range files {
+			if isShared(f.Name()) {
+				if err := parse(base, w, lang, f.Name()); err != nil {
+					return nil, err
+				}
+			}
 		}
 		for _, f := range files {
-			name := strings.TrimSuffix(path.Base(f.Name()), ".html")
-			if name == "layout" || strings.HasPrefix(name, "parts") {
+			if isShared(f.Name()) {
 				continue
 			}
-			t, err := template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+f.Name())
-			if err != nil {
+			t := template.Must(base.Clone())
+			if err := parse(t, w, lang, f.Name()); err != nil {
 				return nil, err
 			}
 			if t.Lookup("main") == nil {
 				return nil, fmt.Errorf("%s does not define main", f.Name())
 			}
-			v.sets[lang][name] = t
+			v.sets[lang][strings.TrimSuffix(f.Name(), ".html")] = t
 		}
 	}
 	return v, nil
+}
+
+// isShared reports whether a file's templates are there for every page.
+func isShared(file string) bool { return file == "layout.html" || strings.HasPrefix(file, "parts") }
+
+// constantText is a text of ours without values.
+var constantText = regexp.MustCompile(`\{\{t "([^"]+)"\}\}`)
+
+// parse adds a file's templates to a set of one language. Texts without values are put in once and for all: a table has hundreds of them.
+func parse(set *template.Template, w *words, lang, file string) error {
+	source, err := templateFiles.ReadFile("templates/" + file)
+	if err != nil {
+		return err
+	}
+	text := constantText.ReplaceAllStringFunc(string(source), func(call string) string {
+		key := constantText.FindStringSubmatch(call)[1]
+		if !w.has(key) {
+			return call // which says so
+		}
+		return template.HTMLEscapeString(fmt.Sprint(w.say(lang, key)))
+	})
+	_, err = set.New(file).Parse(text)
+	return err
 }
 
 // functions are what templates may call.

@@ -64,6 +64,9 @@ func TestLoginByTheProvider(t *testing.T) {
 		t.Errorf("it leads to %s", to)
 	}
 	in.cookie("bindgate_login")
+	if n := k.count("select count(*) from logins where expires_at - created_at = interval '12 hours'"); n != 1 {
+		t.Error("a role that is withdrawn at the provider would last for longer than half a day")
+	}
 	r.get("/dashboard/logins").ok(http.StatusOK).says("ada", "Support")
 	r.get("/dashboard/password").ok(http.StatusOK).says("have no password here")
 	r.post("/dashboard/password", "password", password, "again", password).ok(http.StatusForbidden)

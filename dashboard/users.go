@@ -97,7 +97,7 @@ func (d *Dashboard) addUser(v *visit) error {
 	if !store.RoleAdmin.Covers(n.Role) {
 		return refuse(http.StatusBadRequest)
 	}
-	u, password, err := d.cfg.People.Invite(v.ctx, n, v.actor())
+	u, password, err := d.cfg.People.Invite(v.ctx, n, v.formOnce(), v.actor())
 	if wrong, detail := userProblem(err); wrong != "" {
 		return v.render(http.StatusUnprocessableEntity, "users_add", &addUserPage{v.page("users.add.title"), n.Name, v.roles(string(n.Role)), v.form("domains"), wrong, detail})
 	}

@@ -145,7 +145,7 @@ func (d *Dashboard) resetPassword(v *visit) error {
 	if u.Issuer != "" {
 		return refuse(http.StatusForbidden)
 	}
-	password, err := d.cfg.People.ResetPassword(v.ctx, u.ID, v.actor())
+	password, err := d.cfg.People.ResetPassword(v.ctx, u.ID, v.formOnce(), v.actor())
 	if errors.Is(err, store.ErrNotFound) {
 		return refuse(http.StatusNotFound)
 	}

@@ -64,6 +64,19 @@ func TestUsersAreKept(t *testing.T) {
 	ada.login("ada", again).redirects("/dashboard")
 	ada.get("/dashboard/users").redirects("/dashboard/password")
 
+	// The forms sent twice, by a double click: the answer that is seen has the password that counts.
+	twice := root.get("/dashboard/users/add").ok(http.StatusOK)
+	carol := byID(root.submit(twice, "/dashboard/users/add", "name", "carol", "role", "viewer").ok(http.StatusOK), "password")
+	if seen := byID(root.submit(twice, "/dashboard/users/add", "name", "carol", "role", "viewer").ok(http.StatusOK), "password"); seen != carol {
+		t.Error("adding a user twice shows another password")
+	}
+	twice = root.get("/dashboard/users/reset?name=carol").ok(http.StatusOK)
+	carol = byID(root.submit(twice, "/dashboard/users/reset").ok(http.StatusOK), "password")
+	if seen := byID(root.submit(twice, "/dashboard/users/reset").ok(http.StatusOK), "password"); seen != carol {
+		t.Error("resetting a password twice shows another one")
+	}
+	k.nobody().login("carol", carol).redirects("/dashboard")
+
 	root.get("/dashboard/users/remove?name=ada").ok(http.StatusOK).says("Remove the user?")
 	root.post("/dashboard/users/remove", "name", "ada").redirects("/dashboard/users")
 	ada.get("/dashboard/password").redirects("/dashboard/login")

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/client"
+	"github.com/bindgate/bindgate/internal/people"
 )
 
 const headerRequestID = "X-Request-Id"
@@ -118,7 +119,7 @@ func (v *visit) enter(rt route) (err error) {
 	switch {
 	case err == nil:
 		v.user = user
-		v.ctx = v.d.cfg.As(v.ctx, Caller{Subject: user.Name, Scopes: user.Role.scopes(), Domains: user.Domains, Address: v.address})
+		v.ctx = v.d.cfg.As(v.ctx, Caller{User: user.kept.ID, Subject: user.Name, Scopes: user.Role.scopes(), Domains: user.Domains, Address: v.address})
 	case !errors.Is(err, errNoLogin):
 		return err
 	case rt.least > Anyone:
@@ -189,8 +190,8 @@ func (v *visit) ticked(name string) bool { return v.r.PostForm.Get(name) != "" }
 // once returns a context for a change of a posted form: sent twice, by a double click or a reload, it is made once. The form has {{formkey}} in it. A form that
 // makes several changes tells them apart by what each is about.
 func (v *visit) once(about ...string) context.Context {
-	key := v.r.PostForm.Get("form_key")
-	if len(key) != len(rand.Text()) || strings.ContainsFunc(key, func(r rune) bool { return r < '2' || r > 'Z' }) {
+	key := v.formKey()
+	if key == "" {
 		return v.ctx
 	}
 	if len(about) > 0 {
@@ -199,6 +200,18 @@ func (v *visit) once(about ...string) context.Context {
 	}
 	return client.WithIdempotencyKey(v.ctx, key)
 }
+
+// formKey is what tells the posted form from all others, by {{formkey}} in it; "": it has none that is one.
+func (v *visit) formKey() string {
+	key := v.r.PostForm.Get("form_key")
+	if len(key) != len(rand.Text()) || strings.ContainsFunc(key, func(r rune) bool { return r < '2' || r > 'Z' }) {
+		return ""
+	}
+	return key
+}
+
+// formOnce is once for a change of users, who are not the API's.
+func (v *visit) formOnce() people.Form { return people.Form{User: v.user.kept.ID, Key: v.formKey()} }
 
 // redirect answers a form (or a GET that stands for another page) with where to go on.
 func (v *visit) redirect(to string) error {

@@ -136,6 +136,9 @@ func (w *words) say(lang, key string, args ...any) any {
 		return unknownText(key)
 	}
 	text := p.text[lang]
+	if len(args) == 0 {
+		return text
+	}
 	for i, a := range args {
 		if n, ok := a.(*int); ok { // of a field that may be null
 			args[i] = *n

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, a client and a contract tester
-# that others wrote, and a browser; for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, and what looks at pages
-# for people who do not see them well, axe-core, are not in Debian: pip and npm put them into directories of their own in the user's cache, once for each version.
+# Installs the servers that the demo and the tests need from Debian: PostgreSQL and Prosody; for the tests also an ejabberd, clients and a contract tester
+# that others wrote, and a browser; for the benchmarks the ejabberd to compare with and a source of HTTP load. The tester, schemathesis, what looks at pages
+# for people who do not see them well, axe-core, and some of the clients are not in Debian: pip, npm and Maven put them into directories of their own in the
+# user's cache, once for each version.
 #
 # No public server is started by that: Debian's packages start theirs when they are installed, and make a cluster on port
 # 5432, unless they are told otherwise first. What tells them is removed again at the end. When nothing is missing this
@@ -39,11 +40,20 @@ have lua5.4 || have lua5.3 || have lua5.2 || have lua5.1 || have lua || need lua
 have cc || have gcc || have clang || need gcc # the race detector is linked by it
 [ -z "$bench$tests" ] || have ejabberdctl || [ -x /usr/sbin/ejabberdctl ] || need ejabberd
 [ -z "$bench" ] || have wrk || need wrk
-tester= axe=
+tester= axe= npmclients= javaclients=
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bindgate
 if [ -n "$tests" ]; then
 	python=/usr/bin/python3
 	$python -c 'import slixmpp' 2>/dev/null || need python3-slixmpp
+	$python -c 'import aioxmpp' 2>/dev/null || need python3-aioxmpp
+	clients=$(dirname "$0")/../internal/clients # its install.go looks for these directories
+	npmclients=$cache/npm-$(sha256sum "$clients/npm/package-lock.json" | cut -c1-12)
+	[ ! -d "$npmclients" ] || npmclients=
+	[ -z "$npmclients" ] || have npm || need npm
+	javaclients=$cache/maven-$(sha256sum "$clients/smack/pom.xml" | cut -c1-12)
+	[ ! -d "$javaclients" ] || javaclients=
+	[ -z "$javaclients" ] || have mvn || need maven
+	have javac || need default-jdk-headless
 	requirements=$(dirname "$0")/../internal/e2e/testdata/schemathesis/requirements.txt
 	tester=$cache/$(sed 's/==/-/' "$requirements")
 	[ ! -x "$tester/bin/schemathesis" ] || tester=
@@ -55,8 +65,9 @@ if [ -n "$tests" ]; then
 	[ ! -s "$axe/node_modules/axe-core/axe.min.js" ] || axe=
 	[ -z "$axe" ] || have npm || need npm
 fi
-backport=/var/tmp/bindgate-ejabberd-24.12 # internal/ejabberd looks for it there
-[ -n "$tests" ] && [ ! -d "$backport" ] || backport=
+ejabberd=/var/tmp/bindgate-ejabberd-24.12 prosody=/var/tmp/bindgate-prosody-13.0 # internal/ejabberd and internal/prosody look for them there
+[ -n "$tests" ] && [ ! -d "$ejabberd" ] || ejabberd=
+[ -n "$tests" ] && [ ! -d "$prosody" ] || prosody=
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -79,12 +90,13 @@ install_tester() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
-# unpack_backport: the ejabberd of Debian's backports, unpacked beside the installed one. It needs no root, and nothing of the system's is touched: apt gets its lists and
-# files in a directory of its own. Without it the tests on it are skipped, but on a machine that has CI set.
-unpack_backport() {
-	[ -n "$backport" ] || return 0
-	say "unpacking the ejabberd of Debian 12's backports into $backport"
-	if (
+# unpack_backports: servers of Debian's backports, unpacked beside the installed ones, to test on newer versions. It needs no root, and nothing of the system's is
+# touched: apt gets its lists and files in a directory of its own. Without them the tests on them are skipped, but on a machine that has CI set.
+unpack_backports() {
+	[ -n "$ejabberd$prosody" ] || return 0
+	say "unpacking servers of Debian 12's backports into $ejabberd $prosody"
+	set +e # in a condition the next one would be ignored
+	(
 		set -e
 		work=$(mktemp -d)
 		trap 'rm -rf "$work"' EXIT
@@ -92,20 +104,33 @@ unpack_backport() {
 		mirror=$(apt-get indextargets --format '$(SITE)' 'Release: bookworm' 'Created-By: Packages' 'Component: main' | head -1)
 		[ -n "$mirror" ]
 		echo "deb [signed-by=$keys] $mirror bookworm-backports main" >"$work/sources.list"
-		mkdir -p "$work/lists/partial" "$work/cache" "$work/debs" "$work/root"
+		mkdir -p "$work/lists/partial" "$work/cache"
 		ours="-qq -o Dir::Etc::sourcelist=$work/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache -o Debug::NoLocking=1 -o APT::Sandbox::User=$(id -un)"
 		# shellcheck disable=SC2086 # a list of words
 		apt-get $ours update
-		cd "$work/debs"
+		# unpack directory package…
+		unpack() {
+			target=$1
+			shift
+			mkdir -p "$work/debs" "$work/root"
+			# shellcheck disable=SC2046,SC2086
+			(cd "$work/debs" && apt-get $ours download $(printf '%s/bookworm-backports ' "$@"))
+			for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
+			rm -r "$work/debs"
+			if [ -f "$work/root/usr/bin/prosody" ]; then # it has its directories written in it
+				sed -i -E "s,^CFG_(SOURCE|PLUGIN)DIR=',&$target," "$work/root/usr/bin/prosody"
+			fi
+			chmod 755 "$work/root"
+			mv "$work/root" "$target"
+		}
 		# shellcheck disable=SC2046,SC2086
-		apt-get $ours download $(for name in ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p'); do echo "$name/bookworm-backports"; done)
-		for deb in *.deb; do dpkg-deb -x "$deb" "$work/root"; done
-		chmod 755 "$work/root"
-		mv "$work/root" "$backport"
-	); then
-		return 0
-	fi
-	say "failed: the ejabberd of the backports" >&2
+		[ -z "$ejabberd" ] || unpack "$ejabberd" ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p')
+		[ -z "$prosody" ] || unpack "$prosody" prosody prosody-modules
+	)
+	status=$?
+	set -e
+	[ $status != 0 ] || return 0
+	say "failed: servers of the backports" >&2
 	[ -z "${CI:-}" ] || exit 1
 }
 
@@ -123,10 +148,39 @@ install_axe() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
+# install_clients: the same goes for the clients' tests.
+install_clients() {
+	if [ -n "$npmclients" ]; then
+		say "installing xmpp.js and Strophe.js into $npmclients"
+		mkdir -p "$npmclients.new"
+		cp "$clients/npm/package.json" "$clients/npm/package-lock.json" "$npmclients.new"
+		if npm ci --prefix "$npmclients.new" --ignore-scripts --no-audit --no-fund --loglevel=error; then
+			mv "$npmclients.new" "$npmclients"
+		else
+			rm -rf "$npmclients.new"
+			say "failed: npm ci, for the clients" >&2
+			[ -z "${CI:-}" ] || exit 1
+		fi
+	fi
+	if [ -n "$javaclients" ]; then
+		say "installing Smack into $javaclients"
+		if mvn -q -B -C -Dstyle.color=never -f "$clients/smack/pom.xml" dependency:copy-dependencies -DoutputDirectory="$javaclients.new"; then
+			mv "$javaclients.new" "$javaclients"
+		else
+			rm -rf "$javaclients.new"
+			say "failed: mvn, for Smack" >&2
+			[ -z "${CI:-}" ] || exit 1
+		fi
+	fi
+}
+
 if [ -n "$check" ]; then
 	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
-	[ -z "$backport" ] || missing="$missing${missing:+ }ejabberd-24.12"
+	[ -z "$ejabberd" ] || missing="$missing${missing:+ }ejabberd-24.12"
+	[ -z "$prosody" ] || missing="$missing${missing:+ }prosody-13.0"
 	[ -z "$axe" ] || missing="$missing${missing:+ }axe-core"
+	[ -z "$npmclients" ] || missing="$missing${missing:+ }xmpp.js strophe.js"
+	[ -z "$javaclients" ] || missing="$missing${missing:+ }smack"
 	if [ -n "$missing" ]; then
 		say "missing: $missing"
 		exit 1
@@ -136,8 +190,9 @@ if [ -n "$check" ]; then
 fi
 if [ -z "$missing" ]; then
 	install_tester
-	unpack_backport
+	unpack_backports
 	install_axe
+	install_clients
 	exit 0
 fi
 if ! have apt-get; then
@@ -202,6 +257,7 @@ if have systemctl && [ -d /run/systemd/system ]; then
 	done
 fi
 install_tester
-unpack_backport
+unpack_backports
 install_axe
+install_clients
 say "done"

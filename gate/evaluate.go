@@ -34,21 +34,23 @@ type TokenError string
 
 func (e TokenError) Error() string { return "the token does not count: " + string(e) }
 
-// modeOf returns the mode of the link that serves a domain now; ModeEnforce if none does.
-func (g *Gate) modeOf(ctx context.Context, domain string) (string, error) {
+// modeOf returns the mode of the link that serves a domain now, ModeEnforce if none does, and whether one does. A link whose modules have not said yet which domains
+// they are for may serve any.
+func (g *Gate) modeOf(ctx context.Context, domain string) (mode string, served bool, err error) {
 	links, err := g.Links(ctx)
 	if err != nil {
-		return "", err
-	}
-	if len(links) == 1 {
-		return links[0].Mode, nil // also before its modules have said which domains they are for
+		return "", false, err
 	}
 	for _, l := range links {
 		if slices.ContainsFunc(l.Domains, func(d DomainStatus) bool { return d.Domain == domain }) {
-			return l.Mode, nil
+			return l.Mode, true, nil
 		}
+		served = served || len(l.Domains) == 0
 	}
-	return ModeEnforce, nil
+	if len(links) == 1 {
+		return links[0].Mode, served, nil
+	}
+	return ModeEnforce, served, nil
 }
 
 // Evaluate decides about a login that does not come, without any effect. Sessions that a real login would have probed count as alive. An unknown device is
@@ -65,7 +67,7 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 		want.Devices = append(want.Devices, e.Device)
 	}
 	_, domain, _ := strings.Cut(e.Account, "@")
-	mode, err := g.modeOf(ctx, domain)
+	mode, served, err := g.modeOf(ctx, domain)
 	if err != nil {
 		return out, fmt.Errorf("evaluate: %w", err)
 	}
@@ -98,6 +100,9 @@ func (g *Gate) Evaluate(ctx context.Context, e Evaluation) (Evaluated, error) {
 		}
 		if rule.Condition != nil {
 			d.Explanation = append(d.Explanation, "For the condition, the login counts as encrypted.")
+		}
+		if !served {
+			d.Explanation = slices.Insert(d.Explanation, 0, fmt.Sprintf("No link serves the domain %s, so no XMPP server asks about this account: this is what the rules would say.", domain))
 		}
 		out = Evaluated{Decision: d, Now: r.Now, Device: s.Device, Platform: s.Platform}
 	})

@@ -201,12 +201,48 @@ func (g *Gate) heal(part Part, jid string, listed []Listed, done func(error)) {
 	}})
 }
 
-// digest of sessions as PROTOCOL.md defines it for snapshots.
+// Digest is that of sessions as PROTOCOL.md defines it for snapshots.
+type Digest struct {
+	n   int
+	sum uint64
+}
+
+// Add adds a bound session, in any order.
+func (d *Digest) Add(sid, resource, state string) {
+	h := sha256.Sum256([]byte(sid + "\n" + resource + "\n" + state))
+	d.n++
+	d.sum += binary.BigEndian.Uint64(h[:8]) >> 16
+}
+
+func (d *Digest) String() string { return fmt.Sprintf("%d-%012x", d.n, d.sum&(1<<48-1)) }
+
+// BucketOf is the bucket of an account's sessions, 0 … Buckets-1.
+func BucketOf(account string) int { return store.KeyOf(account).Bucket() }
+
 func digest(sessions []store.Bound) string {
-	var sum uint64
+	var d Digest
 	for _, s := range sessions {
-		h := sha256.Sum256([]byte(s.SID + "\n" + s.Resource + "\n" + s.State))
-		sum += binary.BigEndian.Uint64(h[:8]) >> 16
+		d.Add(s.SID, s.Resource, s.State)
 	}
-	return fmt.Sprintf("%d-%012x", len(sessions), sum&(1<<48-1))
+	return d.String()
+}
+
+// Recorded are the bound sessions of a link's domain on record, with their sid, user, resource and state. What stands for a module beside a stock server has
+// no other memory of what it called them.
+func (g *Gate) Recorded(ctx context.Context, link, domain string) ([]Listed, error) {
+	var out []Listed
+	for first := 0; first < Buckets; {
+		bound, covered, err := g.store.BoundIn(ctx, link, domain, first, Buckets-first, partRecord)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range bound {
+			if b.State != "" { // else it is another link's
+				user, _ := split(b.JID)
+				out = append(out, Listed{SID: b.SID, User: user, Resource: b.Resource, State: b.State})
+			}
+		}
+		first += covered
+	}
+	return out, nil
 }

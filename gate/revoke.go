@@ -138,7 +138,7 @@ func (g *Gate) revokeOne(ctx context.Context, l *link, conn Link, d store.DueRev
 	user, domain := split(d.JID)
 	src := g.sourceOf(l.name, domain)
 	if !g.able(src, "revoke") {
-		g.settle(l, src, d, Revocation{}, store.Settled{Outcome: OutcomeUnable, Reason: "The server's module is too old to revoke credentials."})
+		g.settle(l, src, d, Revocation{}, store.Settled{Outcome: OutcomeUnable, Reason: cmp.Or(g.why(src, "revoke"), "The server's module is too old to revoke credentials.")})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)

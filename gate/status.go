@@ -15,6 +15,7 @@ type linkState struct {
 	LastError  string         `json:"last_error,omitempty"`
 	ModeChange int64          `json:"mode_change,omitempty"`
 	Domains    []DomainStatus `json:"domains,omitempty"`
+	Abilities  []Ability      `json:"abilities,omitempty"`
 }
 
 // DomainStatus is the state of one module.
@@ -37,16 +38,16 @@ type DomainStatus struct {
 	Problem        string     `json:"problem,omitempty"`
 }
 
-// abilities are what this bindgate can use of a module.
-var abilities = []string{"ask", "kick", "probe", "snapshot", "mode", "language", "hold", "ended", "revoke"}
-
 // stateOf needs Gate.mu.
 func (g *Gate) stateOf(l *link) json.RawMessage {
-	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError, ModeChange: l.modeChange}
+	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError, ModeChange: l.modeChange, Abilities: abilitiesOf(l)}
 	for _, src := range l.sources {
 		d := DomainStatus{
 			Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
 			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem,
+		}
+		if time.Since(src.rivalAt) < rivalShown {
+			d.Problem = rivalProblem(l.component, src.Rival)
 		}
 		if !src.snapshotAt.IsZero() {
 			at := src.snapshotAt.UTC()
@@ -56,7 +57,7 @@ func (g *Gate) stateOf(l *link) json.RawMessage {
 			at := src.helloAt.UTC()
 			d.LastHelloAt = &at
 			for _, a := range abilities {
-				if !slices.Contains(src.Abilities, a) {
+				if !src.Stock && !slices.Contains(src.Abilities, a) {
 					d.Missing = append(d.Missing, a)
 				}
 			}
@@ -87,6 +88,7 @@ type LinkStatus struct {
 	Since                   time.Time
 	LastError               string
 	Domains                 []DomainStatus
+	Abilities               []Ability // none before a domain has said hello
 }
 
 // Links returns all links of the record, whichever process owns them.
@@ -103,7 +105,7 @@ func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
 		}
 		out[i] = LinkStatus{
 			Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
-			ModeChange: s.ModeChange, Since: s.Since, LastError: s.LastError, Domains: s.Domains,
+			ModeChange: s.ModeChange, Since: s.Since, LastError: s.LastError, Domains: s.Domains, Abilities: s.Abilities,
 		}
 		switch {
 		case !r.Owned:

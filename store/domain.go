@@ -11,6 +11,16 @@ import (
 // domainLang is the default language of an account's domain, as a column of a statement about accounts; ” is none.
 const domainLang = "coalesce((select d.lang from domains d where d.name = accounts.domain), '')"
 
+// KnowsDomain reports whether a domain has an account, a rule or a language.
+func (s *Store) KnowsDomain(ctx context.Context, domain string) (known bool, err error) {
+	err = s.pool.QueryRow(ctx, `select exists (select from accounts where domain = $1) or exists (select from rules where scope = 'domain' and subject = $1)
+		or exists (select from domains where name = $1)`, domain).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("knows domain: %w", err)
+	}
+	return known, nil
+}
+
 // SetDomainLang keeps the language of texts to a domain's accounts, for those that have none of their own; "" is none.
 func (s *Store) SetDomainLang(ctx context.Context, domain, lang string, by Actor) error {
 	if _, ok, err := Made[struct{}](by); ok || err != nil {

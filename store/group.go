@@ -151,6 +151,16 @@ type Group struct {
 	Rule    bool // it has a rule
 }
 
+// KnowsGroup reports whether a group has an account, with domains not nil one of theirs, or, with domains nil, a rule.
+func (s *Store) KnowsGroup(ctx context.Context, group string, domains []string) (known bool, err error) {
+	err = s.pool.QueryRow(ctx, `select exists (select from group_sizes where account_group = $1 and members > 0 and ($2::text[] is null or domain = any($2)))
+		or $2::text[] is null and exists (select from rules where scope = 'group' and subject = $1)`, group, domains).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("knows group: %w", err)
+	}
+	return known, nil
+}
+
 // HasMember reports whether an account of one of the domains is in the group.
 func (s *Store) HasMember(ctx context.Context, group string, domains []string) (bool, error) {
 	var found bool

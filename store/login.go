@@ -13,10 +13,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// A login to the dashboard ends by itself so long after it began, and after it was last used.
+// A login to the dashboard ends by itself so long after it began, and after it was last used. One for which a provider vouches is shorter: what the provider
+// says of somebody is asked for at each login alone, so a role that is withdrawn there lasts until then.
 const (
-	LoginLife = 7 * 24 * time.Hour
-	LoginIdle = 12 * time.Hour
+	LoginLife         = 7 * 24 * time.Hour
+	ProviderLoginLife = 12 * time.Hour
+	LoginIdle         = 12 * time.Hour
 )
 
 const (
@@ -105,10 +107,14 @@ func startLogin(ctx context.Context, tx pgx.Tx, n NewLogin, by Actor) (token Log
 	if _, err := tx.Exec(ctx, "delete from logins where id in (select id from logins where user_id = $1 order by seen_at desc offset $2)", n.User, maxLogins-1); err != nil {
 		return "", l, err
 	}
+	life := LoginLife
+	if n.Password == "" {
+		life = ProviderLoginLife
+	}
 	token = NewLoginToken()
 	if err := tx.QueryRow(ctx, `insert into logins as l (user_id, token, created_at, seen_at, expires_at, address, agent)
 		values ($1, $2, clock_timestamp(), clock_timestamp(), clock_timestamp() + $3::interval, $4, $5) returning `+loginColumns,
-		n.User, token.hash(), LoginLife, n.Address, n.UserAgent).Scan(loginFields(&l)...); err != nil {
+		n.User, token.hash(), life, n.Address, n.UserAgent).Scan(loginFields(&l)...); err != nil {
 		return "", l, err
 	}
 	if n.Browser != "" {

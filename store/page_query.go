@@ -44,7 +44,8 @@ func newPageQuery(f SessionFilter) *pageQuery {
 	inside := after.SID != ""
 	byAccount := func(looked, orderBy string) {
 		q.looked, q.ends, q.lookArgs = looked, "key, jid, "+noSession, len(q.args)
-		q.columns = fmt.Sprintf("%s from (%s limit %d) a join %s s on s.account = a.key", columns, looked, q.looks, table)
+		// Behind offset 0, so that the sessions are always sought by their account: else the planner may go through all of them to find the few that fit the filter.
+		q.columns = fmt.Sprintf("%s from (%s limit %d) a cross join lateral (select * from %s o where o.account = a.key offset 0) s", columns, looked, q.looks, table)
 		q.order = orderBy + ", " + order
 		if inside && past {
 			q.fits = append(q.fits, fmt.Sprintf("(a.key <> %s or (s.ended_at, s.generation) < (%s, %s))", q.arg(uuidOf(after.Key)), q.arg(after.EndedAt), q.arg(after.Generation)))

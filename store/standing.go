@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -213,10 +216,21 @@ type Loop struct {
 
 const loopColumns = `l.account, a.jid, l.party, coalesce(l.device, 0), l.resource, l.winner, l.opened_at, l.until from loops l join accounts a on a.key = l.account`
 
-// Loops returns the open loops behind a place (zero: all), ordered by account and party; with domains not nil those of the domains' accounts only.
-func (s *Store) Loops(ctx context.Context, domains []string, account Key, party rules.Party, limit int) ([]Loop, error) {
-	rows, err := s.pool.Query(ctx, "select "+loopColumns+` where (l.account, l.party) > ($1, $2) and ($3::text[] is null or a.domain = any($3))
-		order by l.account, l.party limit $4`, uuidOf(account), int64(party), domains, limit)
+// LoopFilter says which loops.
+type LoopFilter struct {
+	Account *Key     // nil: of all accounts
+	Domains []string // of the accounts; nil: all
+}
+
+// Loops returns the open loops behind a place (zero: all), ordered by account and party.
+func (s *Store) Loops(ctx context.Context, f LoopFilter, account Key, party rules.Party, limit int) ([]Loop, error) {
+	args := []any{uuidOf(account), int64(party), f.Domains, limit}
+	of := ""
+	if f.Account != nil {
+		args, of = append(args, uuidOf(*f.Account)), " and l.account = $5"
+	}
+	rows, err := s.pool.Query(ctx, "select "+loopColumns+" where (l.account, l.party) > ($1, $2) and ($3::text[] is null or a.domain = any($3))"+of+`
+		order by l.account, l.party limit $4`, args...)
 	return collectLoops(rows, err)
 }
 
@@ -242,6 +256,20 @@ func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
 		return nil, fmt.Errorf("loops: %w", err)
 	}
 	return list, nil
+}
+
+// Identity names the database, in 16 hex digits: the same for every process on it, another for a copy of it elsewhere.
+func (s *Store) Identity(ctx context.Context) (string, error) {
+	var key []byte
+	var cluster, database string
+	err := s.pool.QueryRow(ctx, `select key, (select system_identifier from pg_control_system())::text, (select oid from pg_database where datname = current_database())::text
+		from token_keys`).Scan(&key, &cluster, &database)
+	if err != nil {
+		return "", fmt.Errorf("the database's identity: %w", err)
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "identity %s %s", cluster, database)
+	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
 }
 
 // TokenKey returns the key that takeover tokens are made with, and other keys are derived from; the same for every process on the database.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,8 +48,12 @@ func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 // MarshalText is for encoders. It returns no error.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// DriverGate speaks the gate protocol with a module in the server. It is the only driver there is.
-const DriverGate = "gate"
+// The drivers. DriverGate speaks the gate protocol with a module in the server; the others make do with a server that has none (package stock).
+const (
+	DriverGate     = "gate"
+	DriverEjabberd = "ejabberd"
+	DriverAdmin    = "admin"
+)
 
 // Config of one link.
 type Config struct {
@@ -58,9 +63,11 @@ type Config struct {
 	Secret    Secret
 	Driver    string      // empty: DriverGate
 	Domains   []string    // the only virtual hosts to listen to, asked for their hello; empty: whichever says hello
+	Except    []string    // hosts that are not to be listened to without Domains: other links have them
 	Known     []string    // hosts known from before, asked for their hello too
 	TLS       *tls.Config // nil: plain TCP
 	Version   string      // of bindgate
+	Record    string      // names bindgate's database to the modules, which tell of another one's bindgate on the same component; empty: not told
 	Owner     Owner       // answers the owners of accounts; nil: nobody does
 	Logger    *slog.Logger
 
@@ -72,8 +79,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Name == "":
 		return errors.New("link: name is empty")
-	case c.Driver != "" && c.Driver != DriverGate:
-		return fmt.Errorf("link %s: driver %q is unknown; only %q is available", c.Name, c.Driver, DriverGate)
+	case !slices.Contains([]string{"", DriverGate, DriverEjabberd, DriverAdmin}, c.Driver):
+		return fmt.Errorf("link %s: driver %q is unknown; it is %s, %s or %s", c.Name, c.Driver, DriverGate, DriverEjabberd, DriverAdmin)
 	case c.Secret == "":
 		return fmt.Errorf("link %s: the component's secret is empty; set the one of the server's component_secret", c.Name)
 	case !isDomain(c.Component):
@@ -101,6 +108,8 @@ type Bridge struct {
 	gate  Gate
 	log   *slog.Logger
 	stats counters
+
+	listener Listener // of a server without a module; nil: it has one
 
 	tickets *tickets
 
@@ -135,7 +144,7 @@ func New(cfg Config, g Gate) *Bridge {
 // listens says whether a host may speak on this link.
 func (b *Bridge) listens(domain string) bool {
 	if len(b.cfg.Domains) == 0 {
-		return domain != b.cfg.Component
+		return domain != b.cfg.Component && !slices.Contains(b.cfg.Except, domain)
 	}
 	for _, d := range b.cfg.Domains {
 		if d == domain {

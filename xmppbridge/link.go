@@ -24,31 +24,40 @@ func (c *conn) query(ctx context.Context, src gate.Source, encode func(envelope)
 
 // queryTo sends a request to any address.
 func (c *conn) queryTo(ctx context.Context, to string, encode func(envelope) []byte) (*element, error) {
+	fr, err := c.queryFrame(ctx, to, encode)
+	if err != nil {
+		return nil, err
+	}
+	return answer(fr)
+}
+
+// queryFrame sends a request and returns the stanza that answers it, unread.
+func (c *conn) queryFrame(ctx context.Context, to string, encode func(envelope) []byte) (frame, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return frame{}, err
 	}
 	id := c.nextID()
 	b := encode(envelope{from: c.b.cfg.Component, to: to, id: id})
 	if len(b) > maxSend {
-		return nil, fmt.Errorf("request of %d bytes, more than %d", len(b), maxSend)
+		return frame{}, fmt.Errorf("request of %d bytes, more than %d", len(b), maxSend)
 	}
 	got := make(chan frame, 1)
 	c.expect(id, waiter{to: to, reply: func(fr frame) { got <- fr }})
 	defer c.forget(id)
 	c.b.stats.requests.Add(1)
 	if err := c.sendWait(ctx, b); err != nil {
-		return nil, err
+		return frame{}, err
 	}
 	select {
 	case fr := <-got:
-		return answer(fr)
+		return fr, nil
 	case <-c.done:
-		return nil, ErrDown
+		return frame{}, ErrDown
 	case <-ctx.Done():
 		c.b.stats.timeouts.Add(1)
-		return nil, fmt.Errorf("%s has not answered: %w", clip(to), ctx.Err())
+		return frame{}, fmt.Errorf("%s has not answered: %w", clip(to), ctx.Err())
 	}
 }
 

@@ -30,7 +30,7 @@ type visit struct {
 	at                time.Time // when it was read
 }
 
-// ownerOf reads who makes a request, from its start tag. Only a session of a host that has said hello on this connection has a say, and only about the component
+// ownerOf reads who makes a request, from its start tag. Only a session of a host that has said hello on this connection, or has no module to, has a say, and only about the component
 // itself; the server vouches for from (RFC 6120 §8.1.2.1), so it is taken as it is.
 func (c *conn) ownerOf(h head) (account, resource string, ok bool) {
 	if c.b.cfg.Owner == nil || h.name != "iq" || h.kind != "get" && h.kind != "set" || h.to != c.b.cfg.Component {
@@ -42,7 +42,7 @@ func (c *conn) ownerOf(h head) (account, resource string, ok bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if hst := c.hosts[domain]; hst == nil || !hst.hello {
+	if hst := c.hosts[domain]; c.b.listener == nil && (hst == nil || !hst.hello) {
 		return "", "", false
 	}
 	return user + "@" + domain, resource, true

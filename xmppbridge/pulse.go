@@ -31,7 +31,8 @@ func (c *conn) pulse() {
 		case <-c.done:
 			return
 		case <-hello.C:
-			if asked {
+			if c.b.listener != nil { // nobody is to say hello
+			} else if asked {
 				c.missing()
 			} else if c.askHellos() {
 				asked = true

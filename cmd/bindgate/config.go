@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,17 +48,6 @@ type config struct {
 	demo      bool // the first user gets another one-time password at each start, until one was used
 
 	databaseOrigin, listenOrigin, dataDirOrigin string
-}
-
-// linkConfig is one XMPP server.
-type linkConfig struct {
-	Name      string
-	Addr      string
-	Component string
-	Secret    secret
-	Driver    string
-	Domains   []string // empty: all that say hello
-	TLS       bool
 }
 
 // secret prints as [redacted].
@@ -207,86 +194,6 @@ func parseNetworks(s string) ([]netip.Prefix, error) {
 	return list, nil
 }
 
-// links takes the link of the flags and those of the file.
-func (c *config) links(all settings, tables []fileLink) error {
-	if s := all["xmpp_component"]; s.value != "" {
-		sec, err := all.xmppSecret(s.value)
-		if err != nil {
-			return err
-		}
-		l := linkConfig{Name: s.value, Component: s.value, Secret: sec, Addr: all.or("xmpp_addr", defaultXMPPAddr), Driver: all.or("xmpp_driver", "gate")}
-		if err := all.address("xmpp_addr", l.Addr); err != nil {
-			return err
-		}
-		if err := checkDomain(l.Component); err != nil {
-			return s.errorf("%w", err)
-		}
-		if err := checkDriver(l.Driver); err != nil {
-			return all["xmpp_driver"].errorf("%w", err)
-		}
-		c.Links = append(c.Links, l)
-	}
-	for i, t := range tables {
-		l, err := t.link()
-		if err != nil {
-			return fmt.Errorf("[[link]] %d in %s: %w", i+1, c.File, err)
-		}
-		if j := slices.IndexFunc(c.Links, func(o linkConfig) bool { return o.Name == l.Name }); j >= 0 {
-			return fmt.Errorf("[[link]] %d in %s: name: %q is taken by another link", i+1, c.File, l.Name)
-		}
-		c.Links = append(c.Links, l)
-	}
-	return nil
-}
-
-func (t fileLink) link() (linkConfig, error) {
-	l := linkConfig{Name: t.Name, Addr: t.Addr, Component: t.Component, Driver: t.Driver, Domains: t.Domains, TLS: t.TLS}
-	if l.Component == "" {
-		return l, errors.New("component: missing; it is the component's name in the XMPP server's configuration, such as bindgate.example.org")
-	}
-	if err := checkDomain(l.Component); err != nil {
-		return l, fmt.Errorf("component: %w", err)
-	}
-	if l.Name == "" {
-		l.Name = l.Component
-	}
-	if l.Addr == "" {
-		l.Addr = defaultXMPPAddr
-	}
-	if err := checkAddress(l.Addr); err != nil {
-		return l, fmt.Errorf("addr: %w", err)
-	}
-	if l.Driver == "" {
-		l.Driver = "gate"
-	}
-	if err := checkDriver(l.Driver); err != nil {
-		return l, fmt.Errorf("driver: %w", err)
-	}
-	for _, d := range l.Domains {
-		if err := checkDomain(d); err != nil {
-			return l, fmt.Errorf("domains: %w", err)
-		}
-	}
-	if t.Connections != nil && *t.Connections != 1 {
-		return l, fmt.Errorf("connections: %d: this build keeps one connection to each server", *t.Connections)
-	}
-	if t.APIURL != "" {
-		if u, err := url.Parse(t.APIURL); err != nil || u.Host == "" {
-			return l, fmt.Errorf("api_url: %q is not a URL", t.APIURL)
-		}
-		return l, errors.New("api_url: belongs to the ejabberd driver, which this build does not have: remove it")
-	}
-	if t.SecretFile == "" {
-		return l, errors.New("secret_file: missing; it names the file with the component's secret")
-	}
-	sec, err := readSecret(t.SecretFile)
-	if err != nil {
-		return l, fmt.Errorf("secret_file: %w", err)
-	}
-	l.Secret = sec
-	return l, nil
-}
-
 func (s settings) or(name, otherwise string) string {
 	if v := s[name].value; v != "" {
 		return v
@@ -334,25 +241,6 @@ func (s settings) address(name, addr string) error {
 	return nil
 }
 
-// xmppSecret takes the secret or its file, whichever was set nearer.
-func (s settings) xmppSecret(component string) (secret, error) {
-	value, file := s["xmpp_secret"], s["xmpp_secret_file"]
-	switch {
-	case value.value == "" && file.value == "":
-		return "", fmt.Errorf("%s is set to %s, but its secret is not: set --xmpp-secret-file (BINDGATE_XMPP_SECRET_FILE) or BINDGATE_XMPP_SECRET to the component_secret of the XMPP server's configuration",
-			s["xmpp_component"].origin, component)
-	case value.value != "" && file.value != "" && value.level == file.level:
-		return "", fmt.Errorf("%s and %s exclude each other: keep one", value.origin, file.origin)
-	case file.value == "" || value.value != "" && value.level > file.level:
-		return secret(value.value), nil
-	}
-	sec, err := readSecret(file.value)
-	if err != nil {
-		return "", file.errorf("%w", err)
-	}
-	return sec, nil
-}
-
 // readSecret reads a file with a secret on one line.
 func readSecret(path string) (secret, error) {
 	b, err := os.ReadFile(path)
@@ -378,21 +266,4 @@ func checkAddress(addr string) error {
 		return fmt.Errorf("%q is not an address: it looks like 127.0.0.1:8080, without http://", addr)
 	}
 	return nil
-}
-
-func checkDomain(domain string) error {
-	if strings.ContainsAny(domain, "@/<>&'\" \t\r\n") || len(domain) > 1023 {
-		return fmt.Errorf("%q is not a domain name: it looks like bindgate.example.org", domain)
-	}
-	return nil
-}
-
-func checkDriver(name string) error {
-	switch name {
-	case "gate":
-		return nil
-	case "ejabberd", "admin":
-		return fmt.Errorf("the driver %s is not in this build: use gate, with our module in the XMPP server", name)
-	}
-	return fmt.Errorf("unknown driver %q: use gate", name)
 }

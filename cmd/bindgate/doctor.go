@@ -66,6 +66,9 @@ func (*doctorCmd) Run(ctx context.Context, e *env) error {
 	r.publicKeys(ctx, &cfg)
 	url := r.database(ctx, &cfg)
 	served := r.listen(ctx, &cfg)
+	for _, problem := range cfg.wayProblems() {
+		r.warn("dashboard", "%s", problem)
+	}
 	r.links(ctx, &cfg, key, url, served)
 	r.prosody(&cfg, prosodyConfig)
 	r.openFiles()

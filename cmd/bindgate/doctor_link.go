@@ -19,6 +19,7 @@ import (
 	"mellium.im/xmpp/stream"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/xmppbridge"
 )
 
 // links asks the running bindgate about its links. Only if none runs, here or elsewhere on the same database, it shakes hands itself: a second
@@ -26,6 +27,9 @@ import (
 func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL string, served bool) {
 	if len(cfg.Links) == 0 {
 		r.warn("link", "none configured, so no login is governed: set --xmpp-component (BINDGATE_XMPP_COMPONENT) and its secret, or [[link]] in the configuration file")
+	}
+	for _, l := range cfg.Links {
+		r.api(ctx, l)
 	}
 	if served {
 		r.askRunning(ctx, cfg, key)
@@ -43,6 +47,7 @@ func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL
 			continue
 		}
 		r.ok(what, "%s takes the component %s and its secret", l.Addr, l.Component)
+		r.stock(ctx, l)
 	}
 }
 
@@ -106,7 +111,13 @@ type runningLink struct {
 	State     string `json:"state"`
 	Owner     string `json:"owner"`
 	LastError string `json:"last_error"`
-	Domains   []struct {
+	Abilities []struct {
+		Name string `json:"name"`
+		Can  bool   `json:"can"`
+		Why  string `json:"why"`
+	} `json:"abilities"`
+	Driver  string `json:"driver"`
+	Domains []struct {
 		Domain        string   `json:"domain"`
 		Server        string   `json:"server"`
 		ServerVersion string   `json:"server_version"`
@@ -139,6 +150,14 @@ func (r *report) running(l runningLink) {
 			r.warn(what, "%s: its module lacks %s: update it", d.Domain, strings.Join(d.Missing, ", "))
 		default:
 			r.ok(what, "up, %s on %s %s", d.Domain, d.Server, d.ServerVersion)
+		}
+	}
+	if l.Driver == xmppbridge.DriverGate {
+		return
+	}
+	for _, a := range l.Abilities { // it is so, and not wrong
+		if !a.Can {
+			r.ok(what, "cannot %s: %s", a.Name, a.Why)
 		}
 	}
 }

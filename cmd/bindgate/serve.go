@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 	"github.com/bindgate/bindgate/migrations"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
+	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
 type serveCmd struct{}
@@ -152,7 +152,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	}
 	defer sends.Close()
 	deliverer := webhook.New(webhook.Config{Store: sends, Events: g.Events(), Targets: target.Policy{Private: cfg.AllowPrivateTargets}, Version: version(), Logger: log})
-	links, err := bridges(ctx, cfg, g, log)
+	links, err := bridges(ctx, cfg, st, g, log)
 	if err != nil {
 		return err
 	}
@@ -164,9 +164,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	proxies := proxy.Trusted(cfg.TrustedProxies)
+	for _, problem := range cfg.wayProblems() {
+		log.WarnContext(ctx, problem)
+	}
 	pages, err := dashboard.New(ctx, dashboard.Config{
-		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxies.Client, Secure: proxies.Secure, Stopping: api.Stopping,
+		API: handler, As: asUser, Events: g.Events(), Store: reads, People: users, SignOn: provider, Logger: log, Address: proxy.Trusted(cfg.TrustedProxies).Client, Secure: cfg.secure(), Stopping: api.Stopping,
 	})
 	if err != nil {
 		return err
@@ -214,20 +216,20 @@ func (c *config) firstUser(ctx context.Context, users *people.People) (string, e
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.
-func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
+func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
 	known, err := g.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	record, err := st.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var runs []func(context.Context) error
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
-			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains,
-			Version: version(), Owner: g, Logger: log,
-		}
-		if l.TLS {
-			host, _, _ := net.SplitHostPort(l.Addr) // checked with the configuration
-			bc.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains, TLS: l.tls(),
+			Version: version(), Record: record, Owner: g, Logger: log,
 		}
 		for _, k := range known {
 			if k.Name == l.Name {
@@ -236,11 +238,22 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 				}
 			}
 		}
+		if len(l.Domains) == 0 {
+			for _, o := range cfg.Links {
+				if o.Name != l.Name {
+					bc.Except = append(bc.Except, o.domains()...)
+				}
+			}
+		}
 		if err := bc.Validate(); err != nil {
 			return nil, err
 		}
+		run := func(ctx context.Context) error { return xmppbridge.New(bc, g).Run(ctx) }
+		if d := driverOf(l); d != nil {
+			run = func(ctx context.Context) error { return stock.New(bc, d, g).Run(ctx) }
+		}
 		runs = append(runs, func(ctx context.Context) error {
-			return g.Own(ctx, l.Name, l.Driver, l.Component, func(ctx context.Context) error { return xmppbridge.New(bc, g).Run(ctx) })
+			return g.Own(ctx, l.Name, l.Driver, l.Component, run)
 		})
 	}
 	return runs, nil

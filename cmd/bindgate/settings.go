@@ -33,7 +33,7 @@ type settingFlags struct {
 	KeepAudit           *string `placeholder:"DAYS" help:"How long the audit is kept; 365 unless set ($$BINDGATE_KEEP_AUDIT)."`
 	KeepAddresses       *string `placeholder:"DAYS" help:"After how long addresses are blanked in what is kept longer; 30 unless set ($$BINDGATE_KEEP_ADDRESSES)."`
 	TrustedProxies      *string `placeholder:"CIDRS" help:"Proxies that tell the client's address in X-Forwarded-For or Forwarded, separated by commas; none unless set ($$BINDGATE_TRUSTED_PROXIES)."`
-	PublicURL           *string `name:"public-url" placeholder:"URL" help:"Where people find the dashboard, such as https://bindgate.example.org; needed for OpenID Connect ($$BINDGATE_PUBLIC_URL)."`
+	PublicURL           *string `name:"public-url" placeholder:"URL" help:"Where people find the dashboard, such as https://bindgate.example.org: with https its cookies are for https alone; needed for OpenID Connect ($$BINDGATE_PUBLIC_URL)."`
 	OIDCIssuer          *string `name:"oidc-issuer" placeholder:"URL" help:"Provider of OpenID Connect by which people log in to the dashboard; none unless set ($$BINDGATE_OIDC_ISSUER)."`
 	OIDCClientID        *string `name:"oidc-client-id" placeholder:"ID" help:"How the provider knows this bindgate ($$BINDGATE_OIDC_CLIENT_ID)."`
 	OIDCClientSecret    *string `name:"oidc-client-secret-file" placeholder:"FILE" help:"File with the client's secret, if it has one ($$BINDGATE_OIDC_CLIENT_SECRET_FILE)."`
@@ -45,7 +45,8 @@ type settingFlags struct {
 	XMPPComponent       *string `name:"xmpp-component" placeholder:"DOMAIN" help:"Name of the component; no link unless set ($$BINDGATE_XMPP_COMPONENT)."`
 	XMPPSecretFile      *string `name:"xmpp-secret-file" placeholder:"FILE" help:"File with the component's secret ($$BINDGATE_XMPP_SECRET_FILE)."`
 	XMPPSecret          *string `name:"xmpp-secret" placeholder:"SECRET" help:"The component's secret; other users of the machine can read it in the process list ($$BINDGATE_XMPP_SECRET)."`
-	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate ($$BINDGATE_XMPP_DRIVER)."`
+	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate, by our module in it, unless set; ejabberd, by its HTTP API, or admin, by ad-hoc commands ($$BINDGATE_XMPP_DRIVER)."`
+	XMPPAPIURL          *string `name:"xmpp-api-url" placeholder:"URL" help:"HTTP API of driver ejabberd, such as http://127.0.0.1:5280/api ($$BINDGATE_XMPP_API_URL)."`
 }
 
 func (f *settingFlags) texts() map[string]*string {
@@ -58,7 +59,7 @@ func (f *settingFlags) texts() map[string]*string {
 		"public_url": f.PublicURL, "oidc_issuer": f.OIDCIssuer, "oidc_client_id": f.OIDCClientID, "oidc_client_secret_file": f.OIDCClientSecret, "oidc_scopes": f.OIDCScopes,
 		"oidc_role_claim": f.OIDCRoleClaim, "oidc_roles": f.OIDCRoles, "oidc_domains_claim": f.OIDCDomainsClaim,
 		"xmpp_addr": f.XMPPAddr, "xmpp_component": f.XMPPComponent, "xmpp_secret_file": f.XMPPSecretFile,
-		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver,
+		"xmpp_secret": f.XMPPSecret, "xmpp_driver": f.XMPPDriver, "xmpp_api_url": f.XMPPAPIURL,
 	}
 }
 

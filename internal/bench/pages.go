@@ -66,6 +66,16 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 		return r, err
 	}
 	defer full.stop()
+	var readers [2]*http.Client
+	for i, s := range []*service{empty, full} {
+		if readers[i], err = s.operator(ctx); err != nil {
+			return r, err
+		}
+	}
+	const key = `encode(substring(sha256(convert_to('user7@example.org', 'UTF8')) for 16), 'hex')::uuid`
+	if err := empty.exec(ctx, `insert into accounts (key, jid, domain) values (`+key+`, 'user7@example.org', 'example.org')`); err != nil { // who is not known has no page
+		return r, err
+	}
 	if err := full.past(ctx); err != nil {
 		return r, err
 	}
@@ -75,12 +85,7 @@ func pages(ctx context.Context, log *slog.Logger) (row, error) {
 	if err := full.decide(ctx, pageDecisions); err != nil {
 		return r, err
 	}
-	var readers [2]*http.Client
-	for i, s := range []*service{empty, full} {
-		if readers[i], err = s.operator(ctx); err != nil {
-			return r, err
-		}
-	}
+	log.Info("the record is full")
 	for _, name := range slices.Sorted(maps.Keys(viewed)) {
 		var ratios, a, b []float64
 		for n := range rounds + 1 {

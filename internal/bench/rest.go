@@ -92,7 +92,7 @@ func (s *service) serve(ctx context.Context, log *slog.Logger) error {
 	}
 	s.url = "http://" + l.Addr().String()
 	srv := api.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, dashboard.Root+"/") {
+		if r.URL.Path == dashboard.Root || strings.HasPrefix(r.URL.Path, dashboard.Root+"/") {
 			d.ServeHTTP(w, r)
 			return
 		}

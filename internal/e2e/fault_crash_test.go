@@ -155,6 +155,23 @@ func testModuleReloadedUnderLoad(t *testing.T, on *servers.Kind) {
 	crowd.getIn()
 }
 
+// The component's connection is cut again and again while devices log in.
+func TestLinkCutUnderLoad(t *testing.T) { servers.Each(t, testLinkCutUnderLoad) }
+
+func testLinkCutUnderLoad(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
+	p := w.proxied()
+	w.start()
+	w.rule(crowded)
+	crowd := w.crowd(crowdSize)
+	for range 3 {
+		crowd.busy()
+		p.cut()
+	}
+	w.agreedAmid(crowd)
+	crowd.getIn()
+}
+
 // Two bindgates on one database: one owns the link, the other takes over when the owner ends, is killed, or freezes; one that comes back to
 // life writes nothing late and stands by.
 func TestStandby(t *testing.T) { servers.Each(t, testStandby) }

@@ -26,7 +26,7 @@ var transports = []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket, xm
 func (w *world) in(t testing.TB) *world {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &world{t: t, on: w.on, server: w.server, url: w.url, store: w.store, running: w.running}
+	return &world{t: t, on: w.on, server: w.server, url: w.url, store: w.store, driver: w.driver, named: w.named, running: w.running}
 }
 
 // ruleOf sets an account's own rule.

@@ -2,6 +2,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,9 +32,12 @@ type world struct {
 	t       testing.TB
 	server  servers.Server
 	on      *servers.Kind
-	url     string // of the database
-	addr    string // of the component port as bindgate sees it
+	url     string   // of the database
+	addr    string   // of the component port as bindgate sees it
+	domains []string // that the link names; nil: it names none
 	store   *store.Store
+	driver  func(g *gate.Gate, c xmppbridge.Config) func(context.Context) error // of a server without a module; nil: it has one
+	named   string                                                              // driver's name; empty: ejabberd
 	mu      sync.Mutex
 	running *bindgate
 }
@@ -90,15 +94,24 @@ func (w *world) start() *bindgate {
 func (w *world) launch(name string) *bindgate {
 	w.t.Helper()
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
-	bridge := xmppbridge.New(xmppbridge.Config{
-		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(),
+	record, err := w.store.Identity(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg := xmppbridge.Config{
+		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate, Domains: w.domains, Record: record,
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
-	}, g)
+	}
+	run := xmppbridge.New(cfg, g).Run
+	if w.driver != nil {
+		cfg.Driver = cmp.Or(w.named, xmppbridge.DriverEjabberd)
+		run = w.driver(g, cfg)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.Run(ctx) })
 	group.Go(func() error {
-		return g.Own(ctx, "default", "gate", w.server.ComponentJID(), bridge.Run)
+		return g.Own(ctx, "default", cfg.Driver, w.server.ComponentJID(), run)
 	})
 	stop := sync.OnceFunc(func() {
 		cancel()

@@ -26,6 +26,8 @@ type Config struct {
 	Bare bool
 	// Accounts takes registered users only, by their passwords; else anybody is let in.
 	Accounts bool
+	// API is the value of api_permissions, in YAML; empty: whoever is on this machine may call everything.
+	API string
 	// SASL2 lets clients authenticate by XEP-0388 without TLS; for 24.02 and newer.
 	SASL2 bool
 	// Lines are further lines of the configuration's top level.
@@ -50,6 +52,12 @@ type Host struct {
 	// Modules are further modules, lines as under host_config, modules.
 	Modules string
 }
+
+// Administer is what Host.Modules needs for the component to administer the host (XEP-0133), if its name begins with "bindgate.".
+const Administer = "mod_configure: {}"
+
+// SeePresence is what Host.Modules needs for the component to see the presence of the host's users (XEP-0356).
+const SeePresence = "mod_privilege: {presence: {managed_entity: everybody}}"
 
 func (c Config) withDefaults() Config {
 	if len(c.Hosts) == 0 {
@@ -80,7 +88,7 @@ func (h Host) withDefaults() Host {
 // ports of one server, all on 127.0.0.1.
 type ports struct{ c2s, component, http int }
 
-// render writes ejabberd.yml. Whoever is on this machine may use the whole API. Any user is let in with any password: accounts are anonymous ones with a name of
+// render writes ejabberd.yml. Any user is let in with any password: accounts are anonymous ones with a name of
 // their choice, so nobody has to be registered. Any component is taken that knows the secret.
 func (c Config) render(p ports) string {
 	var b strings.Builder
@@ -98,10 +106,10 @@ func (c Config) render(p ports) string {
 	}
 	line("allow_multiple_connections: true")
 	line("default_db: mnesia")
-	line("acl: {loopback: {ip: [127.0.0.0/8]}}")
-	line("access_rules: {everybody: {allow: all}}")
+	line(`acl: {loopback: {ip: [127.0.0.0/8]}, bindgate: {server_regexp: "^bindgate[.]"}}`)
+	line("access_rules: {everybody: {allow: all}, configure: {allow: bindgate}}")
 	line("shaper_rules: {max_user_sessions: infinity}")
-	line(`api_permissions: {"test": {from: [mod_http_api], who: {access: {allow: [{acl: loopback}]}}, what: "*"}}`)
+	line("api_permissions: %s", cmp.Or(c.API, `{"test": {from: [mod_http_api], who: {access: {allow: [{acl: loopback}]}}, what: "*"}}`))
 	line("listen:")
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000%s}`, p.c2s, map[bool]string{true: ", allow_unencrypted_sasl2: true"}[c.SASL2])
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api, /kit: mod_bindgate_kit, /xmpp-websocket: ejabberd_http_ws, /http-bind: mod_bosh}}`, p.http)

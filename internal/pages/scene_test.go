@@ -303,7 +303,7 @@ func (s *scene) settle() {
 	for _, session := range sessions {
 		s.known = cmp.Or(s.known, session.DeviceID)
 	}
-	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.ListOptions{}))
+	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.LoopFilter{}))
 	s.must(err)
 	s.loop = loops[0]
 	began := time.Now()

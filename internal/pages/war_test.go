@@ -34,7 +34,7 @@ func TestWarIsFrozenLive(t *testing.T) {
 	if !browser.Eval[bool](p, `window.marked === true`) {
 		t.Error("the page was loaded anew; it was to change by itself")
 	}
-	loops, err := client.Collect(s.api.ListLoops(t.Context(), client.ListOptions{}))
+	loops, err := client.Collect(s.api.ListLoops(t.Context(), client.LoopFilter{}))
 	if err != nil || len(loops) != 1 {
 		t.Fatalf("loops: %+v, %v", loops, err)
 	}

@@ -3,6 +3,8 @@ package people
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 
 	"github.com/bindgate/bindgate/store"
 )
@@ -41,18 +43,29 @@ func (p *People) Add(ctx context.Context, n Newcomer, password string, by store.
 	return p.store.AddUser(ctx, u, by)
 }
 
-// Invite is Add with a password that is good for choosing another one.
-func (p *People) Invite(ctx context.Context, n Newcomer, by store.Actor) (u store.User, password string, err error) {
+// Invite is Add with a password that is good for choosing another one. A form that comes again gets the user that it has made, with the same password.
+func (p *People) Invite(ctx context.Context, n Newcomer, form Form, by store.Actor) (u store.User, password string, err error) {
 	fresh, err := n.user()
 	if err != nil {
 		return u, "", err
 	}
-	password = oneTime()
+	if password, err = p.oneTime(ctx, form, fmt.Sprintf("add %q %s %q", fresh.Name, fresh.Role, fresh.Domains)); err != nil {
+		return u, "", err
+	}
 	if fresh.Password, err = p.hashes.hash(ctx, password); err != nil {
 		return u, "", err
 	}
 	fresh.MustChange = true
 	u, err = p.store.AddUser(ctx, fresh, by)
+	if errors.Is(err, store.ErrTaken) {
+		made, again, failed := p.madeBefore(ctx, fresh.Name, password, form)
+		switch {
+		case again:
+			return made, password, nil
+		case failed != nil && !errors.Is(failed, store.ErrNotFound):
+			return u, "", failed
+		}
+	}
 	return u, password, err
 }
 
@@ -70,9 +83,11 @@ func (p *People) SetPassword(ctx context.Context, u store.User, password string,
 	return err
 }
 
-// ResetPassword gives a user a password that is good for choosing another one, and logs the user out. store.ErrNotFound.
-func (p *People) ResetPassword(ctx context.Context, user int64, by store.Actor) (password string, err error) {
-	password = oneTime()
+// ResetPassword gives a user a password that is good for choosing another one, and logs the user out. A form that comes again gives the same one. store.ErrNotFound.
+func (p *People) ResetPassword(ctx context.Context, user int64, form Form, by store.Actor) (password string, err error) {
+	if password, err = p.oneTime(ctx, form, "reset "+strconv.FormatInt(user, 10)); err != nil {
+		return "", err
+	}
 	hash, err := p.hashes.hash(ctx, password)
 	if err != nil {
 		return "", err
@@ -113,5 +128,5 @@ func (p *People) FirstAgain(ctx context.Context) (password string, err error) {
 	case err != nil:
 		return "", err
 	}
-	return p.ResetPassword(ctx, u.ID, store.Actor{Via: store.ViaSelf, Subject: "demo"})
+	return p.ResetPassword(ctx, u.ID, Form{}, store.Actor{Via: store.ViaSelf, Subject: "demo"})
 }

@@ -3,6 +3,7 @@ package people
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,10 +113,9 @@ func step(from, to rune) rune {
 	return to - from
 }
 
-// oneTime makes a password that is read from a screen or paper: 100 bits in groups of five.
+// oneTime makes a password that is good for choosing another one.
 func oneTime() string {
-	t := strings.ToLower(rand.Text()[:20])
-	return t[:5] + "-" + t[5:10] + "-" + t[10:15] + "-" + t[15:]
+	return grouped(rand.Text())
 }
 
 // cost is that of a hash: 19 MiB and about 30 ms, OWASP's first choice for argon2id.
@@ -142,7 +142,7 @@ func newHasher() (*hasher, error) {
 	return &hasher{running: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting), nobody: store.PasswordHash(nobody)}, nil
 }
 
-// enter waits until a hash may be made; leave when it is. ErrBusy if too many wait already, or ctx ends.
+// enter waits until a hash may be made; leave when it is. ErrBusy if too many wait already, or it takes too long; context.Canceled if whoever waits goes away.
 func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.waiting <- struct{}{}:
@@ -154,7 +154,10 @@ func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 	case h.running <- struct{}{}:
 		return func() { <-h.running }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
+		return nil, fmt.Errorf("password: %w", ctx.Err())
 	}
 }
 

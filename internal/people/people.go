@@ -111,7 +111,7 @@ func (p *People) Login(ctx context.Context, name, password string, from Browser)
 		return Entered{}, err
 	}
 	ok, err := p.hashes.matches(ctx, password, hash)
-	if errors.Is(err, ErrBusy) {
+	if errors.Is(err, ErrBusy) { // and not if whoever asked has gone: giving up is no way around the wait
 		return Entered{}, errors.Join(err, p.store.ForgiveLogin(context.WithoutCancel(ctx), counted, false))
 	}
 	if err != nil {
@@ -168,7 +168,7 @@ func (p *People) ChangePassword(ctx context.Context, user store.User, old, passw
 			return Entered{}, &WaitError{wait}
 		}
 		ok, err := p.hashes.matches(ctx, old, hash)
-		if err != nil || ok {
+		if errors.Is(err, ErrBusy) || ok {
 			err = errors.Join(err, p.store.ForgiveLogin(context.WithoutCancel(ctx), counted, ok))
 		}
 		if err != nil {

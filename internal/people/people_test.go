@@ -1,11 +1,13 @@
 package people_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -152,6 +154,107 @@ func TestLoginIsSlowedDownForNamesThatDoNotExistToo(t *testing.T) {
 	}
 }
 
+// Whoever breaks an attempt off before it is answered has made it: else a crowd of them would never have to wait.
+func TestAnAttemptThatIsBrokenOffCounts(t *testing.T) {
+	t.Parallel()
+	p, st, _ := newPeople(t)
+	if _, err := p.Add(t.Context(), people.Newcomer{Name: "ada", Role: store.RoleAdmin}, good, by); err != nil {
+		t.Fatal(err)
+	}
+	in, err := p.Login(t.Context(), "ada", good, from("198.51.100.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, user, err := st.FindLogin(t.Context(), in.Token, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := p.Hold()
+	defer free()
+	for what, attempt := range map[string]func(context.Context, people.Browser) error{
+		"login": func(ctx context.Context, b people.Browser) error {
+			_, err := p.Login(ctx, "ada", "wrong", b)
+			return err
+		},
+		"change": func(ctx context.Context, b people.Browser) error {
+			_, err := p.ChangePassword(ctx, user, "wrong", good+"!", b)
+			return err
+		},
+	} {
+		at := from(map[string]string{"login": "192.0.2.1", "change": "192.0.2.2"}[what])
+		var waits *people.WaitError
+		for n := 0; !errors.As(err, &waits); n++ {
+			if n == 8 {
+				t.Errorf("%s: %d attempts that were broken off, and no wait: %v", what, n, err)
+				break
+			}
+			ctx, breakOff := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- attempt(ctx, at) }()
+			ended := false
+			for deadline := time.Now().Add(20 * time.Second); p.Waiting() == 0 && !ended; {
+				select {
+				case err = <-done: // refused at once
+					ended = true
+				case <-time.After(time.Millisecond):
+					if time.Now().After(deadline) {
+						t.Fatalf("%s: the attempt neither waits nor ends", what)
+					}
+				}
+			}
+			breakOff()
+			if !ended {
+				err = <-done
+			}
+		}
+		err = nil
+	}
+}
+
+// A form that is sent twice, of which the browser shows the second answer, makes one user with one password.
+func TestAOneTimePasswordIsTheForms(t *testing.T) {
+	t.Parallel()
+	p, st, _ := newPeople(t)
+	n := people.Newcomer{Name: "ada", Role: store.RoleViewer}
+	form := people.Form{User: 1, Key: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+	u, first, err := p.Invite(t.Context(), n, form, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, second, err := p.Invite(t.Context(), n, form, by); err != nil || second != first || again.ID != u.ID {
+		t.Errorf("again: %+v, %v; the same password: %t", again, err, second == first)
+	}
+	for what, c := range map[string]struct {
+		n people.Newcomer
+		f people.Form
+	}{
+		"another form":   {n, people.Form{User: 1, Key: "ABCDEFGHIJKLMNOPQRSTUVWXYA"}},
+		"another sender": {n, people.Form{User: 2, Key: form.Key}},
+		"another role":   {people.Newcomer{Name: "ada", Role: store.RoleAdmin}, form},
+		"no form":        {n, people.Form{}},
+	} {
+		if _, _, err := p.Invite(t.Context(), c.n, c.f, by); !errors.Is(err, store.ErrTaken) {
+			t.Errorf("%s: %v, want ErrTaken", what, err)
+		}
+	}
+	reset, err := p.ResetPassword(t.Context(), u.ID, form, by)
+	if err != nil || reset == first {
+		t.Errorf("a reset gives the password of before, or %v", err)
+	}
+	if again, err := p.ResetPassword(t.Context(), u.ID, form, by); err != nil || again != reset {
+		t.Errorf("a reset, again: another password, or %v", err)
+	}
+	if err := p.SetPassword(t.Context(), u, good, by); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Invite(t.Context(), n, form, by); !errors.Is(err, store.ErrTaken) {
+		t.Errorf("a user with a password of its own: %v, want ErrTaken", err)
+	}
+	if n, err := st.ListUsers(t.Context(), "", 10); err != nil || len(n) != 1 {
+		t.Errorf("%d users, %v", len(n), err)
+	}
+}
+
 func TestACrowdIsTurnedAwayWithoutHarm(t *testing.T) {
 	t.Parallel()
 	p, _, _ := newPeople(t)
@@ -183,7 +286,7 @@ func TestACrowdIsTurnedAwayWithoutHarm(t *testing.T) {
 func TestChangePassword(t *testing.T) {
 	t.Parallel()
 	p, st, _ := newPeople(t)
-	u, once, err := p.Invite(t.Context(), people.Newcomer{Name: "ada", Role: store.RoleViewer, Domains: []string{"Example.ORG", "example.org"}}, by)
+	u, once, err := p.Invite(t.Context(), people.Newcomer{Name: "ada", Role: store.RoleViewer, Domains: []string{"Example.ORG", "example.org"}}, people.Form{}, by)
 	if err != nil || !u.MustChange || len(u.Domains) != 1 || u.Domains[0] != "example.org" {
 		t.Fatalf("%+v, %v", u, err)
 	}

@@ -146,6 +146,9 @@ unavailable() ->
       text => <<"Logins cannot be checked at the moment. Please try again later.">>, lang => <<"en">>,
       denied => el(<<"denied">>, [{<<"xmlns">>, ?NS}, {<<"code">>, <<"unavailable">>}])}.
 
+%% All of it goes into sub_els: ejabberd writes these before the condition and the text, and clients take the first element for the condition (RFC 6120 8.3.1).
 stanza_error(#{type := Type, condition := Condition, text := Text, lang := Lang, denied := Denied}) ->
-    #stanza_error{type = Type, reason = Condition, sub_els = [Denied],
-                  text = [#text{data = Text, lang = case Lang of undefined -> <<>>; _ -> Lang end} || Text =/= undefined]}.
+    #stanza_error{type = Type,
+                  sub_els = [el(atom_to_binary(Condition, utf8), [{<<"xmlns">>, ?NS_STANZAS}])]
+                      ++ [el(<<"text">>, [{<<"xmlns">>, ?NS_STANZAS}, {<<"xml:lang">>, Lang}], [{xmlcdata, Text}]) || Text =/= undefined]
+                      ++ [Denied]}.

@@ -1,0 +1,426 @@
+package stock
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/xmppbridge"
+)
+
+// Times and bounds of an observer.
+const (
+	leastPoll   = time.Second      // between the beginnings of two whole lists
+	mostPoll    = 30 * time.Second // however long one takes
+	dutyCycle   = 5                // a whole list may keep the server busy for a fifth of the time
+	openTimeout = 20 * time.Second // for a driver to find out what the server can
+	listTimeout = 20 * time.Second
+	lookTimeout = 5 * time.Second
+	looksAtOnce = 8
+	maxTriggers = 4096 // accounts that wait to be looked at; those beyond wait for the next whole list
+	quickRetry  = 200 * time.Millisecond
+	slowRetry   = 5 * time.Second
+)
+
+// Gate decides (package gate).
+type Gate interface {
+	Connected(link string, l gate.Link)
+	Disconnected(link string, reason error)
+	Hello(h gate.Hello)
+	Event(e gate.Event)
+	// Recorded are the link's sessions of a domain that are on record.
+	Recorded(ctx context.Context, link, domain string) ([]gate.Listed, error)
+}
+
+// Observer keeps the link to one server without a module.
+type Observer struct {
+	cfg     xmppbridge.Config
+	driver  Driver
+	gate    Gate
+	log     *slog.Logger
+	domains []string
+	hosts   map[string]*host // does not change
+	looking *keyed
+	wake    chan struct{} // the state below has changed
+
+	mu       sync.Mutex
+	stream   xmppbridge.Stream // nil: there is none
+	streamID int
+	cut      context.CancelFunc   // ends what goes on over the stream
+	granted  map[string]bool      // domains whose presence the server sends (XEP-0356)
+	triggers map[account]struct{} // accounts to look at
+	missed   bool                 // there were too many of them
+}
+
+type account struct{ domain, user string }
+
+// New makes an observer. Without domains in its configuration it watches the one that the component is under.
+func New(cfg xmppbridge.Config, d Driver, g Gate) *Observer {
+	cfg.Domains = Domains(cfg.Component, cfg.Domains)
+	o := &Observer{
+		cfg: cfg, driver: d, gate: g, log: cfg.Logger, domains: cfg.Domains, hosts: map[string]*host{}, looking: newKeyed(), wake: make(chan struct{}, 1),
+		granted: map[string]bool{}, triggers: map[account]struct{}{},
+	}
+	if o.log == nil {
+		o.log = slog.New(slog.DiscardHandler)
+	}
+	o.log = o.log.With("link", cfg.Name)
+	for _, domain := range o.domains {
+		o.hosts[domain] = newHost(gate.Source{Link: cfg.Name, Domain: domain}, g.Event)
+	}
+	return o
+}
+
+// Domains are those that a link without a module watches: the configured ones, else the one that its component is under.
+func Domains(component string, configured []string) []string {
+	var out []string
+	for _, d := range configured {
+		out = append(out, strings.ToLower(d))
+	}
+	if len(out) == 0 {
+		_, parent, ok := strings.Cut(strings.ToLower(component), ".")
+		if !ok {
+			parent = strings.ToLower(component)
+		}
+		out = []string{parent}
+	}
+	return out
+}
+
+// Run keeps the link up until ctx ends, which is no error. It returns at once if the configuration is wrong.
+func (o *Observer) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return xmppbridge.NewStock(o.cfg, o).Run(ctx) })
+	group.Go(func() error { o.watch(ctx); return nil })
+	return group.Wait()
+}
+
+// Opened implements xmppbridge.Listener.
+func (o *Observer) Opened(s xmppbridge.Stream) {
+	o.mu.Lock()
+	o.stream, o.streamID = s, o.streamID+1
+	o.mu.Unlock()
+	poke(o.wake)
+}
+
+// Closed implements xmppbridge.Listener.
+func (o *Observer) Closed(reason error) {
+	o.mu.Lock()
+	o.stream = nil
+	clear(o.granted)
+	cut := o.cut
+	o.mu.Unlock()
+	if cut != nil {
+		cut()
+	}
+	o.gate.Disconnected(o.cfg.Name, reason)
+}
+
+// Granted implements xmppbridge.Listener.
+func (o *Observer) Granted(domain string, perms map[string]string) {
+	sees := perms["presence"] == "managed_entity" || perms["presence"] == "roster"
+	o.mu.Lock()
+	changed := o.granted[domain] != sees
+	o.granted[domain] = sees
+	o.mu.Unlock()
+	if changed {
+		o.log.Info("the server says what the component may see", "domain", domain, "presence", sees)
+		poke(o.wake)
+	}
+}
+
+// Presence implements xmppbridge.Listener: something has happened to the account.
+func (o *Observer) Presence(domain, user, _, kind string) {
+	if (kind == "" || kind == "unavailable") && o.hosts[domain] != nil {
+		o.trigger(account{domain, user})
+	}
+}
+
+func (o *Observer) trigger(a account) {
+	o.mu.Lock()
+	if len(o.triggers) < maxTriggers {
+		o.triggers[a] = struct{}{}
+	} else {
+		o.missed = true
+	}
+	o.mu.Unlock()
+	poke(o.wake)
+}
+
+// watch opens the driver whenever there is a stream, and again, ever more slowly, when it fails while the stream is good.
+func (o *Observer) watch(ctx context.Context) {
+	failed, last := 0, 0
+	for ctx.Err() == nil {
+		o.mu.Lock()
+		stream, id := o.stream, o.streamID
+		over, cut := context.WithCancel(ctx)
+		o.cut = cut
+		o.mu.Unlock()
+		if stream == nil {
+			select {
+			case <-ctx.Done():
+			case <-o.wake:
+			}
+			cut()
+			continue
+		}
+		if id != last {
+			failed, last = 0, id
+		}
+		began := time.Now()
+		err := o.serve(over, stream)
+		ended := over.Err() != nil // the stream has gone, and its end is told already
+		if time.Since(began) > slowRetry {
+			failed = 0
+		}
+		if !ended {
+			if failed == 0 {
+				o.log.Warn("the link is down, its component connection is not", "error", err)
+			}
+			o.gate.Disconnected(o.cfg.Name, err)
+			wait := min(quickRetry<<min(failed, 10), slowRetry)
+			failed++
+			pause(over, wait/2+rand.N(wait/2))
+		}
+		cut()
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// serve is the link's life from when the driver is opened until it fails or ctx ends, with the stream.
+func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) error {
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	server, err := o.driver.Open(opening, stream, o.domains)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := o.first(opening, server); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream, server.Name)}
+	if !o.connect(l) {
+		return xmppbridge.ErrDown
+	}
+	l.hello()
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return o.poll(ctx, l, began, took) })
+	work := make(chan account)
+	group.Go(func() error { return o.dispatch(ctx, l, work) })
+	for range looksAtOnce {
+		group.Go(func() error {
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case a := <-work:
+					if err := o.look(ctx, server, a); err != nil && ctx.Err() == nil { // if there is more to it, poll meets it too
+						o.log.Debug("an account was not looked at", "domain", a.domain, "error", err)
+					}
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// connect tells the gate of the link, unless its stream has gone meanwhile.
+func (o *Observer) connect(l *link) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stream != l.stream {
+		return false
+	}
+	o.gate.Connected(o.cfg.Name, l)
+	return true
+}
+
+// first lists everything, and remembers once what the sessions were called before.
+func (o *Observer) first(ctx context.Context, server *Server) error {
+	began := time.Now()
+	all, err := o.list(ctx, server)
+	if err != nil {
+		return err
+	}
+	for domain, h := range o.hosts {
+		if h.lists() > 0 {
+			h.takeAll(all[domain], began)
+			continue
+		}
+		recorded, err := o.gate.Recorded(ctx, o.cfg.Name, domain)
+		if err != nil {
+			return fmt.Errorf("the sessions on record: %w", err)
+		}
+		h.adopt(all[domain], recorded, time.Now())
+	}
+	return nil
+}
+
+// list lists all domains.
+func (o *Observer) list(ctx context.Context, server *Server) (map[string][]Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	return server.Lister.List(ctx, o.domains)
+}
+
+// poll lists everything, about once a second while that is cheap.
+func (o *Observer) poll(ctx context.Context, l *link, began time.Time, took time.Duration) error {
+	for {
+		pause(ctx, time.Until(began.Add(min(max(leastPoll, dutyCycle*took), mostPoll))))
+		if ctx.Err() != nil {
+			return nil
+		}
+		began = time.Now()
+		all, err := o.list(ctx, l.server)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		took = time.Since(began)
+		for domain, h := range o.hosts {
+			if n, told := h.takeAll(all[domain], began); !told {
+				o.log.Info("much has changed, the record is compared", "domain", domain, "differences", n)
+				o.gate.Hello(l.helloOf(h))
+			}
+		}
+	}
+}
+
+// dispatch hands on the accounts that something has happened to, and says again what the link can when that has changed.
+func (o *Observer) dispatch(ctx context.Context, l *link, work chan<- account) error {
+	seen := l.presence()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.wake:
+		}
+		if now := l.presence(); !maps.Equal(now, seen) {
+			seen = now
+			l.hello()
+		}
+		for _, a := range o.takeTriggers() {
+			select {
+			case <-ctx.Done():
+				return nil
+			case work <- a:
+			}
+		}
+	}
+}
+
+func (o *Observer) takeTriggers() (out []account) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for a := range o.triggers {
+		out = append(out, a)
+	}
+	clear(o.triggers)
+	if o.missed {
+		o.missed = false
+		o.log.Info("more accounts have changed than can be looked at one by one: the next whole list has the others")
+	}
+	return out
+}
+
+// maxLooks is how often an account is listed again because a whole list came in between.
+const maxLooks = 3
+
+// look lists one account and tells of what has changed. One look at an account waits for the other.
+func (o *Observer) look(ctx context.Context, server *Server, a account) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if !o.looking.lock(ctx, a) {
+		return ctx.Err()
+	}
+	defer o.looking.unlock(a)
+	h := o.hosts[a.domain]
+	for range maxLooks {
+		lists := h.lists()
+		sessions, err := server.Lister.ListUser(ctx, a.domain, a.user)
+		if err != nil {
+			return err
+		}
+		if h.takeUser(a.user, sessions, lists) {
+			return nil
+		}
+	}
+	return nil // whole lists follow each other so quickly that the next one does
+}
+
+// about is what a server says of itself.
+type about struct{ name, version string }
+
+// ask asks the server of the first domain what it is (XEP-0092). One that does not say is called as the driver does.
+func (o *Observer) ask(ctx context.Context, stream xmppbridge.Stream, otherwise string) about {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	name, version, err := softwareOf(ctx, stream, o.domains[0])
+	if err != nil {
+		o.log.Debug("the server does not say what it is", "domain", o.domains[0], "error", err)
+	}
+	return about{cmp.Or(name, otherwise), version}
+}
+
+// keyed is a lock for each account.
+type keyed struct {
+	mu   sync.Mutex
+	held map[account]chan struct{} // closed when it is let go
+}
+
+func newKeyed() *keyed { return &keyed{held: map[account]chan struct{}{}} }
+
+// lock reports false if ctx ended first.
+func (k *keyed) lock(ctx context.Context, a account) bool {
+	for {
+		k.mu.Lock()
+		other := k.held[a]
+		if other == nil {
+			k.held[a] = make(chan struct{})
+			k.mu.Unlock()
+			return true
+		}
+		k.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (k *keyed) unlock(a account) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	close(k.held[a])
+	delete(k.held, a)
+}
