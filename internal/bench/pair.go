@@ -46,10 +46,17 @@ var onProsody = serverKind{
 			cfg.Global = `authentication = "internal_hashed"`
 		}
 		s, err := prosody.Start(ctx, cfg)
-		for from := 0; err == nil && from < o.registered; from += 50 { // its only thread is held meanwhile
-			_, err = s.Eval(ctx, fmt.Sprintf(`for i = %d, %d do assert(require"core.usermanager".create_user("user"..i, "pw", %q)) end`, from, from+49, s.Domain()))
+		if err != nil {
+			return nil, err
 		}
-		return started(s, err)
+		for from := 0; from < o.registered; from += 50 { // its only thread is held meanwhile
+			_, err := s.Eval(ctx, fmt.Sprintf(`for i = %d, %d do assert(require"core.usermanager".create_user("user"..i, "pw", %q)) end`, from, from+49, s.Domain()))
+			if err != nil {
+				s.Stop()
+				return nil, err
+			}
+		}
+		return s, nil
 	},
 }
 
@@ -65,19 +72,16 @@ var onEjabberd = serverKind{
 			cfg.Lines += "auth_password_format: scram\n"
 		}
 		s, err := ejabberd.Start(ctx, cfg)
-		if err == nil && o.registered > 0 {
-			_, err = s.Eval(ctx, fmt.Sprintf(`[ok = ejabberd_auth:try_register(<<"user", (integer_to_binary(I))/binary>>, <<%q>>, <<"pw">>) || I <- lists:seq(0, %d)], ok`, s.Domain(), o.registered-1))
+		if err != nil {
+			return nil, err
 		}
-		return started(s, err)
+		_, err = s.Eval(ctx, fmt.Sprintf(`[ok = ejabberd_auth:try_register(<<"user", (integer_to_binary(I))/binary>>, <<%q>>, <<"pw">>) || I <- lists:seq(0, %d)], ok`, s.Domain(), o.registered-1))
+		if err != nil {
+			s.Stop()
+			return nil, err
+		}
+		return s, nil
 	},
-}
-
-// started stops a server that could not be set up.
-func started[S stoppable](s S, err error) (stoppable, error) {
-	if err != nil && any(s) != any(*new(S)) {
-		s.Stop()
-	}
-	return s, err
 }
 
 // pair is a server with the gate and one without, which take turns.
