@@ -27,6 +27,7 @@ type link struct {
 	check                   chan struct{} // reconciler
 	steer                   chan struct{} // steerer
 	revoke                  chan struct{} // revoker
+	selfTest                *SelfTest     // the last one in this process
 	modeChange              int64         // the last change of the mode that all modules have confirmed
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/proxy"
+	"github.com/bindgate/bindgate/internal/selftest"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
@@ -255,6 +256,15 @@ func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log
 		runs = append(runs, func(ctx context.Context) error {
 			return g.Own(ctx, l.Name, l.Driver, l.Component, run)
 		})
+		if l.SelfTest != nil {
+			runs = append(runs, func(ctx context.Context) error {
+				return g.Try(ctx, l.Name, l.SelfTest.Domain, func(ctx context.Context) gate.SelfTest {
+					t := selftest.Run(ctx, *l.SelfTest, g, st)
+					log.InfoContext(ctx, "self-test", "link", l.Name, "account", t.Account, "ok", t.OK, "findings", t.Findings)
+					return t
+				})
+			})
+		}
 	}
 	return runs, nil
 }

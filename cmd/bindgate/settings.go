@@ -96,6 +96,8 @@ type fileLink struct {
 	TLS         bool     `toml:"tls"`
 	Connections *int     `toml:"connections"`
 	APIURL      string   `toml:"api_url"`
+
+	SelfTest *fileSelfTest `toml:"self_test"`
 }
 
 // resolve merges flags, environment and file.
@@ -167,7 +169,7 @@ func readFile(file setting, known map[string]*string, all settings) ([]fileLink,
 	}
 	for _, key := range meta.Undecoded() {
 		if key[0] == "link" {
-			return nil, fmt.Errorf("%s in %s: unknown key; a [[link]] has name, addr, component, secret_file, driver, domains, tls, connections, api_url", key, file.value)
+			return nil, fmt.Errorf("%s in %s: unknown key; a [[link]] has name, addr, component, secret_file, driver, domains, tls, connections, api_url, and a table [link.self_test] with jid, password_file, addr, tls", key, file.value)
 		}
 	}
 	return tables.Link, nil

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	comers     = 50    // clients that log in at once
-	loginSpell = 1_500 // logins of each kind in a round, each of another account
+	comers     = 50  // clients that log in at once
+	loginSpell = 600 // logins of each kind in a round, each of another account
 )
 
 // logins compares whole logins to a server with the gate with the same without the module: to registered accounts, as the distribution's package keeps them,
