@@ -85,7 +85,7 @@ func newKitWith(t *testing.T, change func(*kit, *dashboard.Config)) *kit {
 		t.Fatal(err)
 	}
 	k.st = st
-	if k.ppl, err = people.New(st, people.Cheap, logger); err != nil {
+	if k.ppl, err = people.New(st, logger); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(nil)

@@ -156,7 +156,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	if err != nil {
 		return err
 	}
-	users, err := people.New(reads, people.Strong, log)
+	users, err := people.New(reads, log)
 	if err != nil {
 		return err
 	}

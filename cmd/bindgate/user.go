@@ -242,7 +242,7 @@ func withPeople(ctx context.Context, e *env, do func(*people.People, *store.Stor
 		return cfg.databaseError(err)
 	}
 	defer st.Close()
-	p, err := people.New(st, people.Strong, e.log)
+	p, err := people.New(st, e.log)
 	if err != nil {
 		return err
 	}

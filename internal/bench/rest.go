@@ -73,7 +73,7 @@ func (s *service) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	s.password = rand.Text()
-	users, err := people.New(st, people.Strong, log)
+	users, err := people.New(st, log)
 	if err != nil {
 		return err
 	}

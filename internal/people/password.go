@@ -118,27 +118,11 @@ func oneTime() string {
 	return grouped(rand.Text())
 }
 
-// Cost is what the hash of a password takes to make, and to try.
-type Cost int
-
-const (
-	// Strong is OWASP's first choice for argon2id: 19 MiB and about 30 ms.
-	Strong Cost = iota
-	// Cheap is for tests of other things than passwords: with the race detector a strong hash takes the better part of a second.
-	Cheap
-)
-
-func (c Cost) params() *argon2id.Params {
-	p := &argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	if c == Cheap {
-		p.Memory, p.Iterations = 64, 1
-	}
-	return p
-}
+// cost is that of a hash: 19 MiB and about 30 ms, OWASP's first choice for argon2id.
+var cost = &argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
 // hasher bounds what hashing takes of the machine: so many at once, so many that wait.
 type hasher struct {
-	cost    *argon2id.Params
 	running chan struct{}
 	waiting chan struct{}
 	nobody  store.PasswordHash // to compare with where there is none: an answer takes the same time
@@ -150,13 +134,12 @@ const (
 	hashesWaiting = 64
 )
 
-func newHasher(cost Cost) (*hasher, error) {
-	params := cost.params()
-	nobody, err := argon2id.CreateHash(rand.Text(), params)
+func newHasher() (*hasher, error) {
+	nobody, err := argon2id.CreateHash(rand.Text(), cost)
 	if err != nil {
 		return nil, fmt.Errorf("hash: %w", err)
 	}
-	return &hasher{cost: params, running: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting), nobody: store.PasswordHash(nobody)}, nil
+	return &hasher{running: make(chan struct{}, hashesAtOnce), waiting: make(chan struct{}, hashesWaiting), nobody: store.PasswordHash(nobody)}, nil
 }
 
 // enter waits until a hash may be made; leave when it is. ErrBusy if too many wait already, or it takes too long; context.Canceled if whoever waits goes away.
@@ -185,7 +168,7 @@ func (h *hasher) hash(ctx context.Context, prepared string) (store.PasswordHash,
 		return "", err
 	}
 	defer leave()
-	hash, err := argon2id.CreateHash(prepared, h.cost)
+	hash, err := argon2id.CreateHash(prepared, cost)
 	if err != nil {
 		return "", fmt.Errorf("hash: %w", err)
 	}

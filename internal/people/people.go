@@ -41,9 +41,9 @@ type People struct {
 	log    *slog.Logger
 }
 
-// New returns the people of a record, whose passwords are kept at this cost.
-func New(st *store.Store, cost Cost, log *slog.Logger) (*People, error) {
-	h, err := newHasher(cost)
+// New returns the people of a record.
+func New(st *store.Store, log *slog.Logger) (*People, error) {
+	h, err := newHasher()
 	if err != nil {
 		return nil, err
 	}

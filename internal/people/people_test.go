@@ -24,7 +24,7 @@ func newPeople(t *testing.T) (*people.People, *store.Store, *strings.Builder) {
 	t.Helper()
 	st := store.FromPool(pgtest.New(t))
 	var logged strings.Builder
-	p, err := people.New(st, people.Strong, slog.New(slog.NewTextHandler(&logged, nil)))
+	p, err := people.New(st, slog.New(slog.NewTextHandler(&logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

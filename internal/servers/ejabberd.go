@@ -178,7 +178,9 @@ func (s *onEjabberd) Reload(ctx context.Context) error {
 	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate), gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain, s.domain))
 }
 
-func (s *onEjabberd) Go(ctx context.Context) error { return s.eval(ctx, "mod_bindgate_late:go()") }
+func (s *onEjabberd) Go(ctx context.Context) error {
+	return s.eval(ctx, fmt.Sprintf("mod_bindgate_late:go(<<%q>>)", s.domain))
+}
 
 func (s *onEjabberd) Sessions(ctx context.Context) ([]Session, error) {
 	text, err := s.Eval(ctx, fmt.Sprintf("mod_bindgate_kit:sessions(<<%q>>)", s.domain))

@@ -185,14 +185,9 @@ func each(t *testing.T, of []*Kind, newer bool, test func(t *testing.T, on *Kind
 	}
 }
 
-// EachOf runs a test on every kind of one server program that is wanted, in parallel.
+// EachOf is Each for tests of one server program.
 func EachOf(t *testing.T, software string, test func(t *testing.T, on *Kind)) {
-	Each(t, func(t *testing.T, on *Kind) {
-		if on.Software != software {
-			t.Skip("a test of " + software)
-		}
-		test(t, on)
-	})
+	each(t, slices.DeleteFunc(slices.Clone(kinds), func(k *Kind) bool { return k.Software != software }), false, test)
 }
 
 // missing skips a test for want of its server, or fails it on CI.
