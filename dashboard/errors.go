@@ -89,6 +89,7 @@ type problem struct {
 	What   string // a key of errors.<what>.text
 	Detail string // of the API, in English
 	Field  string // a JSON pointer or a parameter; "": the whole
+	Label  string // the key of what the form calls the field; "": it is not said
 }
 
 // problemOf returns what is wrong with a form's input; nil: the error is of another kind, or none.
@@ -99,9 +100,9 @@ func problemOf(err error) *problem {
 	}
 	switch said.Status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return &problem{"input", said.Detail, said.Field}
+		return &problem{What: "input", Detail: said.Detail, Field: said.Field}
 	case http.StatusConflict, http.StatusPreconditionFailed:
-		return &problem{"changed", said.Detail, said.Field}
+		return &problem{What: "changed", Detail: said.Detail, Field: said.Field}
 	}
 	return nil
 }

@@ -125,7 +125,11 @@ func TestDecisionsAreFoundAndExplained(t *testing.T) {
 func TestLoopsSurviveHostileNames(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	seedHostile(k)
+	seedHostileAccount(k)
+	for i, name := range hostile {
+		device := int64(i + 1)
+		k.loop(oddAccount, device, &device, name)
+	}
 	admin := k.as(dashboard.Admin)
 	asked := 0
 	for _, a := range admin.get("/dashboard/loops").ok(http.StatusOK).all("a") {

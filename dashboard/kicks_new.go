@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -95,7 +96,7 @@ func (f kickForm) values() []choice {
 	return slices.DeleteFunc(pairs, func(c choice) bool { return c.Label == "" })
 }
 
-// request is the kick for the API, which judges it; field names the one of the form that is no number.
+// request is the kick for the API, which judges it; field is the key of the name of the one in the form that is no number.
 func (f kickForm) request() (k client.BulkKickRequest, field string) {
 	k = client.BulkKickRequest{
 		Filter: client.KickFilter{All: f.All, Domain: f.Domain, Group: f.Group, Platform: f.Platform, State: client.SessionState(f.State), Resource: f.Resource},
@@ -111,7 +112,7 @@ func (f kickForm) request() (k client.BulkKickRequest, field string) {
 		}
 		return client.Seconds(n)
 	}
-	k.Filter.OlderThan, k.Cooldown = seconds("age", f.Age), seconds("cooldown", f.Cooldown)
+	k.Filter.OlderThan, k.Cooldown = seconds("filter.age", f.Age), seconds("cooldown", f.Cooldown)
 	for l, text := range f.Texts {
 		if text != "" {
 			if k.Text == nil {
@@ -131,6 +132,7 @@ type askBulkKickPage struct {
 	Count    *client.KickCount
 	Typed    bool // the number has to be typed
 	Mistyped bool
+	Asked    int64 // how many it was when it was asked before, and is not any more; 0: it was not asked, or is the same
 	Back     string
 	Problem  *problem
 }
@@ -138,55 +140,93 @@ type askBulkKickPage struct {
 // askBulkKick counts what a filter finds and asks whether that is meant.
 func (d *Dashboard) askBulkKick(v *visit) error {
 	defer v.within(pageTimeout)()
-	p, err := v.bulkKickQuestion()
-	if p == nil || err != nil {
-		return err
+	form, k, wrong := v.bulkKick()
+	if wrong != nil {
+		return v.renderNewKick(http.StatusUnprocessableEntity, form, wrong)
 	}
-	return v.render(http.StatusOK, "kicks_ask", p)
+	return v.bulkKickQuestion(http.StatusOK, form, k, func(*askBulkKickPage) {})
 }
 
-// bulkKickQuestion makes the question of a posted form. If the form is not in order, it has answered already, and the question is nil.
-func (v *visit) bulkKickQuestion() (*askBulkKickPage, error) {
+// bulkKick reads a posted form, and says what is wrong with it; nil: nothing so far.
+func (v *visit) bulkKick() (kickForm, client.BulkKickRequest, *problem) {
 	form := readKickForm(v.r.PostForm)
-	k, wrong := form.request()
-	if wrong != "" {
-		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, &problem{What: "input", Field: wrong})
+	k, field := form.request()
+	switch {
+	case field != "":
+		return form, k, &problem{What: "number", Label: "kicks." + field}
+	case k.Filter == (client.KickFilter{}): // the API's answer is about JSON
+		return form, k, &problem{What: "filter"}
 	}
-	if k.Filter == (client.KickFilter{}) { // the API's answer is about JSON
-		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, &problem{What: "filter"})
-	}
+	return form, k, nil
+}
+
+// bulkKickQuestion counts what a form's filter finds now, and writes the question, with what change adds to it.
+func (v *visit) bulkKickQuestion(status int, form kickForm, k client.BulkKickRequest, change func(*askBulkKickPage)) error {
 	count, err := v.api().CountKick(v.ctx, k.Filter)
-	if said := problemOf(err); said != nil {
-		return nil, v.renderNewKick(http.StatusUnprocessableEntity, form, said)
+	if said := kickProblem(err); said != nil {
+		return v.renderNewKick(http.StatusUnprocessableEntity, form, said)
 	} else if err != nil {
-		return nil, err
+		return err
 	}
-	p := &askBulkKickPage{page: v.page("kicks.ask.title"), Filter: k.Filter, Form: form, Hidden: form.values(), Count: count, Typed: count.Sessions >= typedFrom || form.All}
+	p := &askBulkKickPage{page: v.page("kicks.ask.title"), Filter: k.Filter, Form: form, Hidden: form.values(), Count: count, Typed: mustType(form, count.Sessions)}
 	var back []string
 	for _, c := range p.Hidden {
 		back = append(back, c.Value, c.Label)
 	}
 	p.Back = link("/kicks/new", back...)
-	return p, nil
+	change(p)
+	return v.render(status, "kicks_ask", p)
+}
+
+func mustType(form kickForm, sessions int64) bool { return form.All || sessions >= typedFrom }
+
+// kickFields are the names that the form has for the fields of the API.
+var kickFields = map[string]string{
+	"/filter/domain": "kicks.filter.domain", "/filter/group": "kicks.filter.group", "/filter/platform": "kicks.filter.platform", "/filter/state": "kicks.filter.state",
+	"/filter/resource": "kicks.filter.resource", "/filter/older_than_seconds": "kicks.filter.age", "/filter/all": "kicks.filter.all",
+	"/reason": "kicks.reason", "/cooldown_seconds": "kicks.cooldown", "/text": "kicks.texts",
+}
+
+// kickProblem is problemOf for a bulk kick. A domain or a group that is not there is one of its kind.
+func kickProblem(err error) *problem {
+	said := problemOf(err)
+	var e *client.Error
+	if said == nil && errors.As(err, &e) && e.Status == http.StatusNotFound && e.Field != "" {
+		said = &problem{What: "input", Detail: e.Detail, Field: e.Field}
+	}
+	if said != nil {
+		said.Label = kickFields[said.Field]
+	}
+	return said
 }
 
 // kickMany has the sessions that a filter finds end, once it was confirmed, and leads to its progress.
+//
+// What was confirmed is a number, and sessions come and go meanwhile: the API refuses if there are more now than that and a twentieth, and it is asked again.
+// It is the API that looks, so that a form that is sent twice leads to the kick that the first one made, whose sessions are gone by then.
 func (d *Dashboard) kickMany(v *visit) error {
 	defer v.within(pageTimeout)()
-	p, err := v.bulkKickQuestion()
-	if p == nil || err != nil {
-		return err
+	form, k, wrong := v.bulkKick()
+	if wrong != nil {
+		return v.renderNewKick(http.StatusUnprocessableEntity, form, wrong)
 	}
-	if p.Typed && v.form("confirm") != v.form("counted") {
-		p.Mistyped = true
-		return v.render(http.StatusUnprocessableEntity, "kicks_ask", p)
+	counted, err := strconv.ParseInt(v.form("counted"), 10, 64)
+	if err != nil || counted < 1 || counted > maxCounted || mustType(form, counted) && v.form("confirm") != v.form("counted") {
+		return v.bulkKickQuestion(http.StatusUnprocessableEntity, form, k, func(p *askBulkKickPage) { p.Mistyped = true })
 	}
-	k, _ := p.Form.request()
+	k.AtMost = counted + counted/20
 	job, err := v.api().KickMany(v.once(), k)
-	if said := problemOf(err); said != nil {
-		return v.renderNewKick(http.StatusUnprocessableEntity, p.Form, said)
+	var e *client.Error
+	if errors.As(err, &e) && e.Code == client.CodeTooManySessions {
+		return v.bulkKickQuestion(http.StatusConflict, form, k, func(p *askBulkKickPage) { p.Asked = counted })
+	}
+	if said := kickProblem(err); said != nil {
+		return v.renderNewKick(http.StatusUnprocessableEntity, form, said)
 	} else if err != nil {
 		return err
 	}
 	return v.redirect(link("/kicks/job", "id", job.ID))
 }
+
+// maxCounted is more sessions than there are, and with a twentieth more still a number for the API.
+const maxCounted = 1 << 30

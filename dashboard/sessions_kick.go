@@ -2,9 +2,13 @@ package dashboard
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,6 +17,8 @@ import (
 
 // kicksAtOnce is how many accounts' sessions are ended at once: each kick waits a moment for proof.
 const kicksAtOnce = 16
+
+const namedAtMost = 3 // accounts in a sentence
 
 type askKickPage struct {
 	page
@@ -71,22 +77,40 @@ func (d *Dashboard) kickSessions(v *visit) error {
 	}
 	group := errgroup.Group{}
 	group.SetLimit(kicksAtOnce)
+	var mu sync.Mutex
+	failed := map[string]error{} // of accounts; those of the others are on record
 	for account, ids := range byAccount {
 		group.Go(func() error {
-			_, err := v.api().Kick(v.once(account), account, client.KickRequest{SessionIDs: ids, Reason: v.form("reason")})
-			return err
+			if _, err := v.api().Kick(v.once(account), account, client.KickRequest{SessionIDs: ids, Reason: v.form("reason")}); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[account] = err
+			}
+			return nil
 		})
 	}
-	err = group.Wait()
-	if p.Problem = problemOf(err); p.Problem != nil {
-		p.Reason = v.form("reason")
-		return v.render(http.StatusUnprocessableEntity, "sessions_kick", p)
-	} else if err != nil {
+	_ = group.Wait()
+	accounts := slices.Sorted(maps.Keys(failed))
+	if len(failed) == len(byAccount) {
+		err := failed[accounts[0]]
+		if p.Problem = problemOf(err); p.Problem != nil {
+			p.Reason = v.form("reason")
+			return v.render(http.StatusUnprocessableEntity, "sessions_kick", p)
+		}
 		return err
 	}
 	to := url.Values{"to": {p.Back}}
 	for _, s := range p.Sessions {
-		to.Add("id", s.ID)
+		if failed[s.Account] == nil {
+			to.Add("id", s.ID)
+		}
+	}
+	if len(failed) > 0 { // the API has logged why, where that is its own fault
+		names := strings.Join(accounts[:min(len(accounts), namedAtMost)], ", ")
+		if len(accounts) > namedAtMost {
+			names += ", …"
+		}
+		v.tell("bad", "sessions.kicked.failed", names)
 	}
 	return v.redirect(Root + "/sessions/kicked?" + to.Encode())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/bindgate/bindgate/dashboard"
@@ -89,4 +90,29 @@ func TestKickMarked(t *testing.T) {
 	if err := k.pool.QueryRow(t.Context(), "select count(*) from sessions where evict_code is not null").Scan(&n); err != nil || n != 2 {
 		t.Errorf("%d sessions are being ended, want 2 (%v)", n, err)
 	}
+}
+
+// What could not be ended is told of, and is not among what waits for proof.
+func TestKickMarkedOfWhomSomeFail(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool // also for the other account
+	k := newKitWith(t, func(k *kit, cfg *dashboard.Config) {
+		cfg.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/kick") && (away.Load() || strings.Contains(r.URL.Path, "bob@")) {
+				http.Error(w, "busy", http.StatusServiceUnavailable)
+				return
+			}
+			k.api.ServeHTTP(w, r)
+		})
+	})
+	ids := k.seed(session{account: "ada@example.org", resource: "phone", generation: 1}, session{account: "bob@example.org", resource: "web", generation: 1})
+	admin := k.as(dashboard.Admin)
+	ask := admin.get("/dashboard/sessions/kick?id=" + ids[0] + "&id=" + ids[1]).ok(http.StatusOK)
+	to := admin.submit(ask, "/dashboard/sessions/kick").redirects("/dashboard/sessions/kicked?")
+	admin.get(to).ok(http.StatusOK).says("the sessions of bob@example.org go on", "pending", "ada@example.org")
+	if strings.Contains(to, ids[1]) {
+		t.Error("a session that nobody was asked to end is waited for")
+	}
+	away.Store(true)
+	admin.post("/dashboard/sessions/kick", "id", ids[0], "id", ids[1]).ok(http.StatusServiceUnavailable)
 }

@@ -47,7 +47,7 @@ func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL
 			continue
 		}
 		r.ok(what, "%s takes the component %s and its secret", l.Addr, l.Component)
-		r.presence(ctx, l)
+		r.stock(ctx, l)
 	}
 }
 

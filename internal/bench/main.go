@@ -43,6 +43,7 @@ var rows = []struct {
 	{"lookup", lookup},
 	{"lists", lists},
 	{"pages", pages},
+	{"stock", stockEjabberd},
 }
 
 func main() {

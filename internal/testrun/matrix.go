@@ -62,7 +62,7 @@ func (m *matrix) write(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprint(out, "\nServer cannot:\n\n")
+	fmt.Fprint(out, "\n–: not tried there. Scenarios of the module want a login that is held, `<conflict/>` and a text; what becomes of a login on a stock server has scenarios of its own.\n\nServer cannot:\n\n")
 	for _, name := range names {
 		for what, why := range servers.Cannot(name) {
 			fmt.Fprintf(out, "- %s: %s: %s\n", name, what, why)
