@@ -22,6 +22,7 @@ type stats struct {
 	Denials    recent        `json:"denials"`
 	OpenLoops  int64         `json:"open_loops"`
 	Unverified unverified    `json:"unverified_kicks"`
+	EventsWait int64         `json:"events_waiting_seconds"`
 }
 
 type sessionStats struct {
@@ -61,6 +62,7 @@ func (a *api) getStats(c *call) error {
 	}
 	v := stats{
 		CountedAt: utc(found.CountedAt), Domains: []domainStats{}, Evictions: recent{found.Minute.Evicted, found.Hour.Evicted}, Denials: recent{found.Minute.Denied, found.Hour.Denied},
+		EventsWait: int64(found.EventsWait / time.Second),
 	}
 	v.Sessions.ByPlatform = map[string]int64{}
 	for _, d := range found.Domains {

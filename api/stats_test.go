@@ -31,6 +31,7 @@ type shownStats struct {
 		Pending int
 		Still   int `json:"still_present"`
 	} `json:"unverified_kicks"`
+	EventsWait int `json:"events_waiting_seconds"`
 }
 
 func (v shownStats) String() string {
@@ -65,6 +66,22 @@ func TestStats(t *testing.T) {
 	}
 	if v.String() != all || v.CountedAt == nil {
 		t.Errorf("got %s\nwant %s", v, all)
+	}
+	if v.EventsWait != 0 {
+		t.Errorf("an event has waited for %d s", v.EventsWait)
+	}
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	if _, err := tx.Exec(t.Context(), "select from event_head for update"); err != nil { // the log stands still
+		t.Fatal(err)
+	}
+	s.exec(`with b as (insert into event_batches (at, types, accounts, data) values (clock_timestamp() - interval '70 seconds', '{link.up}', '{""}', array['{}']) returning id, at)
+		insert into event_queue select id, at, 1 from b`)
+	if s.get("/v1/stats").ok(200, &v); v.EventsWait < 70 || v.EventsWait > 120 {
+		t.Errorf("an event has waited for %d s, want 70 or a few more", v.EventsWait)
 	}
 	v = shownStats{}
 	if s.get("/v1/stats", as(mint(t, api.Claims{Domains: []string{"example.org"}, Scopes: []string{api.ScopeSessionsRead}}))).ok(200, &v); v.String() != some {

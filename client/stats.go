@@ -15,6 +15,7 @@ type Stats struct {
 	Denials    Recent        `json:"denials"`    // logins that were denied, by the code of the decision
 	OpenLoops  int64         `json:"open_loops"` // see ListLoops
 	Unverified Unverified    `json:"unverified_kicks"`
+	EventsWait Seconds       `json:"events_waiting_seconds"` // of the oldest event without a position; it grows while the log stands still
 }
 
 // SessionStats are of live sessions.

@@ -47,7 +47,7 @@ func (d *Dashboard) account(v *visit) error {
 
 // accountFrame reads the account that the request names by jid.
 func (v *visit) accountFrame() (*accountFrame, error) {
-	f := &accountFrame{page: v.page("account.title"), JID: strings.TrimSpace(v.r.FormValue("jid")), Part: oneOf(v.query.Get("part"), accountParts...)}
+	f := &accountFrame{page: v.page("account.title"), JID: strings.TrimSpace(v.r.FormValue("jid")), Part: v.chosen("part", accountParts...)}
 	if f.JID == "" {
 		return nil, refuse(http.StatusNotFound)
 	}

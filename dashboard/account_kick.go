@@ -63,6 +63,7 @@ func (v *visit) accountKickForm(q url.Values) (*accountKick, error) {
 		return nil, refuse(http.StatusNotFound)
 	}
 	f.Live = nil
+	v.chosen("kind", kickKinds...)
 	p := &accountKick{
 		accountFrame: f, Kind: oneOf(q.Get("kind"), kickKinds...), Chosen: map[string]bool{}, Except: q.Get("except"), Platform: q.Get("platform"), Reason: q.Get("reason"),
 		Block: q.Get("block") != "", Revoke: q.Get("revoke") != "", Unchanged: q.Get("unchanged") != "", Revision: strconv.FormatInt(f.Account.Revision, 10),

@@ -39,7 +39,7 @@ type moreForms struct {
 const maxGroups = 500
 
 func (v *visit) accountMore(f *accountFrame, came *moreForms) error {
-	p := &accountMore{accountFrame: f, Grant: grantForm{Minutes: "5"}, Check: verifyForm{oneOf(v.query.Get("by"), "session", "resource", "device"), v.query.Get("value"), v.query.Get("generation")}}
+	p := &accountMore{accountFrame: f, Grant: grantForm{Minutes: "5"}, Check: verifyForm{v.chosen("by", "session", "resource", "device"), v.query.Get("value"), v.query.Get("generation")}}
 	f.Live = nil
 	status := http.StatusOK
 	if came != nil {

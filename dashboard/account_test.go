@@ -140,10 +140,10 @@ func TestKickFromTheAccount(t *testing.T) {
 	support.get(page + "&part=devices").ok(http.StatusOK).says("blocked")
 	support.get(page).ok(http.StatusOK).says("was kicked and has to wait")
 	// Who blocks can let in again.
-	devices := support.get(page + "&part=devices").ok(http.StatusOK).lacks("Forget", "Rename")
+	devices := support.get(page+"&part=devices").ok(http.StatusOK).lacks("Forget", "Rename")
 	let := support.get(devices.link("/dashboard/account/device/block?")).ok(http.StatusOK)
 	support.submit(let, "/dashboard/account/device/block").redirects("/dashboard/account?")
-	support.get(page+"&part=devices").ok(http.StatusOK).says("The device may log in again.")
+	support.get(page + "&part=devices").ok(http.StatusOK).says("The device may log in again.")
 	ask := support.get("/dashboard/account/release?jid=ada@example.org").ok(http.StatusOK)
 	support.submit(ask, "/dashboard/account/release").redirects(page[:20])
 	support.get(page).ok(http.StatusOK).says("Nobody is kept out", "The protection was released.")

@@ -31,6 +31,7 @@ type auditRow struct {
 	Page    string // of the target; "": it has none
 	Changes []change
 	Came    []change // to what it came; Old is empty
+	word    func(field string) string
 }
 
 // audit shows who did what to what.
@@ -64,7 +65,7 @@ func (d *Dashboard) audit(v *visit) error {
 		return err
 	}
 	for _, e := range list {
-		p.Rows = append(p.Rows, auditRow{AuditEntry: e, What: v.action(e.Action), Page: targetPage(e), Changes: changes(e.Old, e.New), Came: changes(nil, e.Outcome)})
+		p.Rows = append(p.Rows, auditRow{AuditEntry: e, What: v.action(e.Action), Page: targetPage(e), Changes: changes(e.Old, e.New, v.word), Came: changes(nil, e.Outcome, v.word), word: v.word})
 	}
 	if f.Cursor != "" {
 		p.First = p.at("")
@@ -99,6 +100,25 @@ func (v *visit) action(name string) string {
 		return v.t(key)
 	}
 	return visible(name)
+}
+
+// word is what a field of an entry is called: of a rule as in its form. A name that is somebody's own, such as a platform's, stands for itself.
+func (v *visit) word(field string) string {
+	for _, key := range []string{"audit.word." + field, "rules.field." + field} {
+		if v.d.words.has(key) {
+			return v.t(key)
+		}
+	}
+	return visible(field)
+}
+
+// Name is the field with all that it is within.
+func (r auditRow) Name(c change) string {
+	parts := strings.Split(c.Field, ".")
+	for i, p := range parts {
+		parts[i] = r.word(p)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // zoneOf is a time zone by its name; UTC if it is not known.

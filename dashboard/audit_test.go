@@ -24,7 +24,7 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := k.as(dashboard.Admin)
-	d := admin.get("/dashboard/audit?account=ada%40example.org").ok(http.StatusOK).says("Set a rule", "backend by the API", "max_sessions was 2 is 1", "request").lacks("eve@example.net")
+	d := admin.get("/dashboard/audit?account=ada%40example.org").ok(http.StatusOK).says("Set a rule", "backend by the API", "Sessions at once was 2 is 1", "request").lacks("eve@example.net")
 	if d.link("/dashboard/account?jid=ada") == "" {
 		t.Error("the account is no link")
 	}
@@ -32,7 +32,12 @@ func TestAudit(t *testing.T) {
 	admin.get("/dashboard/audit?actor=somebody").ok(http.StatusOK).says("No entry matches")
 	admin.get("/dashboard/audit?action=rule.put").ok(http.StatusOK).says("ada@example.org")
 	admin.get("/dashboard/audit?action=link.mode").ok(http.StatusOK).says("No entry matches")
-	admin.get("/dashboard/audit").ok(http.StatusOK).says("Add a user", "End a login to the dashboard").lacks("user.add")
+	admin.get("/dashboard/audit").ok(http.StatusOK).says("Add a user", "End a login to the dashboard", "role is admin").lacks("user.add")
+	// What it came to is in words, too.
+	if _, err := c.Kick(t.Context(), "ada@example.org", client.KickRequest{All: true, Reason: "lost", BlockDevices: true}); err != nil {
+		t.Fatal(err)
+	}
+	admin.get("/dashboard/audit?action=session.kick").ok(http.StatusOK).says("block the devices is true", "sessions outcome pending resource phone session ses_").lacks("block_devices", "session_id")
 	admin.get("/dashboard/audit?action=wrong").ok(http.StatusUnprocessableEntity).says("This must be one of")
 	admin.get("/dashboard/audit?since=2001-02-03T04:05&zone=Asia/Tokyo").ok(http.StatusOK).says("ada@example.org", "Asia/Tokyo")
 	admin.get("/dashboard/audit?until=2001-02-03T04:05:06").ok(http.StatusOK).says("No entry matches", "UTC")

@@ -44,9 +44,6 @@ type loser struct {
 	Session *client.Session // nil: it is not known any more, or was not looked up
 }
 
-// Repeated is how often the same was said, the first time included.
-func (r decisionRow) Repeated() int64 { return r.Repeats + 1 }
-
 // decisions is the table of what was decided lately, of all accounts that the user may see.
 func (d *Dashboard) decisions(v *visit) error {
 	defer v.within(pageTimeout)()

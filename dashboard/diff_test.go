@@ -26,7 +26,7 @@ func TestChanges(t *testing.T) {
 		{"deep", ``, `{"a":{"b":{"c":{"d":{"e":1}}}}}`, []change{{"a.b.c.d", "", `{"e":1}`}}},
 		{"hostile names", ``, `{"<b>":{"":"\u202e"}}`, []change{{"<b>.", "", "\u202e"}}},
 	} {
-		if d := cmp.Diff(c.want, changes(json.RawMessage(c.old), json.RawMessage(c.now))); d != "" {
+		if d := cmp.Diff(c.want, changes(json.RawMessage(c.old), json.RawMessage(c.now), func(name string) string { return name })); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
 	}

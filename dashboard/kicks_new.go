@@ -42,6 +42,12 @@ var ages = []string{"3600", "86400", "604800", "2592000"}
 // newKick is the form of a kick of all sessions that a filter finds.
 func (d *Dashboard) newKick(v *visit) error {
 	defer v.within(pageTimeout)()
+	states := []string{""}
+	for _, s := range kickableStates {
+		states = append(states, string(s))
+	}
+	v.chosen("state", states...)
+	v.chosen("age", append([]string{""}, ages...)...)
 	return v.renderNewKick(http.StatusOK, readKickForm(v.query), nil)
 }
 

@@ -21,6 +21,7 @@ type overviewPage struct {
 	Charts    []chartCard
 	New       bool // nobody has ever logged in
 	Connected bool // a module has said hello
+	Still     bool // the event log stands still
 }
 
 // happened is what happened in the last minute.
@@ -41,6 +42,9 @@ type linkCard struct {
 	Late []bool // of each domain: it was not compared with the record for too long
 }
 
+// stillAfter is for how long an event may wait for its position before an operator is warned; it is a tenth of a second as a rule.
+const stillAfter = 10 * time.Second
+
 // lateAfter is how long after the last comparison, of which there is one a minute, an operator is warned.
 const lateAfter = 3 * time.Minute
 
@@ -55,12 +59,12 @@ func (d *Dashboard) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	span := spanOf(v.query.Get("range"))
+	span := v.span()
 	charts, err := v.overviewCharts(span)
 	if err != nil {
 		return err
 	}
-	p := &overviewPage{page: v.page("overview.title"), Stats: stats, Minute: happenedIn(stats), Charts: charts, New: stats.Accounts.Total == 0}
+	p := &overviewPage{page: v.page("overview.title"), Stats: stats, Minute: happenedIn(stats), Charts: charts, New: stats.Accounts.Total == 0, Still: stats.EventsWait.Duration() > stillAfter}
 	p.Live = &liveOf{Types: []string{"link", "loop", "kick.unverified"}, Every: overviewEvery}
 	for _, s := range spans {
 		p.Ranges = append(p.Ranges, choice{s.name, v.t("overview.range." + s.name), s.name == span.name})
@@ -112,11 +116,11 @@ var spans = []spanOfTime{
 	{"30d", 30 * 24 * time.Hour, 6 * time.Hour},
 }
 
-func spanOf(name string) spanOfTime {
-	for _, s := range spans {
-		if s.name == name {
-			return s
-		}
+// span is the one that the query names.
+func (v *visit) span() spanOfTime {
+	names := make([]string, len(spans))
+	for i, s := range spans {
+		names[i] = s.name
 	}
-	return spans[0]
+	return spans[slices.Index(names, v.chosen("range", names...))]
 }

@@ -19,12 +19,21 @@ type chartCard struct {
 // maxSeries is how many series a chart has; those behind are one together.
 const maxSeries = 6
 
+// settled is after how long what has happened is on record: it is counted in memory, and added every five seconds.
+const settled = 10 * time.Second
+
 // overviewCharts reads what there was, and draws it.
 func (v *visit) overviewCharts(span spanOfTime) ([]chartCard, error) {
-	now := v.d.cfg.Now()
+	now := v.d.cfg.Now().Add(-settled)
 	h, err := v.api().GetHistory(v.ctx, client.HistoryFilter{Since: now.Add(-span.long), Until: now, Step: client.SecondsOf(span.step)})
 	if err != nil {
 		return nil, err
+	}
+	if span.step == time.Minute { // one that is not over has too little of everything: all curves would fall at their end
+		over := int(now.Sub(h.Since) / span.step)
+		for i, s := range h.Series {
+			h.Series[i].Values = s.Values[:min(over, len(s.Values))]
+		}
 	}
 	f := figures{v: v, history: h, now: now}
 	traffic := f.chart("traffic", chart.Lines, "overview.unit.minute",

@@ -84,6 +84,12 @@ func (p preset) over(r client.Rule, n int) (client.Rule, error) {
 	return r, nil
 }
 
+// text is what the preset sets, as text.
+func (p preset) text(n int) string {
+	b, _ := json.Marshal(p.set(n)) // texts always encode
+	return string(b)
+}
+
 // matches reports whether a rule that applies is what the preset makes, and with which number.
 func (p preset) matches(effective client.Rule) (n int, ok bool) {
 	doc, err := docOf(effective)

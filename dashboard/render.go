@@ -31,6 +31,7 @@ type page struct {
 	Nav         []navEntry
 	Languages   []choice
 	Flash       *flash
+	Strange     *[]oddChoice // what was asked for and is not there
 	Now         time.Time
 	Live        *liveOf // nil: the page does not change by itself
 	ScriptTexts string  // those that the script needs, as JSON
@@ -41,6 +42,9 @@ func (p page) May(role string) bool {
 	r, err := ParseRole(role)
 	return err == nil && p.User.may(r)
 }
+
+// Confined reports whether the user can do nothing but change the password.
+func (p page) Confined() bool { return p.User != nil && p.User.kept.MustChange }
 
 type navEntry struct {
 	Name, Path, Icon string
@@ -59,13 +63,16 @@ func (v *visit) page(title string) page {
 		v.flashed = takeFlash(v.w, v.r)
 	}
 	p := page{
-		Title: title, Section: v.section, User: v.user, Lang: v.lang, LangTag: languageTags[v.lang], Theme: v.theme, Here: v.r.URL.RequestURI(), Flash: v.flashed,
+		Title: title, Section: v.section, User: v.user, Lang: v.lang, LangTag: languageTags[v.lang], Theme: v.theme, Here: v.r.URL.RequestURI(), Flash: v.flashed, Strange: &v.odd,
 		Now: v.d.cfg.Now(), ScriptTexts: v.d.words.script[v.lang],
 	}
 	if v.r.Method != http.MethodGet { // a form that was not accepted: its own address may be one for POST alone
 		p.Here = localPath(v.r.Referer(), Root)
 	}
 	for _, s := range sections {
+		if p.Confined() {
+			break
+		}
 		if least, ok := v.d.least[s.path]; ok && v.user != nil && v.may(least) {
 			p.Nav = append(p.Nav, navEntry{s.name, Root + s.path, s.icon, s.name == v.section})
 		}

@@ -135,10 +135,12 @@ func (v *visit) ruleEditPage(scope ruleScope, stored *client.StoredRule, form *r
 		return nil, err
 	}
 	p.Then = p.tell.consequence(now.Rule)
+	held := map[string]bool{} // what the presets that hold come to: of two that are the same, the first says it
 	for _, pre := range presets() {
 		card := presetCard{preset: pre}
 		if n, ok := pre.matches(now.Rule); ok {
-			card.Holds, card.N = true, n
+			card.Holds, card.N = !held[pre.text(n)], n
+			held[pre.text(n)] = true
 		}
 		made, err := pre.over(now.Rule, card.N)
 		if err != nil {

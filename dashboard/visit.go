@@ -41,7 +41,11 @@ type visit struct {
 	query   url.Values
 	flashed *flash // what this page tells of what was done; a redirect leaves it to the next
 	section string // of the navigation
+	odd     []oddChoice
 }
+
+// oddChoice is what a query names that is no choice, by the name of its parameter.
+type oddChoice struct{ Name, Value string }
 
 type requestIDKey struct{}
 
@@ -241,6 +245,15 @@ func link(path string, pairs ...string) string {
 		return Root + path
 	}
 	return Root + path + "?" + q.Encode()
+}
+
+// chosen returns what a parameter of the query names if it is one of the list, else the first; the page tells of what is not.
+func (v *visit) chosen(name string, list ...string) string {
+	value := v.query.Get(name)
+	if odd := (oddChoice{name, value}); value != "" && !slices.Contains(list, value) && !slices.Contains(v.odd, odd) {
+		v.odd = append(v.odd, odd)
+	}
+	return oneOf(value, list...)
 }
 
 // oneOf returns the value if it is one of the list, else the first.

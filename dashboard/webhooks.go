@@ -86,7 +86,7 @@ func (d *Dashboard) webhook(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := &webhookPage{page: v.page("webhooks.one.title"), Hook: viewWebhook(*w), State: oneOf(v.query.Get("state"), "", string(client.DeliveryPending), string(client.DeliveryDelivered), string(client.DeliveryFailed))}
+	p := &webhookPage{page: v.page("webhooks.one.title"), Hook: viewWebhook(*w), State: v.chosen("state", "", string(client.DeliveryPending), string(client.DeliveryDelivered), string(client.DeliveryFailed))}
 	for _, s := range deliveryStates {
 		p.States = append(p.States, choice{string(s), v.t("webhooks.delivery." + string(s)), string(s) == p.State})
 	}

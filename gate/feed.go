@@ -99,6 +99,7 @@ type Feed struct {
 	// Whether anybody wants to know: somebody may hold grown, and when the feed was used last.
 	awaited bool
 	used    time.Time
+	current time.Time // when all that there was had been read
 }
 
 // feedIdle is how long a feed goes on that nobody reads: then it costs nothing until somebody comes.
@@ -179,6 +180,16 @@ func (f *Feed) recent(after int64, limit int) ([]Told, bool) {
 	return f.kept[from:min(from+limit, len(f.kept)):min(from+limit, len(f.kept))], true
 }
 
+// Age is how long ago all that is in the log had been read for those who read it: a moment, unless the feed stands still. 0: nobody reads.
+func (f *Feed) Age() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current.IsZero() {
+		return 0
+	}
+	return time.Since(f.current)
+}
+
 // Erasures returns a number that grows with every erasure of events. What was read when it was another may say what nobody is to be told any more.
 func (f *Feed) Erasures() int64 {
 	f.mu.Lock()
@@ -209,13 +220,24 @@ func (f *Feed) follow(ctx context.Context, t trouble) error {
 			timer.Reset(feedPeriod)
 			continue
 		}
+		f.read(false)
 		err := f.catchUp(ctx)
 		t.note(ctx, err)
+		f.read(err == nil)
 		if err != nil {
 			timer.Reset(time.Second)
 		} else {
 			timer.Reset(feedPeriod)
 		}
+	}
+}
+
+// read keeps when the log was read to its end; before that it is when it was read for somebody first.
+func (f *Feed) read(whole bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if whole || f.current.IsZero() {
+		f.current = time.Now()
 	}
 }
 
@@ -226,7 +248,7 @@ func (f *Feed) idle() bool {
 	if f.awaited || time.Since(f.used) < feedIdle {
 		return false
 	}
-	f.head, f.kept, f.bytes = -1, nil, 0
+	f.head, f.kept, f.bytes, f.current = -1, nil, 0, time.Time{}
 	return true
 }
 

@@ -142,3 +142,42 @@ func TestFeedForgetsWhatIsErased(t *testing.T) {
 		t.Errorf("after the erasure: %q, want %q", got, want)
 	}
 }
+
+// A log that stands still, and a feed that does, are seen by how old they are.
+func TestALogThatStandsStillIsSeen(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	g := gate.New(store.FromPool(pool), gate.Config{})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	if age := g.Events().Age(); age != 0 {
+		t.Errorf("a feed that nobody reads is %s old", age)
+	}
+	is := func(what string, so func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within a minute: %s; the log is %s old, the feed %s", what, g.SequencedAge(), g.Events().Age())
+			}
+		}
+	}
+	_ = g.Events().Grown()
+	is("the feed is read", func() bool { return g.Events().Age() > 0 })
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "lock table event_head, event_queue, event_erasures"); err != nil {
+		t.Fatal(err)
+	}
+	is("both stand still", func() bool {
+		_ = g.Events().Grown() // somebody goes on reading
+		return g.SequencedAge() > time.Second && g.Events().Age() > time.Second
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	is("both go on", func() bool { return g.SequencedAge() < 500*time.Millisecond && g.Events().Age() < 500*time.Millisecond })
+}

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,8 @@ type Gate struct {
 	id      store.Key // of this process
 	stats   Stats
 	tallies tallies
+
+	sequenced atomic.Int64 // when events were last given positions, or found to have them all, in nanoseconds; 0: before Run
 
 	keyMu    sync.Mutex
 	tokenKey []byte // of takeover tokens; nil: not loaded yet. Set once, before the first operation
@@ -117,6 +120,7 @@ func (g *Gate) Run(ctx context.Context) error {
 	if err := g.keepPartitions(ctx); err != nil { // before anyone writes; what fails is tried again below
 		g.log.WarnContext(ctx, "history is not partitioned yet", "error", err)
 	}
+	g.sequenced.Store(time.Now().UnixNano())
 	group, ctx := errgroup.WithContext(ctx)
 	for range g.cfg.Workers {
 		group.Go(func() error { return g.work(ctx) })
@@ -349,11 +353,22 @@ func (g *Gate) loadTokenKey(ctx context.Context) (err error) {
 	return err
 }
 
+// SequencedAge is how long ago this process last gave events their positions, or found that none waits: a moment, unless the log stands still. 0 before Run.
+func (g *Gate) SequencedAge() time.Duration {
+	if at := g.sequenced.Load(); at != 0 {
+		return time.Since(time.Unix(0, at))
+	}
+	return 0
+}
+
 func (g *Gate) sequence(ctx context.Context) error {
 	for {
 		n, err := g.store.Sequence(ctx, 200)
 		if n > 0 {
 			g.feed.wake()
+		}
+		if err == nil {
+			g.sequenced.Store(time.Now().UnixNano())
 		}
 		if err != nil || n < 200 {
 			return err

@@ -30,8 +30,14 @@ func Of[T any](v T) Field[T] { return Field[T]{Set: true, Value: v} }
 // IsZero reports whether the field is unset; it makes the json tag omitzero leave it out.
 func (f Field[T]) IsZero() bool { return !f.Set }
 
-// MarshalJSON writes the value alone.
-func (f Field[T]) MarshalJSON() ([]byte, error) { return json.Marshal(f.Value) }
+// MarshalJSON writes the value alone, without HTML's escapes: a condition is to be read as it was written. Whoever encodes the whole decides of it too.
+func (f Field[T]) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(f.Value)
+	return b.Bytes(), err
+}
 
 // UnmarshalJSON reads the value and marks the field as set.
 func (f *Field[T]) UnmarshalJSON(b []byte) error {

@@ -24,6 +24,8 @@ type Census struct {
 	Domains   []DomainCensus
 	Minute    Happened // what was told in the last minute before
 	Hour      Happened
+	// For how long the oldest event has waited for its position, now: a place that stands still holds up every reader of the log. 0: none waits.
+	EventsWait time.Duration
 }
 
 // DomainCensus is one domain's.
@@ -154,11 +156,13 @@ func (s *Store) FindCensus(ctx context.Context, domains []string) (Census, error
 	q.Queue(`select kind, code, sum(n) filter (where at > counted_at - interval '1 minute')::bigint, sum(n)::bigint from census, census_events
 		where at > counted_at - interval '1 hour' and ($1::text[] is null or domain = any($1)) and (kind <> 'session.ended' or code = any($2)) group by 1, 2`, domains, evictedReasons).
 		Query(c.scanHappened)
+	var waits float64
+	q.Queue(`select coalesce(extract(epoch from clock_timestamp() - (select at from event_queue order by id limit 1)), 0)::float8`).QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
 	q.Queue("commit")
 	if err := s.pool.SendBatch(ctx, q).Close(); err != nil {
 		return c, fmt.Errorf("find census: %w", err)
 	}
-	c.CountedAt = at.Time
+	c.CountedAt, c.EventsWait = at.Time, max(0, time.Duration(waits*float64(time.Second)))
 	return c, nil
 }
 

@@ -25,7 +25,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{func(*Config) {}, ""},
 		{func(c *Config) { c.Name = "" }, "name is empty"},
-		{func(c *Config) { c.Driver = "ejabberd" }, `driver "ejabberd" is unknown; only "gate" is available`},
+		{func(c *Config) { c.Driver = "magic" }, `driver "magic" is unknown; it is gate, ejabberd or admin`},
 		{func(c *Config) { c.Secret = "" }, "secret is empty"},
 		{func(c *Config) { c.Component = "a@b" }, `component "a@b" is not a domain`},
 		{func(c *Config) { c.Component = strings.Repeat("a", 2000) }, "is not a domain"},

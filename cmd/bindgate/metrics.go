@@ -82,6 +82,10 @@ func registerMetrics(r *prometheus.Registry, g *gate.Gate) error {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bindgate", Name: "operations_waiting", Help: "Operations in the admission queue."},
 			func() float64 { return float64(g.Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bindgate", Name: "events_sequenced_age_seconds", Help: "How long ago this process last gave events their positions, or found that none waits. Over 10: the event log stands still."},
+			func() float64 { return g.SequencedAge().Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bindgate", Name: "event_feed_age_seconds", Help: "How long ago this process had read all of the event log for those who follow it; 0: nobody does. Over 10: streams and webhooks stand still."},
+			func() float64 { return g.Events().Age().Seconds() }),
 	}
 	for _, c := range counters {
 		list = append(list, prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "bindgate", Name: c.name, Help: c.help},

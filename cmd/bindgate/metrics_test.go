@@ -48,7 +48,7 @@ func TestMetrics(t *testing.T) {
 			t.Error("a link that is down is shown as up")
 		}
 	}
-	for _, name := range []string{"bindgate_link_up", "bindgate_ask_seconds", "bindgate_asks_total", "bindgate_operations_waiting"} {
+	for _, name := range []string{"bindgate_link_up", "bindgate_ask_seconds", "bindgate_asks_total", "bindgate_operations_waiting", "bindgate_events_sequenced_age_seconds", "bindgate_event_feed_age_seconds"} {
 		if !found[name] {
 			t.Errorf("no metric %s", name)
 		}

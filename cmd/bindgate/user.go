@@ -27,7 +27,7 @@ type userCmd struct {
 
 type userAddCmd struct {
 	Name    string `arg:"" help:"The user's name: 1 to 64 letters, digits and signs; upper and lower case are one."`
-	Role    string `default:"viewer" placeholder:"ROLE" help:"viewer looks, support kicks one account's sessions too, admin may everything; viewer unless set."`
+	Role    string `default:"viewer" placeholder:"ROLE" help:"viewer looks, support ends one account's sessions and blocks its devices too, admin may everything; viewer unless set."`
 	Domains string `placeholder:"DOMAINS" help:"Limits the user to these XMPP domains, separated by commas."`
 }
 

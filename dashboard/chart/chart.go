@@ -204,6 +204,9 @@ func (c Chart) plot(b *strings.Builder) {
 		if d := c.path(s, top); d != "" {
 			fmt.Fprintf(b, `<path class="chart-%s %s" vector-effect="non-scaling-stroke" d="%s"/>`, c.Kind.name(), class(s), d)
 		}
+		if d := c.dots(s, top); d != "" {
+			fmt.Fprintf(b, `<path class="chart-dots %s" vector-effect="non-scaling-stroke" d="%s"/>`, class(s), d)
+		}
 	}
 	fmt.Fprintf(b, `</svg><line class="chart-cursor" x1="0" x2="0" y1="%d" y2="%d" visibility="hidden" data-chart-cursor /></svg>`, above, above+height)
 	fmt.Fprintf(b, `<p class="chart-read" aria-live="polite" data-chart-read hidden></p><span class="unseen" id="%s-keys">%s</span></div>`, c.ID, esc(c.Words.Keys))

@@ -76,13 +76,16 @@ func TestGaps(t *testing.T) {
 	t.Parallel()
 	c := Chart{Series: []Series{{"", []float64{none, 1, none, 1, 0}}}}
 	for kind, want := range map[Kind]string{
-		Lines: "M300 0h0M700 0L900 160",
+		Lines: "M700 0L900 160",
 		Area:  "M200 0L300 0L400 0L400 160L300 160L200 160zM600 0L700 0L900 160L1000 160L1000 160L900 160L700 160L600 160z",
 		Bars:  "M220 160L220 0L380 0L380 160zM620 160L620 0L780 0L780 160z",
 	} {
 		if c.Kind = kind; c.path(0, 1) != want {
 			t.Errorf("%s: %s, want %s", kind.name(), c.path(0, 1), want)
 		}
+	}
+	if c.Kind = Lines; c.dots(0, 1) != "M300 0h0" {
+		t.Errorf("the value alone is %q", c.dots(0, 1))
 	}
 }
 

@@ -46,12 +46,26 @@ func (c Chart) runs(series int, do func(first, end int)) {
 	}
 }
 
+// dots are the values of a line that have no neighbour to be joined with: each is nothing but a round cap. "": there are none.
+func (c Chart) dots(series int, top float64) string {
+	p := pen{wide: across / float64(c.steps()), top: top}
+	if c.Kind == Lines {
+		c.runs(series, func(first, end int) {
+			if end == first+1 {
+				p.move(float64(first)+.5, c.at(series, first))
+				p.WriteString("h0")
+			}
+		})
+	}
+	return p.String()
+}
+
 func (c Chart) line(p *pen, series int) {
 	c.runs(series, func(first, end int) {
-		p.move(float64(first)+.5, c.at(series, first))
 		if end == first+1 {
-			p.WriteString("h0") // one value alone is a dot, by its round cap
+			return // a dot
 		}
+		p.move(float64(first)+.5, c.at(series, first))
 		for i := first + 1; i < end; i++ {
 			p.line(float64(i)+.5, c.at(series, i))
 		}

@@ -27,7 +27,7 @@ func (w *world) problem(domain, want string) {
 }
 
 // Two bindgates with different databases on one component: both see it in their link's state. When one is stopped the other goes on.
-func TestTwoDatabases(t *testing.T) { servers.EachVersion(t, testTwoDatabases) }
+func TestTwoDatabases(t *testing.T) { servers.Each(t, testTwoDatabases) }
 
 func testTwoDatabases(t *testing.T, on *servers.Kind) {
 	first := newWorld(t, on, servers.Options{})
@@ -53,7 +53,7 @@ func testTwoDatabases(t *testing.T, on *servers.Kind) {
 }
 
 // A link names two virtual hosts, and the module is on one of them.
-func TestHostWithoutModule(t *testing.T) { servers.EachVersion(t, testHostWithoutModule) }
+func TestHostWithoutModule(t *testing.T) { servers.Each(t, testHostWithoutModule) }
 
 func testHostWithoutModule(t *testing.T, on *servers.Kind) {
 	w := dormant(t, on, servers.Options{Twin: true, TwinBare: true})

@@ -209,3 +209,35 @@ func TestStockAPIAway(t *testing.T) {
 		w.stays(second)
 	})
 }
+
+// A suspended session (XEP-0198) is listed like any other. Resumed, it is a new one to ejabberd; kicked, it cannot be resumed.
+func TestStockResumption(t *testing.T) {
+	servers.EachOf(t, "ejabberd", func(t *testing.T, on *servers.Kind) {
+		w := newStockWorld(t, on, servers.Options{})
+		w.rule(`{"max_sessions": 1}`)
+		phone := w.loginWith("ann", "phone", xmppclient.Options{SM: true})
+		w.recorded("ann", "phone=active")
+		phone.Cut()
+		again := w.dial("ann", xmppclient.Options{SM: true})
+		if err := again.Resume(w.ctx(), phone.SMID(), phone.Handled()); err != nil {
+			t.Fatal(err)
+		}
+		w.stays(again)
+		w.until("ejabberd has told of the resumption", func() string {
+			if s := w.sessions("ann"); len(s) != 1 || s[0].Generation != 2 {
+				return w.record("ann")
+			}
+			return ""
+		})
+		w.stays(again)
+
+		again.Cut()
+		laptop := w.present("ann", "laptop")
+		w.recorded("ann", "laptop=active")
+		late := w.dial("ann", xmppclient.Options{SM: true})
+		if err := late.Resume(w.ctx(), again.SMID(), again.Handled()); err == nil {
+			t.Error("a session that was kicked while it was suspended could be resumed")
+		}
+		w.stays(laptop)
+	})
+}
