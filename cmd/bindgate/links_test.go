@@ -32,6 +32,7 @@ func TestTwoLinks(t *testing.T) {
 	}
 	text := fmt.Sprintf("[[link]]\nname = 'stock'\naddr = %q\ncomponent = 'bindgate.plain.localhost'\nsecret_file = %q\ndriver = 'ejabberd'\napi_url = 'http://%s/api'\n",
 		plain.Component, secretFile("plain", plain.Secret()), plain.HTTP)
+	text += fmt.Sprintf("[link.self_test]\njid = 'tester@plain.localhost'\npassword_file = %q\naddr = %q\ntls = 'none'\n", secretFile("tester", "pw"), plain.C2S)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,11 @@ func TestTwoLinks(t *testing.T) {
 		return l.State == client.LinkUp && len(l.Domains) == 1 && !l.Domains[0].LastSnapshotAt.IsZero()
 	}
 	p.within(20e9, "has compared both links", func() bool { l := links(); return compared(l[gate]) && compared(l[stock]) })
+	p.within(20e9, "has tried the stock link", func() bool { return links()[stock].SelfTest != nil })
 	all := links()
+	if s := all[stock].SelfTest; !s.OK || s.Held == nil || *s.Held || s.Kick == nil || s.Kick.Condition != "conflict" || s.Kick.Text == "" || s.Kick.EndedCode != "" || len(s.Findings) != 2 {
+		t.Errorf("self-test: %+v, kick %+v", s, s.Kick)
+	}
 	if a, b := all[gate].Domains[0].Domain, all[stock].Domains[0].Domain; a != "gated.localhost" || b != "plain.localhost" || all[stock].Driver != "ejabberd" {
 		t.Errorf("the links' domains are %s and %s", a, b)
 	}
