@@ -150,7 +150,7 @@ func (s *scene) register() {
 	ctx := s.t.Context()
 	_, err := s.api.RegisterDevice(ctx, s.account, client.Registration{Name: client.Set("Work laptop"), Platform: client.Set("desktop"), Resource: "laptop"})
 	s.must(err)
-	list, err := client.Collect(s.api.ListDevices(ctx, "carol@example.org", client.LoopFilter{}))
+	list, err := client.Collect(s.api.ListDevices(ctx, "carol@example.org", client.ListOptions{}))
 	s.must(err)
 	for _, d := range list {
 		if d.Resource == "android-tab" {
@@ -303,7 +303,7 @@ func (s *scene) settle() {
 	for _, session := range sessions {
 		s.known = cmp.Or(s.known, session.DeviceID)
 	}
-	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.ListOptions{}))
+	loops, err := client.Collect(s.api.ListLoops(s.t.Context(), client.LoopFilter{}))
 	s.must(err)
 	s.loop = loops[0]
 	began := time.Now()
