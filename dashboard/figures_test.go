@@ -55,6 +55,7 @@ func TestOverview(t *testing.T) {
 		`{"up":true,"domains":[{"domain":"one.example","server":"<i>Prosody","server_version":"13.0.2","mode":"observe","abilities":["ask"],"missing":["kick","probe"],"problem":"<script>x</script>"}]}`)
 	k.exec(`insert into tallies (domain, seconds, at, counts) select d, 60, date_trunc('minute', now()) - interval '5 minutes', '{"login/ok":120,"denial/limit":7,"took/3":120}' from unnest(array['','one.example']) d
 		on conflict (domain, seconds, at) do update set counts = excluded.counts`)
+	k.exec(`insert into tallies (domain, seconds, at, counts) select '', s, date_bin(make_interval(secs => s), now(), '2000-01-01') - make_interval(secs => 7 * s), '{"login/ok":1}' from unnest(array[900, 3600]) s`) // before the step that has begun
 	k.counted()
 	d = k.as(dashboard.Viewer).get("/dashboard/overview").ok(http.StatusOK)
 	d.says("Sessions 3", "1 still present", "<b>main", "<i>Prosody 13.0.2", "<script>x</script>", "2 missing", "observed only", "limit").lacks("Four steps")
