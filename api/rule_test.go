@@ -303,3 +303,18 @@ func TestUnknownFieldsNameExpiry(t *testing.T) {
 	}
 	s.do("PUT", "/v1/domains/example..org/rule", `{}`).fails(422, "invalid_jid", "domain")
 }
+
+// A condition is shown as it was written, also where JSON that is put into HTML would have it escaped.
+func TestConditionsAreShownAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.seed(seeded{account: "ada@example.org", resource: "a", generation: 1})
+	const condition = `session.secure && account.domain != '<a>' && device.platform > 'a'`
+	s.do("PUT", "/v1/domains/example.org/rule", `{"condition":"`+condition+`","text":{"kick":{"en":"<b> & more"}}}`).ok(201, nil)
+	for _, path := range []string{"/v1/domains/example.org/rule", "/v1/rules", "/v1/accounts/ada@example.org/rule/effective", "/v1/audit"} {
+		body := string(s.get(path).ok(200, nil).body)
+		if !strings.Contains(body, condition) || !strings.Contains(body, "<b> & more") || strings.Contains(body, `\u00`) {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}

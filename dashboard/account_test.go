@@ -58,6 +58,7 @@ func seedHostileAccount(k *kit) {
 		n := int64(i + 1)
 		k.seed(session{account: oddAccount, resource: name, client: name, generation: n, device: n}, session{account: oddAccount, resource: name, client: name, generation: n + 100, ended: true})
 		k.devices(device{account: oddAccount, id: n, name: name, resource: name, client: name})
+		k.loop(oddAccount, n, &n, name)
 		k.decisions(decision{account: oddAccount, resource: name, code: "takeover", outcome: "allow", generation: n, evicted: []int64{n + 100}, explanation: []string{name}, ago: time.Minute + time.Duration(i)*time.Second},
 			decision{account: oddAccount, resource: name, code: "limit", outcome: "deny", explanation: []string{name}, ago: time.Hour + time.Duration(i)*time.Second})
 	}

@@ -37,7 +37,7 @@ func TestAudit(t *testing.T) {
 	if _, err := c.Kick(t.Context(), "ada@example.org", client.KickRequest{All: true, Reason: "lost", BlockDevices: true}); err != nil {
 		t.Fatal(err)
 	}
-	admin.get("/dashboard/audit?action=session.kick").ok(http.StatusOK).says("block the devices is true", "sessions outcome pending resource phone session ses_").lacks("block_devices", "session_id")
+	admin.get("/dashboard/audit?action=session.kick").ok(http.StatusOK).says("block the devices is true", "reason is lost", "sessions outcome pending resource").lacks("block_devices", "session_id")
 	admin.get("/dashboard/audit?action=wrong").ok(http.StatusUnprocessableEntity).says("This must be one of")
 	admin.get("/dashboard/audit?since=2001-02-03T04:05&zone=Asia/Tokyo").ok(http.StatusOK).says("ada@example.org", "Asia/Tokyo")
 	admin.get("/dashboard/audit?until=2001-02-03T04:05:06").ok(http.StatusOK).says("No entry matches", "UTC")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func TestOverview(t *testing.T) {
 		`{"up":true,"domains":[{"domain":"one.example","server":"<i>Prosody","server_version":"13.0.2","mode":"observe","abilities":["ask"],"missing":["kick","probe"],"problem":"<script>x</script>"}]}`)
 	k.exec(`insert into tallies (domain, seconds, at, counts) select d, 60, date_trunc('minute', now()) - interval '5 minutes', '{"login/ok":120,"denial/limit":7,"took/3":120}' from unnest(array['','one.example']) d
 		on conflict (domain, seconds, at) do update set counts = excluded.counts`)
+	k.exec(`insert into tallies (domain, seconds, at, counts) select '', s, date_bin(make_interval(secs => s), now(), '2000-01-01') - make_interval(secs => 7 * s), '{"login/ok":1}' from unnest(array[900, 3600]) s`) // before the step that has begun
 	k.counted()
 	d = k.as(dashboard.Viewer).get("/dashboard/overview").ok(http.StatusOK)
 	d.says("Sessions 3", "1 still present", "<b>main", "<i>Prosody 13.0.2", "<script>x</script>", "2 missing", "observed only", "limit").lacks("Four steps")
@@ -67,14 +69,45 @@ func TestOverview(t *testing.T) {
 	if all := strings.Join(rows, "\n"); !strings.Contains(all, "UTC 120 0 7 0") {
 		t.Errorf("no row of a table has the counted minute:\n%s", all)
 	}
+	d.says("Denied logins 0 in the last minute")
 	for span, steps := range map[string]int{"1h": 60, "24h": 96, "7d": 168, "30d": 120, "nonsense": 60} {
 		d := k.as(dashboard.Viewer).get("/dashboard/overview?range=" + span).ok(http.StatusOK)
+		if told := strings.Contains(text(d.root), "“ range ” can not be “ nonsense ” here"); told != (span == "nonsense") {
+			t.Errorf("%s: it is told of: %v", span, told)
+		}
 		if got := len(all(d.all("tbody")[1], "tr")); got < steps || got > steps+1 {
 			t.Errorf("%s has %d steps, want %d", span, got, steps)
 		}
 	}
 	limited := k.as(dashboard.Viewer, "two.example").get("/dashboard/overview").ok(http.StatusOK)
 	limited.says("Sessions 1", "No XMPP server is linked").lacks("Prosody", "limit", "120")
+}
+
+// Curves end with the last minute that is over and whose figures are all on record: they do not fall at their end.
+func TestChartsEndWithAWholeMinute(t *testing.T) {
+	t.Parallel()
+	minute := time.Now().UTC().Truncate(time.Minute)
+	var after atomic.Int64 // the minute's beginning
+	k := newKitWith(t, func(_ *kit, cfg *dashboard.Config) {
+		cfg.Now = func() time.Time { return minute.Add(time.Duration(after.Load())) }
+	})
+	k.exec(`insert into tallies (domain, seconds, at, counts) values ('', 60, $1::timestamptz - interval '1 minute', '{"login/ok":77,"took/3":77}'), ('', 60, $1, '{"login/ok":5,"took/3":1}')
+		on conflict (domain, seconds, at) do update set counts = excluded.counts`, minute)
+	last := func() string {
+		d := k.as(dashboard.Viewer).get("/dashboard/overview").ok(http.StatusOK)
+		rows := all(d.all("tbody")[0], "tr")
+		return text(rows[len(rows)-1])
+	}
+	for passed, want := range map[time.Duration]string{
+		30 * time.Second: minute.Add(-time.Minute).Format("15:04:05") + " UTC 77",
+		65 * time.Second: minute.Add(-time.Minute).Format("15:04:05") + " UTC 77", // what the last seconds came to may be still to be written
+		75 * time.Second: minute.Format("15:04:05") + " UTC 5",
+	} {
+		after.Store(int64(passed))
+		if got := last(); !strings.Contains(got, want) {
+			t.Errorf("%s after the minute began the table ends with %q, want %q", passed, got, want)
+		}
+	}
 }
 
 func TestDecisionsAreFoundAndExplained(t *testing.T) {
@@ -87,10 +120,27 @@ func TestDecisionsAreFoundAndExplained(t *testing.T) {
 	k.decide("ada@one.example", "phone", "allow", "takeover", 5, 7, 99)
 	k.decide("eve@two.example", "laptop", "deny", "cooldown", 10)
 	d := viewer.get("/dashboard/decisions").ok(http.StatusOK)
-	d.says("takeover", "it was admitted as phone", "Winner phone · android Had to go old tablet · ios", "cooldown", "max_sessions · set for the domain")
+	d.says("takeover", "Let in; another device’s session had to go", "it was admitted as phone", "Displaced shortly before, it has to wait", "Winner phone · android Had to go old tablet · ios", "cooldown", "max_sessions · set for the domain")
 	if href := d.link("/dashboard/account?"); !strings.Contains(href, "ada%40one.example") {
 		t.Errorf("the account's page is %q", href)
 	}
+	// The reason is in the reader's language, what it rests on in the API's.
+	viewer.header.Set("Accept-Language", "ja")
+	ja := viewer.get("/dashboard/decisions").ok(http.StatusOK).says("許可。他のデバイスのセッションを終了")
+	for _, n := range ja.all("summary") {
+		if strings.Contains(text(n), "admitted") {
+			t.Errorf("a summary is in English: %s", text(n))
+		}
+	}
+	for _, n := range ja.all("ol") {
+		if attr(n, "lang") != "en" {
+			t.Errorf("an explanation is said to be Japanese: %s", text(n))
+		}
+	}
+	viewer.header.Del("Accept-Language")
+	// A repeated one stands where it happened first, and says when it did last.
+	k.exec("update decisions set repeats = 11, last_at = at + interval '2 seconds' where code = 'cooldown'")
+	viewer.get("/dashboard/decisions").ok(http.StatusOK).says("11 more times since, last")
 	viewer.get("/dashboard/decisions?outcome=deny").ok(http.StatusOK).says("eve@two.example").lacks("ada@one.example")
 	viewer.get("/dashboard/decisions?code=takeover").ok(http.StatusOK).says("ada@one.example").lacks("eve@two.example")
 	viewer.get("/dashboard/decisions?domain=none.example").ok(http.StatusOK).says("No decision matches")
@@ -126,10 +176,6 @@ func TestLoopsSurviveHostileNames(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	seedHostileAccount(k)
-	for i, name := range hostile {
-		device := int64(i + 1)
-		k.loop(oddAccount, device, &device, name)
-	}
 	admin := k.as(dashboard.Admin)
 	asked := 0
 	for _, a := range admin.get("/dashboard/loops").ok(http.StatusOK).all("a") {

@@ -239,7 +239,11 @@ func TestAOneTimePasswordIsChangedFirst(t *testing.T) {
 		}
 		r.do(route.Method, route.Path, nil).redirects("/dashboard/password")
 	}
-	page := r.get("/dashboard/password").ok(http.StatusOK).says("for your first login only").lacks("Current password")
+	page := r.get("/dashboard/password").ok(http.StatusOK).says("for your first login only").lacks("Current password", "Sessions", "Where you are logged in")
+	if page.link("/dashboard/overview") != "" || page.form("/dashboard/find") {
+		t.Error("a menu leads to where one is led back from")
+	}
+	checkPage(t, page, "en")
 	change := func(word, again string) *doc {
 		t.Helper()
 		return r.submit(page, "/dashboard/password", "password", word, "again", again)

@@ -70,7 +70,7 @@ func queries(k *kit, ids []string) map[string]url.Values {
 		"/dashboard/rules/domain":          {"name": {"example.org"}},
 		"/dashboard/rules/group":           {"name": {hostile[0]}},
 		"/dashboard/try":                   {"account": {oddAccount}},
-		"/dashboard/loops/block":           {"jid": {hostileAccount}, "device": {store.DeviceID(store.KeyOf(hostileAccount), 1)}, "resource": {hostile[0]}},
+		"/dashboard/loops/block":           {"jid": {oddAccount}, "device": {store.DeviceID(store.KeyOf(oddAccount), 1)}, "resource": {hostile[0]}},
 		"/dashboard/users/user":            {"name": {"somebody"}},
 		"/dashboard/users/reset":           {"name": {"somebody"}},
 		"/dashboard/users/remove":          {"name": {"somebody"}},

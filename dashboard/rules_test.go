@@ -321,3 +321,23 @@ func seedHostileRules(k *kit) {
 	k.call("POST", "/v1/groups/"+group+"/members", `{"add":[`+quote(oddAccount)+`]}`, nil)
 	k.call("PUT", "/v1/accounts/"+url.PathEscape(oddAccount)+"/rule", rule, nil)
 }
+
+// Of presets that come to the same, one says that it holds.
+func TestOnePresetSaysThatItHolds(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	admin := k.as(dashboard.Admin)
+	for n, rule := range map[string]string{"One device": `{"max_sessions":1}`, "A number of devices": `{"max_sessions":2}`} {
+		k.call("PUT", "/v1/rules/default", rule, nil)
+		d := admin.get("/dashboard/rules/edit?level=default").ok(http.StatusOK)
+		var hold []string
+		for _, section := range d.all("h3") {
+			if strings.Contains(text(section), "applies now") {
+				hold = append(hold, text(section))
+			}
+		}
+		if len(hold) != 1 || !strings.Contains(hold[0], n) {
+			t.Errorf("%s: %q say that they hold, want %s", rule, hold, n)
+		}
+	}
+}

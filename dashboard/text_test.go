@@ -1,6 +1,8 @@
 package dashboard
 
 import (
+	"fmt"
+	"html/template"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,6 +89,27 @@ func TestLocalPath(t *testing.T) {
 	} {
 		if got := localPath(to, "-"); got != want {
 			t.Errorf("%q leads to %q, want %q", to, got, want)
+		}
+	}
+}
+
+// Spaces stand around what is Latin, or a number, and not where two Japanese pieces meet.
+func TestPiecesMeetAsTheLanguageIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		lang, text string
+		value      any
+		want       string
+	}{
+		{"ja", "同時に {0} まで", template.HTML("<bdi>mobile</bdi> は 1 件"), "同時に <bdi>mobile</bdi> は 1 件まで"},
+		{"ja", "あと {0} 待つ", "30秒", "あと 30秒待つ"},
+		{"ja", "同時に {0} まで", "三台", "同時に三台まで"},
+		{"ja", "同時に {0} セッション", 3, "同時に 3 セッション"},
+		{"zh", "{0} 前", "5 分钟", "5 分钟前"},
+		{"en", "so {0} is", "三", "so 三 is"},
+	} {
+		if got := fmt.Sprint(fill(c.lang, c.text, []any{"0", c.value})); got != c.want {
+			t.Errorf("%s: %q, want %q", c.lang, got, c.want)
 		}
 	}
 }

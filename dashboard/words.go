@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -151,7 +153,7 @@ func (w *words) say(lang, key string, args ...any) any {
 	for i, a := range args {
 		pairs = append(pairs, strconv.Itoa(i), a)
 	}
-	return fill(text, pairs)
+	return fill(lang, text, pairs)
 }
 
 // named is say for texts with names in braces; names and values alternate. The English for one is told by the first value.
@@ -164,11 +166,12 @@ func (w *words) named(lang, key string, pairs ...any) any {
 	if p.one != "" && lang == languages[0] && len(pairs) > 1 && fmt.Sprint(pairs[1]) == "1" {
 		text = p.one
 	}
-	return fill(text, pairs)
+	return fill(lang, text, pairs)
 }
 
-// fill puts values in where their names are in braces.
-func fill(text string, values []any) any {
+// fill puts values in where their names are in braces. Japanese and Chinese have spaces around what is Latin or a number: where a value ends, or begins, as the text
+// around it is written, the space goes.
+func fill(lang, text string, values []any) any {
 	html := slices.ContainsFunc(values, func(a any) bool { _, ok := a.(template.HTML); return ok })
 	if html {
 		text = template.HTMLEscapeString(text)
@@ -189,13 +192,27 @@ func fill(text string, values []any) any {
 		if _, ok := values[i+1].(template.HTML); html && !ok {
 			s = template.HTMLEscapeString(s)
 		}
-		pairs = append(pairs, "{"+fmt.Sprint(values[i])+"}", s)
+		name := "{" + fmt.Sprint(values[i]) + "}"
+		if lang != languages[0] {
+			if r, _ := utf8.DecodeLastRuneInString(s); wideRune(r) {
+				text = strings.ReplaceAll(text, name+" ", name)
+			}
+			if r, _ := utf8.DecodeRuneInString(s); wideRune(r) {
+				text = strings.ReplaceAll(text, " "+name, name)
+			}
+		}
+		pairs = append(pairs, name, s)
 	}
 	text = strings.NewReplacer(pairs...).Replace(text)
 	if html {
 		return template.HTML(text) //nolint:gosec // escaped above
 	}
 	return text
+}
+
+// wideRune reports whether a character is one of Japanese or Chinese.
+func wideRune(r rune) bool {
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) || 0x3000 <= r && r <= 0x303f || 0xff00 <= r && r <= 0xff60
 }
 
 // t returns a text in the visitor's language, as plain text.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bindgate/bindgate/client"
 	"github.com/bindgate/bindgate/internal/browser"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
@@ -103,4 +104,22 @@ func TestAHiddenPageRests(t *testing.T) {
 	p.Until("what has happened is shown", row("phone"))
 	s.device("bob", "laptop", xmppclient.Options{})
 	p.Until("it is live again", row("laptop"))
+}
+
+// A page that was told of a change and could not be fetched is fetched again, though nothing more is told.
+func TestAPageThatWasNotFetchedIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := s.login(t, "viewer", browser.Visitor{})
+	p.Go("/dashboard/rules")
+	p.Until("the page is live", `document.getElementById('fresh').classList.contains('on')`)
+	browser.Eval[bool](p, `(() => { const real = window.fetch; window.refused = 0; window.fetch = (...a) => window.refused++ ? real(...a) : Promise.resolve(new Response('', {status: 503})); return true })()`)
+	if _, err := s.api.PutDefaultRule(t.Context(), client.Rule{MaxSessions: client.Set(7)}, client.RuleOptions{}); err != nil { // one event
+		t.Fatal(err)
+	}
+	p.Until("the first attempt is refused", `window.refused > 0`)
+	if text := p.Text("#default"); strings.Contains(text, "7 sessions") {
+		t.Fatalf("the page shows what it could not fetch: %s", text)
+	}
+	p.Until("the next one is not", `document.getElementById('default').innerText.includes('7 sessions')`)
 }
