@@ -13,8 +13,8 @@ demo: setup build ## everything on this machine, until Ctrl-C
 test: setup-tests ## every test, with the race detector; CI=1 makes a missing server a failure
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/testrun -race -count=1 -timeout=20m ./...
 
-matrix: setup-tests ## each scenario on each server, with those that make test leaves out; the table is in matrix.md
-	@ulimit -n $$(ulimit -Hn) 2>/dev/null; BINDGATE_SERVERS=all BINDGATE_MATRIX=matrix.md exec $(GO) run ./internal/testrun -count=1 -timeout=30m ./xmppbridge/conformance ./internal/e2e
+matrix: setup-tests ## each scenario on each server, with those that make test leaves out; the table is docs/matrix.md
+	@ulimit -n $$(ulimit -Hn) 2>/dev/null; BINDGATE_SERVERS=all BINDGATE_MATRIX=docs/matrix.md exec $(GO) run ./internal/testrun -count=1 -timeout=30m ./xmppbridge/conformance ./internal/e2e
 
 bench: setup-bench ## the figures, as a table and as bench.json
 	@ulimit -n $$(ulimit -Hn) 2>/dev/null; exec $(GO) run ./internal/bench

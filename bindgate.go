@@ -13,7 +13,7 @@
 //	cmd/bindgate   the commands: serve (all wiring), migrate, demo, doctor, token, user
 //	api            REST under /v1: routes, authorization, errors; its reference page (docs)
 //	dashboard      pages for operators; what they read and do goes through the REST API, in this process
-//	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ and ejabberd/ have the servers' modules
+//	xmppbridge     the component connection (XEP-0114) and the gate protocol (PROTOCOL.md); prosody/ and ejabberd/ have the servers' modules, stock/ works servers without one
 //	gate           the use cases: admit, follow events, kick and prove it, reconcile; the feed of the event log
 //	store          the record in PostgreSQL; whoever changes an account holds its row lock
 //	rules          the decision: a pure function of facts

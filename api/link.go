@@ -20,6 +20,26 @@ type linkView struct {
 	LastError *string      `json:"last_error"`
 	Domains   []domainView `json:"domains"`
 	Abilities []ability    `json:"abilities"`
+	SelfTest  *selfTest    `json:"self_test"`
+}
+
+// selfTest is what the last trial of a link with a throw-away account came to.
+type selfTest struct {
+	At       *time.Time `json:"at"`
+	Account  string     `json:"account"`
+	OK       bool       `json:"ok"`
+	Held     *bool      `json:"held"`
+	Kick     *told      `json:"kick"`
+	Findings []string   `json:"findings"`
+}
+
+// told is what the account's client was told when it was kicked.
+type told struct {
+	Outcome   string  `json:"outcome"`
+	Condition *string `json:"condition"`
+	Text      *string `json:"text"`
+	Lang      *string `json:"lang"`
+	Ended     *string `json:"ended_code"`
 }
 
 // ability is something that is wanted of a link. Why is in words, for operators.
@@ -60,6 +80,12 @@ func (a *api) listLinks(c *call) error {
 		v := linkView{
 			ID: l.Name, Driver: l.Driver, Component: l.Component, State: l.State, Mode: l.Mode, Owner: orNull(l.Owner), Mine: l.Mine, Since: utc(l.Since),
 			LastError: orNull(l.LastError), Domains: []domainView{}, Abilities: []ability{},
+		}
+		if t := l.SelfTest; t != nil && c.caller.sees(t.Domain()) {
+			v.SelfTest = &selfTest{At: utc(t.At), Account: t.Account, OK: t.OK, Held: t.Held, Findings: append([]string{}, t.Findings...)}
+			if k := t.Kick; k != nil {
+				v.SelfTest.Kick = &told{k.Outcome, orNull(k.Condition), orNull(k.Text), orNull(k.Lang), orNull(k.Ended)}
+			}
 		}
 		for _, b := range l.Abilities {
 			v.Abilities = append(v.Abilities, ability{b.Name, b.Can, orNull(b.Why)})

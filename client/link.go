@@ -21,6 +21,26 @@ type Link struct {
 	Domains   []LinkDomain `json:"domains"`
 	// Abilities are what is wanted of a link, and whether this one can. None before a domain has said hello.
 	Abilities []LinkAbility `json:"abilities"`
+	SelfTest  *SelfTest     `json:"self_test"` // nil: none is configured, or it is still to come
+}
+
+// SelfTest is what the last trial of a link with a throw-away account came to.
+type SelfTest struct {
+	At       time.Time     `json:"at"`
+	Account  string        `json:"account"`
+	OK       bool          `json:"ok"`   // it was let in, seen and kicked, and its client was told <conflict/>
+	Held     *bool         `json:"held"` // the login waited for its decision; nil: not found out
+	Kick     *SelfTestKick `json:"kick"` // nil: there was none
+	Findings []string      `json:"findings"`
+}
+
+// SelfTestKick is what the account's client was told when it was kicked.
+type SelfTestKick struct {
+	Outcome   Outcome `json:"outcome"`
+	Condition string  `json:"condition"` // the stream error's; "": the stream ended without one
+	Text      string  `json:"text"`
+	Lang      string  `json:"lang"`       // of the text
+	EndedCode string  `json:"ended_code"` // in <ended/>; "": there was none
 }
 
 // LinkAbility is something that is wanted of a link. What cannot be done says why not, for operators.

@@ -86,7 +86,9 @@ var operations = map[string]func(context.Context, *client.Client) (any, error){
 	},
 	"getProtection":     func(ctx context.Context, c *client.Client) (any, error) { return c.GetProtection(ctx, ada) },
 	"releaseProtection": func(ctx context.Context, c *client.Client) (any, error) { return nil, c.ReleaseProtection(ctx, ada) },
-	"listLoops":         func(ctx context.Context, c *client.Client) (any, error) { return items(c.ListLoops(ctx, client.LoopFilter{Account: "ada@example.org", ListOptions: pages})) },
+	"listLoops": func(ctx context.Context, c *client.Client) (any, error) {
+		return items(c.ListLoops(ctx, client.LoopFilter{Account: "ada@example.org", ListOptions: pages}))
+	},
 	"evaluate": func(ctx context.Context, c *client.Client) (any, error) {
 		return c.Evaluate(ctx, client.EvaluateRequest{Account: ada, Resource: "tablet", Platform: "ios", DeviceID: dev, IP: "192.0.2.1", Grant: "grt_0123456789abcdefABCDEF0123456789"})
 	},

@@ -65,8 +65,9 @@ if [ -n "$tests" ]; then
 	[ ! -s "$axe/node_modules/axe-core/axe.min.js" ] || axe=
 	[ -z "$axe" ] || have npm || need npm
 fi
-backport=/var/tmp/bindgate-ejabberd-24.12 # internal/ejabberd looks for it there
-[ -n "$tests" ] && [ ! -d "$backport" ] || backport=
+ejabberd=/var/tmp/bindgate-ejabberd-24.12 prosody=/var/tmp/bindgate-prosody-13.0 # internal/ejabberd and internal/prosody look for them there
+[ -n "$tests" ] && [ ! -d "$ejabberd" ] || ejabberd=
+[ -n "$tests" ] && [ ! -d "$prosody" ] || prosody=
 missing=${missing# }
 if [ -n "$missing" ]; then
 	case " $missing " in *" gcc "*) missing="$missing libc6-dev" ;; esac
@@ -89,12 +90,13 @@ install_tester() {
 	[ -z "${CI:-}" ] || exit 1
 }
 
-# unpack_backport: the ejabberd of Debian's backports, unpacked beside the installed one. It needs no root, and nothing of the system's is touched: apt gets its lists and
-# files in a directory of its own. Without it the tests on it are skipped, but on a machine that has CI set.
-unpack_backport() {
-	[ -n "$backport" ] || return 0
-	say "unpacking the ejabberd of Debian 12's backports into $backport"
-	if (
+# unpack_backports: servers of Debian's backports, unpacked beside the installed ones, to test on newer versions. It needs no root, and nothing of the system's is
+# touched: apt gets its lists and files in a directory of its own. Without them the tests on them are skipped, but on a machine that has CI set.
+unpack_backports() {
+	[ -n "$ejabberd$prosody" ] || return 0
+	say "unpacking servers of Debian 12's backports into $ejabberd $prosody"
+	set +e # in a condition the next one would be ignored
+	(
 		set -e
 		work=$(mktemp -d)
 		trap 'rm -rf "$work"' EXIT
@@ -102,20 +104,33 @@ unpack_backport() {
 		mirror=$(apt-get indextargets --format '$(SITE)' 'Release: bookworm' 'Created-By: Packages' 'Component: main' | head -1)
 		[ -n "$mirror" ]
 		echo "deb [signed-by=$keys] $mirror bookworm-backports main" >"$work/sources.list"
-		mkdir -p "$work/lists/partial" "$work/cache" "$work/debs" "$work/root"
+		mkdir -p "$work/lists/partial" "$work/cache"
 		ours="-qq -o Dir::Etc::sourcelist=$work/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache -o Debug::NoLocking=1 -o APT::Sandbox::User=$(id -un)"
 		# shellcheck disable=SC2086 # a list of words
 		apt-get $ours update
-		cd "$work/debs"
+		# unpack directory package…
+		unpack() {
+			target=$1
+			shift
+			mkdir -p "$work/debs" "$work/root"
+			# shellcheck disable=SC2046,SC2086
+			(cd "$work/debs" && apt-get $ours download $(printf '%s/bookworm-backports ' "$@"))
+			for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
+			rm -r "$work/debs"
+			if [ -f "$work/root/usr/bin/prosody" ]; then # it has its directories written in it
+				sed -i -E "s,^CFG_(SOURCE|PLUGIN)DIR=',&$target," "$work/root/usr/bin/prosody"
+			fi
+			chmod 755 "$work/root"
+			mv "$work/root" "$target"
+		}
 		# shellcheck disable=SC2046,SC2086
-		apt-get $ours download $(for name in ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p'); do echo "$name/bookworm-backports"; done)
-		for deb in *.deb; do dpkg-deb -x "$deb" "$work/root"; done
-		chmod 755 "$work/root"
-		mv "$work/root" "$backport"
-	); then
-		return 0
-	fi
-	say "failed: the ejabberd of the backports" >&2
+		[ -z "$ejabberd" ] || unpack "$ejabberd" ejabberd $(apt-cache $ours show ejabberd/bookworm-backports | sed -n 's/^Depends: //p' | tr ',' '\n' | sed -nE 's/^ *(erlang-(p1-[a-z]+(-[a-z]+)*|jose)) .*/\1/p')
+		[ -z "$prosody" ] || unpack "$prosody" prosody prosody-modules
+	)
+	status=$?
+	set -e
+	[ $status != 0 ] || return 0
+	say "failed: servers of the backports" >&2
 	[ -z "${CI:-}" ] || exit 1
 }
 
@@ -161,7 +176,8 @@ install_clients() {
 
 if [ -n "$check" ]; then
 	[ -z "$tester" ] || missing="$missing${missing:+ }schemathesis"
-	[ -z "$backport" ] || missing="$missing${missing:+ }ejabberd-24.12"
+	[ -z "$ejabberd" ] || missing="$missing${missing:+ }ejabberd-24.12"
+	[ -z "$prosody" ] || missing="$missing${missing:+ }prosody-13.0"
 	[ -z "$axe" ] || missing="$missing${missing:+ }axe-core"
 	[ -z "$npmclients" ] || missing="$missing${missing:+ }xmpp.js strophe.js"
 	[ -z "$javaclients" ] || missing="$missing${missing:+ }smack"
@@ -174,7 +190,7 @@ if [ -n "$check" ]; then
 fi
 if [ -z "$missing" ]; then
 	install_tester
-	unpack_backport
+	unpack_backports
 	install_axe
 	install_clients
 	exit 0
@@ -241,7 +257,7 @@ if have systemctl && [ -d /run/systemd/system ]; then
 	done
 fi
 install_tester
-unpack_backport
+unpack_backports
 install_axe
 install_clients
 say "done"

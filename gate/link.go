@@ -27,6 +27,7 @@ type link struct {
 	check                   chan struct{} // reconciler
 	steer                   chan struct{} // steerer
 	revoke                  chan struct{} // revoker
+	selfTest                *SelfTest     // the last one in this process
 	modeChange              int64         // the last change of the mode that all modules have confirmed
 }
 
@@ -40,10 +41,14 @@ type source struct {
 	dirtySince time.Time // something was missed; zero: nothing
 	snapshotAt time.Time
 	problem    string
+	rivalAt    time.Time // when another database's bindgate was last on the component, as far as its module has told
 }
 
 // reorderWindow is how long events may come out of order before the record is compared with the server.
 const reorderWindow = 2 * time.Second
+
+// rivalShown is how long the link's state speaks of another database's bindgate on the component: they take turns within seconds.
+const rivalShown = 5 * time.Minute
 
 // standbyPoll is how often a process that stands by asks for the lease.
 const standbyPoll = 500 * time.Millisecond
@@ -190,9 +195,12 @@ func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
 
 // Hello notes a module and has the record compared with its sessions.
 func (g *Gate) Hello(h Hello) {
-	hasty := ""
-	if h.Timeout > 0 && h.Timeout < LeastTimeout {
-		hasty = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
+	problem := ""
+	switch {
+	case h.Nodes > 1:
+		problem = fmt.Sprintf("its server is one of %d nodes of a cluster, and its module knows the sessions of its own node only: logins on the others are not governed; let all clients connect to this node", h.Nodes)
+	case h.Timeout > 0 && h.Timeout < LeastTimeout:
+		problem = fmt.Sprintf("its bindgate_timeout is %g s: there is no time to find out whether a session's client still answers, so that dead sessions keep logins out; set it to %g or more",
 			h.Timeout.Seconds(), LeastTimeout.Seconds())
 	}
 	g.withLink(h.Link, func(l *link) {
@@ -201,15 +209,24 @@ func (g *Gate) Hello(h Hello) {
 			s = &source{}
 			l.sources[h.Source] = s
 		}
-		if hasty != "" && s.problem != hasty {
-			g.log.Warn("a module does not wait long enough", "link", h.Link, "domain", h.Domain, "problem", hasty)
+		if problem != "" && s.problem != problem {
+			g.log.Warn("a module cannot do all that it should", "link", h.Link, "domain", h.Domain, "problem", problem)
 		}
-		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, hasty
+		if s.rivalAt = (time.Time{}); h.Rival != "" {
+			s.rivalAt = time.Now()
+			g.log.Error("two bindgates with different databases use one component", "link", h.Link, "domain", h.Domain, "problem", rivalProblem(l.component, h.Rival))
+		}
+		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, problem
 		s.dirtySince = time.Now().Add(-reorderWindow)
 	})
 	g.checkNow(h.Link)
 	g.steerNow(h.Link)
 	g.revokeNow()
+}
+
+func rivalProblem(component, database string) string {
+	return fmt.Sprintf("another bindgate, with another database (%s), was on the component %s until this one took its place: they take it from each other again and again, and each lets in and evicts by its own record; stop one of them, or give it a component and virtual hosts of its own",
+		database, component)
 }
 
 // Problem notes what is wrong with a domain of a link, for operators.

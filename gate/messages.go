@@ -164,6 +164,9 @@ type Hello struct {
 	// Stock: no module says this, but what stands for one beside a server that has none. Why has a word on its abilities, on those it lacks above all.
 	Stock bool
 	Why   map[string]string
+	Nodes int // of the server's cluster; the module knows the sessions of one. 0: not said
+	// Rival names the database of another bindgate whose place on the component this connection took while that was connected; "": there is none.
+	Rival string
 }
 
 // KickResult is what a server says to a kick.

@@ -111,8 +111,9 @@ func TestReturnToASessionThatCannotBeAsked(t *testing.T) {
 	}
 }
 
-// A module that does not wait long enough for a probe is a problem that operators are told of.
-func TestHastyModule(t *testing.T) {
+// What a module's hello shows to be wrong is a problem that operators are told of: it does not wait long enough for a probe, knows a part of its server's sessions, or
+// has another database's bindgate too.
+func TestProblemsOfHello(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.owns(&prober{})
@@ -129,14 +130,21 @@ func TestHastyModule(t *testing.T) {
 		return "no hello"
 	}
 	for _, tt := range []struct {
-		timeout time.Duration
-		want    string
-	}{{300 * time.Millisecond, "bindgate_timeout is 0.3 s"}, {gate.LeastTimeout, ""}, {0, ""}} {
-		b.gate.Hello(gate.Hello{Source: b.source(), Epoch: "e1", Timeout: tt.timeout, Abilities: []string{"ask", "kick"}})
+		hello gate.Hello
+		want  string
+	}{
+		{gate.Hello{Timeout: 300 * time.Millisecond}, "bindgate_timeout is 0.3 s"},
+		{gate.Hello{Timeout: gate.LeastTimeout, Nodes: 1}, ""},
+		{gate.Hello{Nodes: 3}, "one of 3 nodes of a cluster"},
+		{gate.Hello{Nodes: 3, Rival: "0123456789abcdef"}, "another bindgate, with another database (0123456789abcdef), was on the component"},
+		{gate.Hello{}, ""},
+	} {
+		tt.hello.Source, tt.hello.Epoch, tt.hello.Abilities = b.source(), "e1", []string{"ask", "kick"}
+		b.gate.Hello(tt.hello)
 		deadline := time.Now().Add(15 * time.Second)
 		for got := problem(); tt.want == "" && got != "" || !strings.Contains(got, tt.want); got = problem() {
 			if time.Now().After(deadline) {
-				t.Fatalf("timeout %s: %q, want %q", tt.timeout, got, tt.want)
+				t.Fatalf("%+v: %q, want %q", tt.hello, got, tt.want)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}

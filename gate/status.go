@@ -16,6 +16,7 @@ type linkState struct {
 	ModeChange int64          `json:"mode_change,omitempty"`
 	Domains    []DomainStatus `json:"domains,omitempty"`
 	Abilities  []Ability      `json:"abilities,omitempty"`
+	SelfTest   *SelfTest      `json:"self_test,omitempty"`
 }
 
 // DomainStatus is the state of one module.
@@ -40,11 +41,14 @@ type DomainStatus struct {
 
 // stateOf needs Gate.mu.
 func (g *Gate) stateOf(l *link) json.RawMessage {
-	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError, ModeChange: l.modeChange, Abilities: abilitiesOf(l)}
+	s := linkState{Up: l.conn != nil, Since: l.since.UTC(), LastError: l.lastError, ModeChange: l.modeChange, Abilities: abilitiesOf(l), SelfTest: l.selfTest}
 	for _, src := range l.sources {
 		d := DomainStatus{
 			Domain: src.Domain, Node: src.Node, Server: src.Server, ServerVersion: src.ServerVersion, Module: src.Module, Protocol: src.Version, Mode: src.Mode,
 			OnFailure: src.OnFailure, Epoch: src.Epoch, Seq: src.lastSeq, Sessions: src.Sessions, Abilities: src.Abilities, Problem: src.problem,
+		}
+		if time.Since(src.rivalAt) < rivalShown {
+			d.Problem = rivalProblem(l.component, src.Rival)
 		}
 		if !src.snapshotAt.IsZero() {
 			at := src.snapshotAt.UTC()
@@ -86,6 +90,7 @@ type LinkStatus struct {
 	LastError               string
 	Domains                 []DomainStatus
 	Abilities               []Ability // none before a domain has said hello
+	SelfTest                *SelfTest // the last one; nil: none is configured, or it is still to come
 }
 
 // Links returns all links of the record, whichever process owns them.
@@ -102,7 +107,7 @@ func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
 		}
 		out[i] = LinkStatus{
 			Name: r.Name, Driver: r.Driver, Component: r.Component, State: "down", Owner: r.OwnerName, Mine: r.Owned && r.Owner == g.id, Mode: r.Mode,
-			ModeChange: s.ModeChange, Since: s.Since, LastError: s.LastError, Domains: s.Domains, Abilities: s.Abilities,
+			ModeChange: s.ModeChange, Since: s.Since, LastError: s.LastError, Domains: s.Domains, Abilities: s.Abilities, SelfTest: s.SelfTest,
 		}
 		switch {
 		case !r.Owned:

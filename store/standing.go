@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -253,6 +256,20 @@ func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
 		return nil, fmt.Errorf("loops: %w", err)
 	}
 	return list, nil
+}
+
+// Identity names the database, in 16 hex digits: the same for every process on it, another for a copy of it elsewhere.
+func (s *Store) Identity(ctx context.Context) (string, error) {
+	var key []byte
+	var cluster, database string
+	err := s.pool.QueryRow(ctx, `select key, (select system_identifier from pg_control_system())::text, (select oid from pg_database where datname = current_database())::text
+		from token_keys`).Scan(&key, &cluster, &database)
+	if err != nil {
+		return "", fmt.Errorf("the database's identity: %w", err)
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "identity %s %s", cluster, database)
+	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
 }
 
 // TokenKey returns the key that takeover tokens are made with, and other keys are derived from; the same for every process on the database.

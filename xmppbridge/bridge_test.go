@@ -25,7 +25,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{func(*Config) {}, ""},
 		{func(c *Config) { c.Name = "" }, "name is empty"},
-		{func(c *Config) { c.Driver = "ejabberd" }, `driver "ejabberd" is unknown; only "gate" is available`},
+		{func(c *Config) { c.Driver = "magic" }, `driver "magic" is unknown; it is gate, ejabberd or admin`},
 		{func(c *Config) { c.Secret = "" }, "secret is empty"},
 		{func(c *Config) { c.Component = "a@b" }, `component "a@b" is not a domain`},
 		{func(c *Config) { c.Component = strings.Repeat("a", 2000) }, "is not a domain"},
@@ -128,6 +128,27 @@ func TestServerAway(t *testing.T) {
 	})
 }
 
+// A connection whose place this one took is a rival's only if its bindgate has another database.
+func TestRival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGate()
+		_, srv, _ := up(t, g, func(c *Config) { c.Record = "" })
+		srv.send(strings.Replace(helloXML, " seq=", " replaced='other' seq=", 1))
+		g.expect(t, "hello example.org version 1 epoch E1 seq 0 rival other")
+		srv.expect(helloAnswerXML)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newFakeGate(), newPipes()
+		start(t, p, g, func(c *Config) { c.Record = "mine" })
+		srv := p.accept(t).greet("")
+		g.expect(t, "connected main")
+		srv.send(strings.Replace(helloXML, " seq=", " replaced='mine' seq=", 1))
+		g.expect(t, "hello example.org version 1 epoch E1 seq 0")
+		srv.expect(strings.Replace(helloAnswerXML, "/></iq>", " record='mine'/></iq>", 1))
+	})
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ send, want string }{
@@ -137,7 +158,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is",
+			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves: stop the one that is on another, or give it a component of its own",
 		},
 		{
 			"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",

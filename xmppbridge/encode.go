@@ -117,10 +117,11 @@ func encodeError(e envelope, kind, condition, text string) []byte {
 }
 
 // encodeHello answers a module's hello.
-func encodeHello(e envelope, version string) []byte {
+func encodeHello(e envelope, version, record string) []byte {
 	b := openIQ("result", e, "hello")
 	b = appendAttr(b, "version", ProtocolVersion)
 	b = appendAttr(b, "bindgate", version)
+	b = appendWord(b, "record", record)
 	return append(b, "/></iq>"...)
 }
 

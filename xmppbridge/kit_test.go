@@ -194,7 +194,11 @@ func (g *fakeGate) Disconnected(link string, reason error) {
 }
 
 func (g *fakeGate) Hello(h gate.Hello) {
-	g.said <- fmt.Sprintf("hello %s version %s epoch %s seq %d", h.Domain, h.Version, h.Epoch, h.Seq)
+	line := fmt.Sprintf("hello %s version %s epoch %s seq %d", h.Domain, h.Version, h.Epoch, h.Seq)
+	if h.Rival != "" {
+		line += " rival " + h.Rival
+	}
+	g.said <- line
 }
 
 func (g *fakeGate) Ask(a gate.Ask, answer func(gate.Answer)) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bindgate/bindgate/internal/selftest"
 	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
@@ -21,6 +22,7 @@ type linkConfig struct {
 	APIURL    string   // of driver ejabberd
 	Domains   []string // empty: all that say hello, or, without a module, the one that the component is under
 	TLS       bool
+	SelfTest  *selftest.Config // nil: none
 }
 
 // links takes the link of the flags and those of the file.
@@ -111,6 +113,11 @@ func (t fileLink) link() (linkConfig, error) {
 		return l, fmt.Errorf("secret_file: %w", err)
 	}
 	l.Secret = sec
+	if t.SelfTest != nil {
+		if l.SelfTest, err = t.SelfTest.config(l); err != nil {
+			return l, fmt.Errorf("self_test: %w", err)
+		}
+	}
 	return l, nil
 }
 

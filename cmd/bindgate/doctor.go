@@ -71,6 +71,7 @@ func (*doctorCmd) Run(ctx context.Context, e *env) error {
 	}
 	r.links(ctx, &cfg, key, url, served)
 	r.prosody(&cfg, prosodyConfig)
+	r.ejabberd(&cfg, ejabberdConfig)
 	r.openFiles()
 	return r.end()
 }

@@ -19,6 +19,7 @@ import (
 	"mellium.im/xmpp/stream"
 
 	"github.com/bindgate/bindgate/api"
+	"github.com/bindgate/bindgate/client"
 	"github.com/bindgate/bindgate/xmppbridge"
 )
 
@@ -47,7 +48,8 @@ func (r *report) links(ctx context.Context, cfg *config, key secret, databaseURL
 			continue
 		}
 		r.ok(what, "%s takes the component %s and its secret", l.Addr, l.Component)
-		r.presence(ctx, l)
+		r.logIn(ctx, l)
+		r.stock(ctx, l)
 	}
 }
 
@@ -125,6 +127,7 @@ type runningLink struct {
 		Missing       []string `json:"missing_abilities"`
 		Problem       string   `json:"problem"`
 	} `json:"domains"`
+	SelfTest *client.SelfTest `json:"self_test"`
 }
 
 func (r *report) running(l runningLink) {
@@ -152,6 +155,7 @@ func (r *report) running(l runningLink) {
 			r.ok(what, "up, %s on %s %s", d.Domain, d.Server, d.ServerVersion)
 		}
 	}
+	r.selfTest(what, l.SelfTest)
 	if l.Driver == xmppbridge.DriverGate {
 		return
 	}

@@ -44,7 +44,7 @@ func (r *report) prosody(cfg *config, main string) {
 	text := luaText(main)
 	declared := called(luaComponent, text)
 	for _, l := range cfg.Links {
-		if !isLocal(l.Addr) || !slices.Contains(declared, l.Component) {
+		if !isLocal(l.Addr) || !slices.Contains(declared, l.Component) || driverOf(l) != nil { // what is asked for is for the module
 			continue
 		}
 		where := fmt.Sprintf("%s, which has the component %s", main, l.Component)

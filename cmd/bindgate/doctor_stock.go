@@ -37,21 +37,25 @@ func (r *report) api(ctx context.Context, l linkConfig) {
 	}
 }
 
-// presence connects as the component and says whether the server lets it see who comes and goes. It is for links whose handshake was found good.
-func (r *report) presence(ctx context.Context, l linkConfig) {
+// stock connects as the component to a server without a module, and says whether driver admin can work with it and whether the component sees who comes and goes. It is
+// for links whose handshake was found good.
+func (r *report) stock(ctx context.Context, l linkConfig) {
 	if driverOf(l) == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	g := &grants{opened: make(chan struct{}), seen: map[string]bool{}}
+	g := &grants{opened: make(chan xmppbridge.Stream, 1), seen: map[string]bool{}}
 	bridge := xmppbridge.NewStock(xmppbridge.Config{
 		Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.domains(), TLS: l.tls(), Version: version(),
 	}, g)
 	ended := make(chan struct{})
 	go func() { _ = bridge.Run(ctx); close(ended) }()
 	select {
-	case <-g.opened:
+	case s := <-g.opened:
+		if l.Driver == xmppbridge.DriverAdmin {
+			r.commands(ctx, l, s)
+		}
 		timer := time.NewTimer(grantWait)
 		defer timer.Stop()
 		select {
@@ -67,21 +71,42 @@ func (r *report) presence(ctx context.Context, l linkConfig) {
 			r.ok("link "+l.Name, "%s lets the component see presence (XEP-0356): logins are met at once", d)
 			continue
 		}
-		r.warn("link "+l.Name, "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second; in ejabberd.yml: modules: mod_privilege: {presence: {managed_entity: [{server: %q}]}}",
+		r.warn("link "+l.Name, "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second; an ejabberd needs for it, in ejabberd.yml, modules: mod_privilege: {presence: {managed_entity: [{allow: {server: %q}}]}}",
 			d, l.Component)
+	}
+}
+
+// commands opens driver admin and says what it cannot do with the server.
+func (r *report) commands(ctx context.Context, l linkConfig, s xmppbridge.Stream) {
+	what := "link " + l.Name
+	server, err := driverOf(l).Open(ctx, s, l.domains())
+	if err != nil {
+		r.fail(what, "%v", err)
+		return
+	}
+	r.ok(what, "the server lets the component list and end sessions (XEP-0133)")
+	for _, a := range server.Able {
+		if !a.Can {
+			r.ok(what, "cannot %s: %s", a.Name, a.Why)
+		}
 	}
 }
 
 // grants hears what a server lets its component see.
 type grants struct {
-	opened chan struct{}
-	once   sync.Once
+	opened chan xmppbridge.Stream // the first
 
 	mu   sync.Mutex
 	seen map[string]bool
 }
 
-func (g *grants) Opened(xmppbridge.Stream)   { g.once.Do(func() { close(g.opened) }) }
+func (g *grants) Opened(s xmppbridge.Stream) {
+	select {
+	case g.opened <- s:
+	default:
+	}
+}
+
 func (g *grants) Closed(error)               {}
 func (g *grants) Presence(_, _, _, _ string) {}
 

@@ -6,18 +6,17 @@ import (
 
 	"github.com/bindgate/bindgate/xmppbridge"
 	"github.com/bindgate/bindgate/xmppbridge/stock"
+	"github.com/bindgate/bindgate/xmppbridge/stock/adhoc"
 	"github.com/bindgate/bindgate/xmppbridge/stock/httpapi"
 )
 
 // checkDriver says whether there is a driver of that name.
 func checkDriver(name string) error {
 	switch name {
-	case xmppbridge.DriverGate, xmppbridge.DriverEjabberd:
+	case xmppbridge.DriverGate, xmppbridge.DriverEjabberd, xmppbridge.DriverAdmin:
 		return nil
-	case xmppbridge.DriverAdmin:
-		return errors.New("the driver admin is not in this build: use gate, with our module in the XMPP server, or ejabberd, with its HTTP API")
 	}
-	return fmt.Errorf("unknown driver %q: use gate, with our module in the XMPP server, or ejabberd, with its HTTP API", name)
+	return fmt.Errorf("unknown driver %q: use gate, with our module in the XMPP server, ejabberd, with its HTTP API, or admin, with ad-hoc commands (XEP-0133)", name)
 }
 
 // checkAPI says whether a link has the URL of an API exactly if its driver needs one.
@@ -35,8 +34,11 @@ func checkAPI(l linkConfig) error {
 
 // driverOf is how a server without a module is worked; nil: it has one.
 func driverOf(l linkConfig) stock.Driver {
-	if l.Driver == xmppbridge.DriverEjabberd {
+	switch l.Driver {
+	case xmppbridge.DriverEjabberd:
 		return httpapi.New(l.APIURL)
+	case xmppbridge.DriverAdmin:
+		return adhoc.New(l.Component)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/people"
 	"github.com/bindgate/bindgate/internal/proxy"
+	"github.com/bindgate/bindgate/internal/selftest"
 	"github.com/bindgate/bindgate/internal/target"
 	"github.com/bindgate/bindgate/internal/webhook"
 	"github.com/bindgate/bindgate/migrations"
@@ -152,7 +153,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, ready func(running
 	}
 	defer sends.Close()
 	deliverer := webhook.New(webhook.Config{Store: sends, Events: g.Events(), Targets: target.Policy{Private: cfg.AllowPrivateTargets}, Version: version(), Logger: log})
-	links, err := bridges(ctx, cfg, g, log)
+	links, err := bridges(ctx, cfg, st, g, log)
 	if err != nil {
 		return err
 	}
@@ -216,8 +217,12 @@ func (c *config) firstUser(ctx context.Context, users *people.People) (string, e
 }
 
 // bridges makes a runner for each link: it waits for the link's lease and holds the connection while it has it.
-func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
+func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log *slog.Logger) ([]func(context.Context) error, error) {
 	known, err := g.Links(ctx)
+	if err != nil {
+		return nil, err
+	}
+	record, err := st.Identity(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +230,7 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 	for _, l := range cfg.Links {
 		bc := xmppbridge.Config{
 			Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.Domains, TLS: l.tls(),
-			Version: version(), Owner: g, Logger: log,
+			Version: version(), Record: record, Owner: g, Logger: log,
 		}
 		for _, k := range known {
 			if k.Name == l.Name {
@@ -251,6 +256,15 @@ func bridges(ctx context.Context, cfg config, g *gate.Gate, log *slog.Logger) ([
 		runs = append(runs, func(ctx context.Context) error {
 			return g.Own(ctx, l.Name, l.Driver, l.Component, run)
 		})
+		if l.SelfTest != nil {
+			runs = append(runs, func(ctx context.Context) error {
+				return g.Try(ctx, l.Name, l.SelfTest.Domain, func(ctx context.Context) gate.SelfTest {
+					t := selftest.Run(ctx, *l.SelfTest, g, st)
+					log.InfoContext(ctx, "self-test", "link", l.Name, "account", t.Account, "ok", t.OK, "findings", t.Findings)
+					return t
+				})
+			})
+		}
 	}
 	return runs, nil
 }

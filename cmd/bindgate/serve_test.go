@@ -273,7 +273,7 @@ func TestDoctorTellsAHastyModule(t *testing.T) {
 	}
 	want := "FAIL  link " + server.ComponentJID() + ": localhost: its bindgate_timeout is 0.3 s"
 	p.within(15*time.Second, "doctor says so", func() bool { return strings.Contains(said(), want) })
-	if !strings.Contains(p.log.String(), "a module does not wait long enough") {
+	if !strings.Contains(p.log.String(), "a module cannot do all that it should") {
 		t.Error("the log does not say so")
 	}
 }

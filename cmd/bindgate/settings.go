@@ -45,7 +45,7 @@ type settingFlags struct {
 	XMPPComponent       *string `name:"xmpp-component" placeholder:"DOMAIN" help:"Name of the component; no link unless set ($$BINDGATE_XMPP_COMPONENT)."`
 	XMPPSecretFile      *string `name:"xmpp-secret-file" placeholder:"FILE" help:"File with the component's secret ($$BINDGATE_XMPP_SECRET_FILE)."`
 	XMPPSecret          *string `name:"xmpp-secret" placeholder:"SECRET" help:"The component's secret; other users of the machine can read it in the process list ($$BINDGATE_XMPP_SECRET)."`
-	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate, by our module in it, unless set; or ejabberd, by its HTTP API ($$BINDGATE_XMPP_DRIVER)."`
+	XMPPDriver          *string `name:"xmpp-driver" placeholder:"NAME" help:"How to talk to the server: gate, by our module in it, unless set; ejabberd, by its HTTP API, or admin, by ad-hoc commands ($$BINDGATE_XMPP_DRIVER)."`
 	XMPPAPIURL          *string `name:"xmpp-api-url" placeholder:"URL" help:"HTTP API of driver ejabberd, such as http://127.0.0.1:5280/api ($$BINDGATE_XMPP_API_URL)."`
 }
 
@@ -96,6 +96,8 @@ type fileLink struct {
 	TLS         bool     `toml:"tls"`
 	Connections *int     `toml:"connections"`
 	APIURL      string   `toml:"api_url"`
+
+	SelfTest *fileSelfTest `toml:"self_test"`
 }
 
 // resolve merges flags, environment and file.
@@ -167,7 +169,7 @@ func readFile(file setting, known map[string]*string, all settings) ([]fileLink,
 	}
 	for _, key := range meta.Undecoded() {
 		if key[0] == "link" {
-			return nil, fmt.Errorf("%s in %s: unknown key; a [[link]] has name, addr, component, secret_file, driver, domains, tls, connections, api_url", key, file.value)
+			return nil, fmt.Errorf("%s in %s: unknown key; a [[link]] has name, addr, component, secret_file, driver, domains, tls, connections, api_url, and a table [link.self_test] with jid, password_file, addr, tls", key, file.value)
 		}
 	}
 	return tables.Link, nil

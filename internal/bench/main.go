@@ -28,12 +28,18 @@ type row struct {
 	How    string             `json:"how"`
 }
 
+// measure takes a row's figure.
+type measure func(ctx context.Context, log *slog.Logger) (row, error)
+
 var rows = []struct {
 	name    string
-	measure func(ctx context.Context, log *slog.Logger) (row, error)
+	measure measure
 }{
 	{"decisions", decisions},
-	{"takeover", takeover},
+	{"takeover", takeover(onProsody)},
+	{"takeover-ejabberd", takeover(onEjabberd)},
+	{"logins", logins(onProsody)},
+	{"logins-ejabberd", logins(onEjabberd)},
 	{"snapshot", snapshot},
 	{"memory", memory},
 	{"condition", condition},
@@ -43,6 +49,7 @@ var rows = []struct {
 	{"lookup", lookup},
 	{"lists", lists},
 	{"pages", pages},
+	{"stock", stockEjabberd},
 }
 
 func main() {

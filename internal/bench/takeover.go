@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/internal/rig"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
@@ -14,71 +13,55 @@ import (
 // trials of each kind in a round.
 const trials = 80
 
-// takeover compares the time from a new client's bind to the old client's <conflict/> with the same on a Prosody without the gate, whose built-in
-// kick_old replaces a session at once. What the gate adds is one durable transaction, so it is measured in those.
-func takeover(ctx context.Context, log *slog.Logger) (row, error) {
-	r := row{
-		Name: "takeover", Bound: "≤ 2", Unit: "× pgbench latency",
-		How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, Prosody, nagle off, %d trials, minus the same with built-in kick_old, ÷ pgbench -c 1 latency", trials*rounds),
-	}
-	c, stop, err := rig.Cluster(ctx, nil)
-	if err != nil {
-		return r, err
-	}
-	defer stop()
-	if _, err := pgbench(ctx, c, "-i", "-q", "-s", "10"); err != nil {
-		return r, err
-	}
-	gated, err := prosody.Start(ctx, prosody.Config{LogLevel: "warn"})
-	if err != nil {
-		return r, err
-	}
-	defer gated.Stop()
-	plain, err := prosody.Start(ctx, prosody.Config{LogLevel: "warn", WithoutGate: true})
-	if err != nil {
-		return r, err
-	}
-	defer plain.Stop()
-	_, stopGate, err := rig.Bindgate(ctx, log, c, gated)
-	if err != nil {
-		return r, err
-	}
-	defer func() {
-		if err := stopGate(); err != nil {
-			log.Error("bindgate", "error", err)
+// takeover compares the time from a new client's bind to the old client's <conflict/> with the same on a server without the gate, which by itself
+// replaces a session at once. What the gate adds is one durable transaction, so it is measured in those.
+func takeover(on serverKind) measure {
+	return func(ctx context.Context, log *slog.Logger) (row, error) {
+		r := row{
+			Name: "takeover" + on.suffix, Bound: fmt.Sprint("≤ ", on.takeoverMost), Unit: "× pgbench latency",
+			How: fmt.Sprintf("p50 of bind sent → old client has read <conflict/>, %s, %d trials, minus the same with built-in %s, ÷ pgbench -c 1 latency", on.name, trials*rounds, on.replaces),
 		}
-	}()
-	var ratios, with, without, latency []float64
-	for range rounds {
-		out, err := pgbench(ctx, c, "-n", "-N", "-M", "prepared", "-c", "1", "-T", "3")
+		pair, stop, err := gatedAndPlain(ctx, log, on, 0)
 		if err != nil {
 			return r, err
 		}
-		one, err := figure(latencyLine, out)
-		if err != nil {
+		defer stop()
+		if _, err := pgbench(ctx, pair.cluster, "-i", "-q", "-s", "10"); err != nil {
 			return r, err
 		}
-		ours, err := replace(ctx, gated)
-		if err != nil {
-			return r, fmt.Errorf("with the gate: %w", err)
+		var ratios, with, without, latency []float64
+		for range rounds {
+			out, err := pgbench(ctx, pair.cluster, "-n", "-N", "-M", "prepared", "-c", "1", "-T", "3")
+			if err != nil {
+				return r, err
+			}
+			one, err := figure(latencyLine, out)
+			if err != nil {
+				return r, err
+			}
+			ours, err := replace(ctx, pair.gated)
+			if err != nil {
+				return r, fmt.Errorf("with the gate: %w", err)
+			}
+			builtIn, err := replace(ctx, pair.plain)
+			if err != nil {
+				return r, fmt.Errorf("built in: %w", err)
+			}
+			ratios = append(ratios, (ours-builtIn)/one)
+			with, without, latency = append(with, ours), append(without, builtIn), append(latency, one)
 		}
-		builtIn, err := replace(ctx, plain)
-		if err != nil {
-			return r, fmt.Errorf("built in: %w", err)
-		}
-		ratios = append(ratios, (ours-builtIn)/one)
-		with, without, latency = append(with, ours), append(without, builtIn), append(latency, one)
+		r.Ratio = median(ratios)
+		r.Holds = r.Ratio <= on.takeoverMost
+		r.Detail = map[string]float64{"gate p50 ms": median(with), "built-in p50 ms": median(without), "pgbench 1-client ms": median(latency)}
+		return r, nil
 	}
-	r.Ratio = median(ratios)
-	r.Holds = r.Ratio <= 2
-	r.Detail = map[string]float64{"gate p50 ms": median(with), "built-in p50 ms": median(without), "pgbench 1-client ms": median(latency)}
-	return r, nil
 }
 
 // replace logs a client in to each of many accounts and then a second one with the same resource, and returns the median in milliseconds from the second's bind to the first's end.
-func replace(ctx context.Context, server *prosody.Server) (float64, error) {
+func replace(ctx context.Context, server rig.Server) (float64, error) {
+	addr, _ := server.Addresses()
 	login := func(i int) (*xmppclient.Client, xmppclient.BindResult, error) {
-		c, err := xmppclient.Dial(ctx, xmppclient.Options{Addr: server.C2S, Domain: server.Domain(), User: fmt.Sprintf("user%d", i), Discard: true})
+		c, err := xmppclient.Dial(ctx, xmppclient.Options{Addr: addr, Domain: server.Domain(), User: fmt.Sprintf("user%d", i), Discard: true})
 		if err != nil {
 			return nil, xmppclient.BindResult{}, err
 		}

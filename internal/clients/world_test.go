@@ -29,7 +29,6 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	servers.Default = "prosody,ejabberd"
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("8") // the tests wait more than they work
 	}

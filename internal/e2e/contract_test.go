@@ -19,7 +19,7 @@ import (
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-var contractTime = flag.Duration("contract", 2*time.Minute, "how long TestContract lets schemathesis try requests")
+var contractTime = flag.Duration("contract", 75*time.Second, "how long TestContract lets schemathesis try requests")
 
 // A contract tester that others wrote (schemathesis) makes up requests from openapi.yaml, follows its links from one operation to the next, and holds
 // every answer of a running bindgate against it; testdata/schemathesis says how. No parallel test runs beside it.

@@ -52,7 +52,7 @@ func (w *world) kicked(c *xmppclient.Client) {
 }
 
 // The server is killed in the middle of logins and starts again.
-func TestServerKilled(t *testing.T) { servers.Each(t, testServerKilled) }
+func TestServerKilled(t *testing.T) { servers.EachVersion(t, testServerKilled) }
 
 func testServerKilled(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{Own: true})
@@ -139,7 +139,7 @@ func testBindgateKilled(t *testing.T, on *servers.Kind) {
 }
 
 // The module is reloaded again and again while devices log in.
-func TestModuleReloadedUnderLoad(t *testing.T) { servers.Each(t, testModuleReloadedUnderLoad) }
+func TestModuleReloadedUnderLoad(t *testing.T) { servers.EachVersion(t, testModuleReloadedUnderLoad) }
 
 func testModuleReloadedUnderLoad(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -150,6 +150,23 @@ func testModuleReloadedUnderLoad(t *testing.T, on *servers.Kind) {
 		if err := w.server.Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	w.agreedAmid(crowd)
+	crowd.getIn()
+}
+
+// The component's connection is cut again and again while devices log in.
+func TestLinkCutUnderLoad(t *testing.T) { servers.EachVersion(t, testLinkCutUnderLoad) }
+
+func testLinkCutUnderLoad(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{})
+	p := w.proxied()
+	w.start()
+	w.rule(crowded)
+	crowd := w.crowd(crowdSize)
+	for range 3 {
+		crowd.busy()
+		p.cut()
 	}
 	w.agreedAmid(crowd)
 	crowd.getIn()

@@ -33,7 +33,6 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	servers.Default = "prosody,ejabberd" // make matrix has the others
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("6") // the tests wait more than they work
 	}

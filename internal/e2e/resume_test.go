@@ -31,7 +31,7 @@ func (w *world) refused(old *xmppclient.Client, user string, transport xmppclien
 }
 
 // An evicted session with stream management is gone for good: nobody can resume it and the record knows it only as ended.
-func TestEvictedCannotResume(t *testing.T) { servers.Each(t, testEvictedCannotResume) }
+func TestEvictedCannotResume(t *testing.T) { servers.EachVersion(t, testEvictedCannotResume) }
 
 func testEvictedCannotResume(t *testing.T, on *servers.Kind) {
 	shared := newWorld(t, on, quickBOSH)

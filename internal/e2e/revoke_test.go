@@ -23,17 +23,17 @@ type vault struct {
 	prosody *prosody.Server
 }
 
-func newVault(t testing.TB, modules ...string) *vault {
+func newVault(t testing.TB, on *servers.Kind, modules ...string) *vault {
 	t.Helper()
-	v := dormantVault(t, modules...)
+	v := dormantVault(t, on, modules...)
 	v.start()
 	return v
 }
 
-func dormantVault(t testing.TB, modules ...string) *vault {
+func dormantVault(t testing.TB, on *servers.Kind, modules ...string) *vault {
 	t.Helper()
 	v := &vault{}
-	kind := servers.Prosody(prosody.Config{
+	kind := servers.Prosody(on, prosody.Config{
 		PluginPath: "../../xmppbridge/prosody/testdata/plugins", Modules: modules,
 		Host: `authentication = "kit"; storage = { default = "memory"; bindgate = "internal"; auth_tokens = "internal"; fast_tokens = "internal" }`,
 	}, &v.prosody)
@@ -118,9 +118,10 @@ func (w *world) revoke(user, body string, statuses ...int) shownCredentials {
 const kickAndRevoke = `{"all": true, "revoke_credentials": true}`
 
 // A client that comes back by its token the moment it is kicked finds it void.
-func TestKickVoidsTheWayBack(t *testing.T) {
-	t.Parallel()
-	w := newVault(t, "tokenauth")
+func TestKickVoidsTheWayBack(t *testing.T) { servers.EachProsody(t, testKickVoidsTheWayBack) }
+
+func testKickVoidsTheWayBack(t *testing.T, on *servers.Kind) {
+	w := newVault(t, on, "tokenauth")
 	for _, user := range []string{"ann", "bob"} {
 		token := w.token(user)
 		if !w.opens(user, token) {
@@ -172,8 +173,11 @@ func TestKickVoidsTheWayBack(t *testing.T) {
 
 // What is accepted while the link is down is done when it is back, by whoever serves it then, and takes along who came by the token meanwhile.
 func TestRevocationWithTheLinkDown(t *testing.T) {
-	t.Parallel()
-	w := dormantVault(t, "tokenauth")
+	servers.EachProsody(t, testRevocationWithTheLinkDown)
+}
+
+func testRevocationWithTheLinkDown(t *testing.T, on *servers.Kind) {
+	w := dormantVault(t, on, "tokenauth")
 	p := w.proxied()
 	b := w.start()
 	token := w.token("ann")
@@ -211,9 +215,10 @@ func TestRevocationWithTheLinkDown(t *testing.T) {
 }
 
 // FAST tokens go by device, mod_tokenauth's do not.
-func TestRevocationByDevice(t *testing.T) {
-	t.Parallel()
-	w := newVault(t, "tokenauth", "sasl2_fast")
+func TestRevocationByDevice(t *testing.T) { servers.EachProsody(t, testRevocationByDevice) }
+
+func testRevocationByDevice(t *testing.T, on *servers.Kind) {
+	w := newVault(t, on, "tokenauth", "sasl2_fast")
 	const phone, laptop, tablet = "agent-phone", "agent-laptop", "agent-tablet"
 	keys := map[string]string{phone: w.fastToken("ann", phone), laptop: w.fastToken("ann", laptop), tablet: w.fastToken("ann", tablet), "token": w.token("ann")}
 	open := func() string {

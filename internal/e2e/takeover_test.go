@@ -41,7 +41,7 @@ func testSameResource(t *testing.T, on *servers.Kind) {
 }
 
 // Different resources under max_sessions 1, chosen by the client and by the server.
-func TestOneSession(t *testing.T) { servers.Each(t, testOneSession) }
+func TestOneSession(t *testing.T) { servers.EachVersion(t, testOneSession) }
 
 func testOneSession(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

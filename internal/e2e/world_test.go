@@ -32,8 +32,9 @@ type world struct {
 	t       testing.TB
 	server  servers.Server
 	on      *servers.Kind
-	url     string // of the database
-	addr    string // of the component port as bindgate sees it
+	url     string   // of the database
+	addr    string   // of the component port as bindgate sees it
+	domains []string // that the link names; nil: it names none
 	store   *store.Store
 	driver  func(g *gate.Gate, c xmppbridge.Config) func(context.Context) error // of a server without a module; nil: it has one
 	named   string                                                              // driver's name; empty: ejabberd
@@ -93,8 +94,12 @@ func (w *world) start() *bindgate {
 func (w *world) launch(name string) *bindgate {
 	w.t.Helper()
 	g := gate.New(w.store, gate.Config{Logger: w.logger(), Name: name})
+	record, err := w.store.Identity(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	cfg := xmppbridge.Config{
-		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate,
+		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate, Domains: w.domains, Record: record,
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
 	}
 	run := xmppbridge.New(cfg, g).Run

@@ -2,10 +2,14 @@ package prosody
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// Backport is the Prosody of Debian's backports, where deploy/setup.sh unpacks it, as a newer version to test on.
+const Backport = "/var/tmp/bindgate-prosody-13.0/usr/bin/prosody"
 
 // Config says how a private Prosody is set up. The zero value is a server for "localhost" with the gate module loaded.
 type Config struct {
@@ -19,8 +23,11 @@ type Config struct {
 	Component string
 	// Secret is the component's; empty: "secret".
 	Secret string
-	// WithoutGate leaves mod_bindgate out.
+	// WithoutGate leaves mod_bindgate out; Bare are the virtual hosts that it alone is left out of.
 	WithoutGate bool
+	Bare        []string
+	// Components are further external components, with the same secret.
+	Components []string
 	// PluginPath, if set, is copied over the embedded gate module: a directory of mod_*.lua files.
 	PluginPath string
 	// Modules are loaded on every virtual host besides the usual ones.
@@ -60,7 +67,7 @@ func (c Config) withDefaults() Config {
 type ports struct{ c2s, component, http int }
 
 // render writes prosody.cfg.lua. Sessions and accounts live in memory; only the gate module's own store is kept on disk.
-func (c Config) render(dir string, p ports, asRoot bool) string {
+func (c Config) render(dir, word string, p ports, asRoot bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("data_path = %s", quote(dir+"/data"))
@@ -84,14 +91,14 @@ func (c Config) render(dir string, p ports, asRoot bool) string {
 	line("c2s_require_encryption = false; allow_unencrypted_plain_auth = true")
 	line("consider_websocket_secure = true; consider_bosh_secure = true")
 	line("component_conflict_resolve = \"kick_old\"")
-	line("kit_control_dir = %s", quote(dir+"/control"))
+	line("kit_control_word = %s; kit_control_ready = %s", quote(word), quote(dir+"/ready"))
 	line("limits = {}")
 	b.WriteString(c.Global + "\n")
-	mods := c.Modules
-	if !c.WithoutGate {
-		mods = append([]string{"bindgate"}, mods...)
-	}
 	for _, d := range c.Domains {
+		mods := c.Modules
+		if !c.WithoutGate && !slices.Contains(c.Bare, d) {
+			mods = append([]string{"bindgate"}, mods...)
+		}
 		line("VirtualHost %s", quote(d))
 		if len(mods) > 0 {
 			quoted := make([]string, len(mods))
@@ -109,8 +116,10 @@ func (c Config) render(dir string, p ports, asRoot bool) string {
 		}
 		b.WriteString(c.Host + "\n")
 	}
-	line("Component %s", quote(c.Component))
-	line("  component_secret = %s", quote(c.Secret))
+	for _, name := range append([]string{c.Component}, c.Components...) {
+		line("Component %s", quote(name))
+		line("  component_secret = %s", quote(c.Secret))
+	}
 	return b.String()
 }
 

@@ -2,53 +2,37 @@ package prosody
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io"
+	"net/http"
 	"strings"
-	"syscall"
 	"time"
 )
 
+// kit talks to the plugin kit_control. Each request has a connection of its own: those of a server that was ended are no good.
+var kit = http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
 // Eval runs Lua inside the server, on its thread, and returns the result as text. Besides Prosody's globals the code sees
-// prosody, modulemanager, sessionmanager and st. How: a file that the plugin kit_control runs on SIGHUP.
+// prosody, modulemanager, sessionmanager and st. How: the plugin kit_control.
 func (s *Server) Eval(ctx context.Context, lua string) (string, error) {
-	s.control.Lock()
-	defer s.control.Unlock()
-	s.calls++
-	dir := filepath.Join(s.dir, "control")
-	reply := filepath.Join(dir, fmt.Sprintf("reply.%d", s.calls))
-	request := filepath.Join(dir, "request.lua")
-	if err := os.WriteFile(request+".tmp", fmt.Appendf(nil, "-- %d\n%s", s.calls, lua), 0o644); err != nil {
-		return "", fmt.Errorf("prosody: %w", err)
-	}
-	if err := os.Rename(request+".tmp", request); err != nil {
-		return "", fmt.Errorf("prosody: %w", err)
-	}
-	if err := s.Signal(syscall.SIGHUP); err != nil {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.HTTP+"/kit", strings.NewReader(lua))
+	if err != nil {
 		return "", fmt.Errorf("prosody: eval: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	poll := time.NewTicker(2 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		text, err := os.ReadFile(reply)
-		if err == nil {
-			_ = os.Remove(reply)
-			status, result, _ := strings.Cut(string(text), "\n")
-			if status != "ok" {
-				return "", errors.New("prosody: eval: " + result)
-			}
-			return result, nil
-		}
-		select {
-		case <-ctx.Done():
-			return "", fmt.Errorf("prosody: eval: %w", ctx.Err())
-		case <-poll.C:
-		}
+	req.Header.Set("Authorization", s.word)
+	resp, err := kit.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("prosody: eval: %w", err)
 	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", fmt.Errorf("prosody: eval: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("prosody: eval: %s: %s", resp.Status, text)
+	}
+	return string(text), nil
 }
 
 // Load loads a module on a virtual host.

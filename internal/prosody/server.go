@@ -6,11 +6,12 @@ package prosody
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -44,12 +45,11 @@ type Server struct {
 	dir     string
 	ownsDir bool
 	cred    *syscall.Credential
+	word    string // that lets Eval in
 
-	mu      sync.Mutex
-	cmd     *exec.Cmd
-	exited  chan struct{}
-	control sync.Mutex
-	calls   int
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{}
 }
 
 // Start runs a Prosody and returns when it takes clients and components.
@@ -59,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
 	}
-	s := &Server{cfg: cfg, binary: binary, dir: cfg.Dir}
+	s := &Server{cfg: cfg, binary: binary, dir: cfg.Dir, word: rand.Text()}
 	if s.dir == "" {
 		if s.dir, err = os.MkdirTemp("", "bindgate-prosody-"); err != nil {
 			return nil, fmt.Errorf("prosody: %w", err)
@@ -101,7 +101,7 @@ func (s *Server) setUp() error {
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	s.C2S, s.Component, s.HTTP = addr(p.c2s), addr(p.component), addr(p.http)
 
-	for _, d := range []string{"", "data", "plugins", "control"} {
+	for _, d := range []string{"", "data", "plugins"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o750); err != nil {
 			return fmt.Errorf("prosody: %w", err)
 		}
@@ -120,7 +120,7 @@ func (s *Server) setUp() error {
 		}
 	}
 	asRoot := os.Geteuid() == 0 && s.cred == nil
-	if err := os.WriteFile(filepath.Join(s.dir, "prosody.cfg.lua"), []byte(s.cfg.render(s.dir, p, asRoot)), 0o640); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "prosody.cfg.lua"), []byte(s.cfg.render(s.dir, s.word, p, asRoot)), 0o640); err != nil {
 		return fmt.Errorf("prosody: %w", err)
 	}
 	if s.cred == nil {
@@ -179,7 +179,7 @@ func serverUser() *syscall.Credential {
 func freePort() (int, error) {
 	var last error
 	for range 50 {
-		port := 10000 + rand.IntN(22000)
+		port := 10000 + mathrand.IntN(22000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			last = err
@@ -240,7 +240,7 @@ func (s *Server) run(ctx context.Context) error {
 
 // listening reports whether process pid serves: it has written its pid file, its event loop runs and all ports accept.
 func (s *Server) listening(pid int) bool {
-	if _, err := os.Stat(filepath.Join(s.dir, "control", "ready")); err != nil {
+	if _, err := os.Stat(filepath.Join(s.dir, "ready")); err != nil {
 		return false
 	}
 	text, err := os.ReadFile(filepath.Join(s.dir, "prosody.pid"))
@@ -333,7 +333,7 @@ func (s *Server) end(sig syscall.Signal) {
 		<-exited
 	}
 	_ = os.Remove(filepath.Join(s.dir, "prosody.pid"))
-	_ = os.Remove(filepath.Join(s.dir, "control", "ready"))
+	_ = os.Remove(filepath.Join(s.dir, "ready"))
 }
 
 // Log is the end of what the server has written, at most 64 KiB: for failure messages.

@@ -1,5 +1,5 @@
 // Package rig sets up what the programs beside the tests measure and try: a private PostgreSQL with the record in it, and a bindgate in this process that is
-// linked to a private Prosody.
+// linked to a private server.
 package rig
 
 import (
@@ -15,7 +15,6 @@ import (
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/internal/pg"
-	"github.com/bindgate/bindgate/internal/prosody"
 	"github.com/bindgate/bindgate/migrations"
 	"github.com/bindgate/bindgate/store"
 	"github.com/bindgate/bindgate/xmppbridge"
@@ -50,14 +49,24 @@ func Cluster(ctx context.Context, settings map[string]string) (c *pg.Cluster, st
 // linkName is what the link is called in the record.
 const linkName = "default"
 
-// Bindgate runs a gate and its bridge to a Prosody in this process until stop. They are linked when it returns.
-func Bindgate(ctx context.Context, log *slog.Logger, c *pg.Cluster, server *prosody.Server) (g *gate.Gate, stop func() error, err error) {
+// Server is a private Prosody or ejabberd with the gate module.
+type Server interface {
+	Domain() string
+	ComponentJID() string
+	Secret() string
+	// Addresses of the ports for clients and for components, host:port.
+	Addresses() (clients, components string)
+}
+
+// Bindgate runs a gate and its bridge to a server in this process until stop. They are linked when it returns.
+func Bindgate(ctx context.Context, log *slog.Logger, c *pg.Cluster, server Server) (g *gate.Gate, stop func() error, err error) {
 	st, err := store.Open(ctx, store.Config{URL: c.URL()})
 	if err != nil {
 		return nil, nil, err
 	}
 	g = gate.New(st, gate.Config{Logger: log})
-	bridge := xmppbridge.New(xmppbridge.Config{Name: linkName, Addr: server.Component, Component: server.ComponentJID(), Secret: xmppbridge.Secret(server.Secret()), Logger: log}, g)
+	_, addr := server.Addresses()
+	bridge := xmppbridge.New(xmppbridge.Config{Name: linkName, Addr: addr, Component: server.ComponentJID(), Secret: xmppbridge.Secret(server.Secret()), Logger: log}, g)
 	running, cancel := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error { return g.Run(running) })

@@ -13,14 +13,26 @@ import (
 	"github.com/bindgate/bindgate/internal/prosody"
 )
 
-// prosodyKind is the installed Prosody, or the one that BINDGATE_TEST_PROSODY names. It starts in a fraction of a second: each test has its own.
-var prosodyKind = Prosody(prosody.Config{}, nil)
+// prosodies are the installed Prosody, or the one that BINDGATE_TEST_PROSODY names, and the newer one that deploy/setup.sh --tests unpacks beside it. They start
+// in a fraction of a second: each test has its own.
+var prosodies = []*Kind{prosodyOf("prosody", "", prosody.Config{}, nil), prosodyOf("prosody-13.0", prosody.Backport, prosody.Config{}, nil)}
 
-// Prosody is a kind of its own, set up as a test of Prosody alone needs it. Where it is started, server is set.
-func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
-	return &Kind{Name: "prosody", Software: "Prosody", start: func(k *Kind, t testing.TB, o Options) Server {
+// EachProsody is EachVersion for tests of Prosody's module alone.
+func EachProsody(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, prosodies, true, test) }
+
+// Prosody is a kind of its own: on, a Prosody, set up as a test of Prosody alone needs it. Where it is started, server is set.
+func Prosody(on *Kind, cfg prosody.Config, server **prosody.Server) *Kind {
+	return prosodyOf(on.Name, on.binary, cfg, server)
+}
+
+func prosodyOf(name, binary string, cfg prosody.Config, server **prosody.Server) *Kind {
+	cannot := map[string]string{}
+	if binary == "" {
+		cannot[SASL2] = "there are modules of others for it, for 13.0 and newer"
+	}
+	return &Kind{Name: name, Software: "Prosody", newer: binary != "", binary: binary, cannot: cannot, start: func(k *Kind, t testing.TB, o Options) Server {
 		cfg := cfg
-		cfg.Timeout, cfg.OnFailure = o.Timeout, o.OnFailure
+		cfg.Binary, cfg.Timeout, cfg.OnFailure = binary, o.Timeout, o.OnFailure
 		if o.Quiet {
 			cfg.LogLevel = "warn"
 		}
@@ -30,15 +42,24 @@ func Prosody(cfg prosody.Config, server **prosody.Server) *Kind {
 		if o.Twin {
 			domain := cmp.Or(o.Domain, "localhost")
 			cfg.Domains, cfg.Component = []string{domain, "other." + domain}, "bindgate."+domain
+			if o.TwinBare {
+				cfg.Bare = []string{"other." + domain}
+			}
 		}
 		if o.Unbound > 0 {
 			cfg.Host += fmt.Sprintf("bindgate_unbound_timeout = %g", o.Unbound.Seconds())
+		}
+		if o.Stranger {
+			cfg.Components = []string{"stranger." + cmp.Or(o.Domain, "localhost")}
 		}
 		if o.QuickBOSH {
 			cfg.Global += "bosh_max_inactivity = 1; bosh_max_wait = 1"
 		}
 		if o.Late {
 			cfg.Modules = append(slices.Clone(cfg.Modules), "kit_late")
+		}
+		if o.SASL2 {
+			cfg.Modules = append(slices.Clone(cfg.Modules), "sasl2", "sasl2_bind2")
 		}
 		s := prosody.ForTest(t, cfg)
 		if server != nil {

@@ -3,7 +3,6 @@
 package servers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +76,12 @@ type Options struct {
 	QuickBOSH bool
 	// Twin adds a second virtual host with a module of its own for the same component: "other." and the first.
 	Twin bool
+	// TwinBare leaves the module out of the second host.
+	TwinBare bool
+	// Stranger adds another component: "stranger." and the first host.
+	Stranger bool
+	// SASL2 lets clients authenticate and bind in one step.
+	SASL2 bool
 	// Unbound ends streams that do not bind; 0: the server's default.
 	Unbound time.Duration
 	// Domain is the virtual host, where the test needs to know it beforehand; empty: any.
@@ -94,6 +99,7 @@ const (
 	BOSHOrder    = "read a BOSH request that has overtaken another before that is answered"
 	HTTPSecurity = "know whether a WebSocket or BOSH stream is encrypted"
 	PreparedName = "tell a client its own name as it was prepared"
+	SASL2        = "authenticate and bind in one step (XEP-0388, XEP-0386)"
 	LongLanguage = "take a stream with a language of more than 35 bytes"
 )
 
@@ -104,8 +110,11 @@ type Kind struct {
 	// Software is what the module's hello says: "Prosody", "ejabberd".
 	Software string
 
-	start func(k *Kind, t testing.TB, o Options) Server
-	close func() // ends what tests shared
+	newer  bool   // than Debian stable's
+	binary string // a Prosody's program; empty: the installed one
+	root   string // of an ejabberd's packages; empty: the installed one's
+	start  func(k *Kind, t testing.TB, o Options) Server
+	close  func() // ends what tests shared
 	// cannot has what the server, not the module, is not able to: a reason by its word.
 	cannot map[string]string
 }
@@ -128,10 +137,10 @@ func (k *Kind) Can(t testing.TB, what string) {
 func (k *Kind) Able(what string) bool { return k.cannot[what] == "" }
 
 // Any is for tests that the server is no matter to: the one that starts quickest.
-var Any = prosodyKind
+var Any = prosodies[0]
 
 // kinds are all servers that tests run on.
-var kinds = append([]*Kind{prosodyKind}, ejabberds...)
+var kinds = append(slices.Clone(prosodies), ejabberds...)
 
 // Names are the kinds' names, in the order of the matrix.
 func Names() []string {
@@ -155,16 +164,18 @@ func Cannot(name string) iter.Seq2[string, string] {
 	}
 }
 
-// Default are the kinds that BINDGATE_SERVERS names, separated by commas, if it is not set; "all" are all. A package whose scenarios take long sets fewer before
-// its tests run.
-var Default = "all"
+// Each runs a test on each server of Debian stable, in parallel. Where BINDGATE_SERVERS names kinds, separated by commas, it runs on these; "all" are all.
+func Each(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, false, test) }
 
-// Each runs a test on every kind of server that is wanted, in parallel.
-func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
+// EachVersion runs a test on every kind, the newer servers of the backports too, if BINDGATE_SERVERS does not name others: for tests of what differs between a
+// server's versions, that is, of the module in it.
+func EachVersion(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, true, test) }
+
+func each(t *testing.T, of []*Kind, newer bool, test func(t *testing.T, on *Kind)) {
 	t.Parallel()
-	wanted := strings.Split(cmp.Or(os.Getenv("BINDGATE_SERVERS"), Default), ",")
-	for _, k := range kinds {
-		if !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
+	wanted := strings.Split(os.Getenv("BINDGATE_SERVERS"), ",")
+	for _, k := range of {
+		if wanted[0] == "" && k.newer && !newer || wanted[0] != "" && !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {
@@ -174,14 +185,9 @@ func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
 	}
 }
 
-// EachOf runs a test on every kind of one server program that is wanted, in parallel.
+// EachOf is Each for tests of one server program.
 func EachOf(t *testing.T, software string, test func(t *testing.T, on *Kind)) {
-	Each(t, func(t *testing.T, on *Kind) {
-		if on.Software != software {
-			t.Skip("a test of " + software)
-		}
-		test(t, on)
-	})
+	each(t, slices.DeleteFunc(slices.Clone(kinds), func(k *Kind) bool { return k.Software != software }), false, test)
 }
 
 // missing skips a test for want of its server, or fails it on CI.

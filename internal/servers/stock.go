@@ -2,9 +2,7 @@ package servers
 
 import (
 	"cmp"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/bindgate/bindgate/internal/prosody"
@@ -64,16 +62,4 @@ func IsStock(name string) bool {
 }
 
 // EachStock runs a test on every stock server that is wanted, in parallel.
-func EachStock(t *testing.T, test func(t *testing.T, on *Kind)) {
-	t.Parallel()
-	wanted := os.Getenv("BINDGATE_SERVERS")
-	for _, k := range stock {
-		if wanted != "" && wanted != "all" && !slices.Contains(strings.Split(wanted, ","), k.Name) {
-			continue
-		}
-		t.Run(k.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, k)
-		})
-	}
-}
+func EachStock(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, stock, false, test) }

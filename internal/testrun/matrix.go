@@ -53,7 +53,7 @@ func (m *matrix) take(pkg, test, action, why string) {
 // write writes the table as Markdown, and below it what the servers themselves are not able to, to which the scenarios adapt.
 func (m *matrix) write(out io.Writer) {
 	names := servers.Names()
-	fmt.Fprintf(out, "# Scenarios on servers\n\nWritten by `make matrix`.\n\n| | scenario | %s |\n| --- | --- |%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)))
+	fmt.Fprintf(out, "# Scenarios on servers\n\nWritten by `make matrix`. prosody and ejabberd are those of Debian 12 (0.12.3, 23.01), prosody-13.0 and ejabberd-24.12 those of its backports (13.0.1, 24.12).\n\n| | scenario | %s |\n| --- | --- |%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)))
 	all := slices.SortedFunc(maps.Keys(m.cells), func(a, b scenario) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.test, b.test)) })
 	for _, s := range all {
 		fmt.Fprintf(out, "| %s | %s |", s.pkg, words(s.test))
@@ -62,7 +62,7 @@ func (m *matrix) write(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprint(out, "\nServer cannot:\n\n")
+	fmt.Fprint(out, "\n–: not tried there. Scenarios of the module want a login that is held, `<conflict/>` and a text; what becomes of a login on a stock server has scenarios of its own.\n\nServer cannot:\n\n")
 	for _, name := range names {
 		for what, why := range servers.Cannot(name) {
 			fmt.Fprintf(out, "- %s: %s: %s\n", name, what, why)

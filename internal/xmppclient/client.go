@@ -1,11 +1,11 @@
-// Package xmppclient is a raw XMPP client for tests, benchmarks and the demo: TCP (RFC 6120), WebSocket (RFC 7395) and BOSH
+// Package xmppclient is a raw XMPP client for tests, benchmarks, the demo and the self-test of a link: TCP (RFC 6120), WebSocket (RFC 7395) and BOSH
 // (XEP-0124), with stream management (XEP-0198), one goroutine a client. It sends what it is told, well-formed or not, shows
 // the wire's own text, and can play dead.
 package xmppclient
 
 import (
 	"context"
-	"encoding/base64"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -36,8 +36,13 @@ type Options struct {
 	Addr string
 	// URL is ws://… or http://… for the other two.
 	URL string
-	// Domain, User and Password log in by SASL PLAIN. An empty password is "pw".
+	// Domain, User and Password log in by SASL PLAIN, or with Strong. An empty password is "pw".
 	Domain, User, Password string
+	// TLS encrypts a TCP stream by STARTTLS, or with DirectTLS from its first byte; nil: not at all.
+	TLS       *tls.Config
+	DirectTLS bool
+	// Strong takes the strongest SASL mechanism that both sides know: SCRAM-SHA-256, SCRAM-SHA-1, and PLAIN.
+	Strong bool
 	// Lang is the stream's xml:lang; empty: "en".
 	Lang string
 	// LangOnBind puts it on each bind request as well, for servers that do not see the stream's.
@@ -101,7 +106,7 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	var err error
 	switch opts.Transport {
 	case TCP:
-		c.t, err = dialTCP(ctx, opts.Addr)
+		c.t, err = dialTCP(ctx, opts.Addr, opts.directTLS())
 	case WebSocket:
 		c.t, err = dialWebSocket(ctx, opts.URL)
 	case BOSH:
@@ -126,36 +131,40 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 }
 
 func (c *Client) login(ctx context.Context) error {
-	for _, authenticated := range []bool{false, true} {
-		if err := c.t.open(ctx, c.opts.Domain, c.opts.Lang); err != nil {
+	features, err := c.reopen(ctx)
+	if err != nil {
+		return err
+	}
+	if c.opts.TLS != nil && !c.opts.DirectTLS {
+		if features, err = c.startTLS(ctx, features); err != nil {
 			return err
-		}
-		features, err := c.t.read()
-		if err != nil {
-			return err
-		}
-		if !isStreams(features.Name.Space) || features.Name.Local != "features" {
-			return fmt.Errorf("expected stream features, got %s", features.Raw)
-		}
-		if authenticated {
-			if features.Child(nsBind, "bind") == nil {
-				return fmt.Errorf("bind is not offered: %s", features.Raw)
-			}
-			return nil
-		}
-		secret := base64.StdEncoding.EncodeToString([]byte("\x00" + c.opts.User + "\x00" + c.opts.Password))
-		if err := c.t.write("<auth xmlns='" + nsSASL + "' mechanism='PLAIN'>" + secret + "</auth>"); err != nil {
-			return err
-		}
-		answer, err := c.t.read()
-		if err != nil {
-			return err
-		}
-		if answer.Name.Local != "success" {
-			return fmt.Errorf("authentication failed: %s", answer.Raw)
 		}
 	}
+	if err := c.authenticate(features); err != nil {
+		return err
+	}
+	if features, err = c.reopen(ctx); err != nil {
+		return err
+	}
+	if features.Child(nsBind, "bind") == nil {
+		return fmt.Errorf("bind is not offered: %s", features.Raw)
+	}
 	return nil
+}
+
+// reopen opens the stream, once more after each change of what it stands on, and returns its features.
+func (c *Client) reopen(ctx context.Context) (*Element, error) {
+	if err := c.t.open(ctx, c.opts.Domain, c.opts.Lang); err != nil {
+		return nil, err
+	}
+	features, err := c.t.read()
+	switch {
+	case err != nil:
+		return nil, err
+	case !isStreams(features.Name.Space) || features.Name.Local != "features":
+		return nil, fmt.Errorf("expected stream features, got %s", features.Raw)
+	}
+	return features, nil
 }
 
 // readLoop owns the reading side until the stream ends.

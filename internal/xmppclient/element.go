@@ -17,6 +17,7 @@ const (
 	nsStreamE = "urn:ietf:params:xml:ns:xmpp-streams"
 	nsStanzaE = "urn:ietf:params:xml:ns:xmpp-stanzas"
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
 	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
 	nsSM      = "urn:xmpp:sm:3"
 	nsPing    = "urn:xmpp:ping"

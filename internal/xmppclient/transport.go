@@ -2,6 +2,7 @@ package xmppclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,11 +55,20 @@ type tcp struct {
 	frozen chan struct{}
 }
 
-func dialTCP(ctx context.Context, addr string) (*tcp, error) {
+// dialTCP connects, with direct by TLS (XEP-0368).
+func dialTCP(ctx context.Context, addr string, direct *tls.Config) (*tcp, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("xmppclient: %w", err)
+	}
+	if direct != nil {
+		secure := tls.Client(conn, direct)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("xmppclient: TLS: %w", err)
+		}
+		conn = secure
 	}
 	return &tcp{conn: conn, stop: make(chan struct{}), frozen: make(chan struct{})}, nil
 }

@@ -12,7 +12,7 @@ var transports = []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket, xm
 
 func allowAll(a ask) string { return a.allow() }
 
-func TestHelloAskAllowEvents(t *testing.T) { servers.Each(t, testHelloAskAllowEvents) }
+func TestHelloAskAllowEvents(t *testing.T) { servers.EachVersion(t, testHelloAskAllowEvents) }
 
 func testHelloAskAllowEvents(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -78,7 +78,7 @@ func testHelloAskAllowEvents(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestTakeoverOtherResource(t *testing.T) { servers.Each(t, testTakeoverOtherResource) }
+func TestTakeoverOtherResource(t *testing.T) { servers.EachVersion(t, testTakeoverOtherResource) }
 
 func testTakeoverOtherResource(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -109,7 +109,7 @@ func testTakeoverOtherResource(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestTakeoverSameResource(t *testing.T) { servers.Each(t, testTakeoverSameResource) }
+func TestTakeoverSameResource(t *testing.T) { servers.EachVersion(t, testTakeoverSameResource) }
 
 func testTakeoverSameResource(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -150,7 +150,7 @@ func testTakeoverSameResource(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestDeny(t *testing.T) { servers.Each(t, testDeny) }
+func TestDeny(t *testing.T) { servers.EachVersion(t, testDeny) }
 
 func testDeny(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

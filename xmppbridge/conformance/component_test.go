@@ -71,12 +71,23 @@ type event struct {
 // connect authenticates as the server's component. With hello, the module's hello is answered and waited for.
 func connect(t testing.TB, server servers.Server, hello bool) *component {
 	t.Helper()
+	c := connectAs(t, server, server.ComponentJID(), hello)
+	if hello {
+		c.await("a hello", func() bool { return c.hellos > 0 })
+		c.request("get", "<hello xmlns='"+ns+"'/>") // the module has read our answer when it answers this
+	}
+	return c
+}
+
+// connectAs authenticates as any component. With hello, a module's hello is answered.
+func connectAs(t testing.TB, server servers.Server, jid string, hello bool) *component {
+	t.Helper()
 	_, addr := server.Addresses()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &component{t: t, conn: conn, jid: server.ComponentJID(), domain: server.Domain(), wake: make(chan struct{}), gone: make(chan struct{})}
+	c := &component{t: t, conn: conn, jid: jid, domain: server.Domain(), wake: make(chan struct{}), gone: make(chan struct{})}
 	t.Cleanup(c.cut)
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
@@ -96,10 +107,6 @@ func connect(t testing.TB, server servers.Server, hello bool) *component {
 		t.Fatal(err)
 	}
 	go c.read(reader, hello)
-	if hello {
-		c.await("a hello", func() bool { return c.hellos > 0 })
-		c.request("get", "<hello xmlns='"+ns+"'/>") // the module has read our answer when it answers this
-	}
 	return c
 }
 
@@ -122,7 +129,7 @@ func (c *component) read(reader *xmppclient.Reader, hello bool) {
 				reply = answer(a)
 			}
 		case e.Child(ns, "hello") != nil && e.Attr("type") == "set" && hello:
-			reply = "<iq type='result' id='" + e.Attr("id") + "' from='%s' to='%s'><hello xmlns='" + ns + "' version='1' bindgate='0.1.0'/></iq>"
+			reply = "<iq type='result' id='" + e.Attr("id") + "' from='%s' to='%s'><hello xmlns='" + ns + "' version='1' bindgate='0.1.0' record='first'/></iq>"
 		}
 		if reply != "" {
 			c.write(fmt.Sprintf(reply, c.jid, e.Attr("from")))

@@ -19,7 +19,7 @@ func wantUnavailable(t *testing.T, err error) {
 	}
 }
 
-func TestComponentAway(t *testing.T) { servers.Each(t, testComponentAway) }
+func TestComponentAway(t *testing.T) { servers.EachVersion(t, testComponentAway) }
 
 func testComponentAway(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
@@ -64,7 +64,7 @@ func testComponentAway(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestNoAnswer(t *testing.T) { servers.Each(t, testNoAnswer) }
+func TestNoAnswer(t *testing.T) { servers.EachVersion(t, testNoAnswer) }
 
 func testNoAnswer(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
@@ -121,7 +121,7 @@ func testNoAnswer(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestComponentCutWhileAsking(t *testing.T) { servers.Each(t, testComponentCutWhileAsking) }
+func TestComponentCutWhileAsking(t *testing.T) { servers.EachVersion(t, testComponentCutWhileAsking) }
 
 func testComponentCutWhileAsking(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
@@ -160,7 +160,7 @@ func testComponentCutWhileAsking(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestCircuitBreaker(t *testing.T) { servers.Each(t, testCircuitBreaker) }
+func TestCircuitBreaker(t *testing.T) { servers.EachVersion(t, testCircuitBreaker) }
 
 func testCircuitBreaker(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Timeout: 100 * time.Millisecond})
@@ -200,7 +200,7 @@ func testCircuitBreaker(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestClientGoneWhileHeld(t *testing.T) { servers.Each(t, testClientGoneWhileHeld) }
+func TestClientGoneWhileHeld(t *testing.T) { servers.EachVersion(t, testClientGoneWhileHeld) }
 
 func testClientGoneWhileHeld(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -228,7 +228,7 @@ func testClientGoneWhileHeld(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestHold(t *testing.T) { servers.Each(t, testHold) }
+func TestHold(t *testing.T) { servers.EachVersion(t, testHold) }
 
 func testHold(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -244,7 +244,7 @@ func testHold(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestRefusedByAnotherModule(t *testing.T) { servers.Each(t, testRefusedByAnotherModule) }
+func TestRefusedByAnotherModule(t *testing.T) { servers.EachVersion(t, testRefusedByAnotherModule) }
 
 func testRefusedByAnotherModule(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Late: true})
@@ -272,7 +272,7 @@ func testRefusedByAnotherModule(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestKickBeforeBind(t *testing.T) { servers.Each(t, testKickBeforeBind) }
+func TestKickBeforeBind(t *testing.T) { servers.EachVersion(t, testKickBeforeBind) }
 
 func testKickBeforeBind(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Late: true})
@@ -305,7 +305,7 @@ func testKickBeforeBind(t *testing.T, on *servers.Kind) {
 }
 
 // TestKickInAnswerBeforeBind: an answer names a session that was allowed before it and is not bound yet.
-func TestKickInAnswerBeforeBind(t *testing.T) { servers.Each(t, testKickInAnswerBeforeBind) }
+func TestKickInAnswerBeforeBind(t *testing.T) { servers.EachVersion(t, testKickInAnswerBeforeBind) }
 
 func testKickInAnswerBeforeBind(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Late: true})
@@ -334,7 +334,7 @@ func testKickInAnswerBeforeBind(t *testing.T, on *servers.Kind) {
 }
 
 // TestTwoHosts: one component serves two virtual hosts, each with a module of its own.
-func TestTwoHosts(t *testing.T) { servers.Each(t, testTwoHosts) }
+func TestTwoHosts(t *testing.T) { servers.EachVersion(t, testTwoHosts) }
 
 func testTwoHosts(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Twin: true})

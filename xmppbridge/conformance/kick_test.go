@@ -11,7 +11,7 @@ import (
 
 // TestKickForGood ends sessions live and hibernating, directly, by a takeover, and by a takeover of the same resource, and
 // then tries to resume them.
-func TestKickForGood(t *testing.T) { servers.Each(t, testKickForGood) }
+func TestKickForGood(t *testing.T) { servers.EachVersion(t, testKickForGood) }
 
 func testKickForGood(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -87,7 +87,7 @@ func testKickForGood(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestKickRefused(t *testing.T) { servers.Each(t, testKickRefused) }
+func TestKickRefused(t *testing.T) { servers.EachVersion(t, testKickRefused) }
 
 func testKickRefused(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -111,7 +111,7 @@ func testKickRefused(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestForeignSender(t *testing.T) { servers.Each(t, testForeignSender) }
+func TestForeignSender(t *testing.T) { servers.EachVersion(t, testForeignSender) }
 
 func testForeignSender(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

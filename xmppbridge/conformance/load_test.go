@@ -9,7 +9,7 @@ import (
 )
 
 // TestLoadFindsSessions: what was bound while the module was not there is found when it is loaded, live or hibernating, and is governed.
-func TestLoadFindsSessions(t *testing.T) { servers.Each(t, testLoadFindsSessions) }
+func TestLoadFindsSessions(t *testing.T) { servers.EachVersion(t, testLoadFindsSessions) }
 
 func testLoadFindsSessions(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

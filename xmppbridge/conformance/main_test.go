@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -10,6 +11,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6") // the tests wait more than they work
+	}
 	code := m.Run()
 	servers.Close()
 	os.Exit(code)

@@ -8,7 +8,7 @@ import (
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestModeIsKept(t *testing.T) { servers.Each(t, testModeIsKept) }
+func TestModeIsKept(t *testing.T) { servers.EachVersion(t, testModeIsKept) }
 
 func testModeIsKept(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Own: true})

@@ -30,7 +30,7 @@ func probe(c *component, ms int, sids ...string) map[string]string {
 	return verdicts
 }
 
-func TestProbe(t *testing.T) { servers.Each(t, testProbe) }
+func TestProbe(t *testing.T) { servers.EachVersion(t, testProbe) }
 
 func testProbe(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

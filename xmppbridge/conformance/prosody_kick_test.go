@@ -11,10 +11,10 @@ import (
 )
 
 // onProsody starts a Prosody for a test of its module alone.
-func onProsody(t testing.TB, cfg prosody.Config) (servers.Server, *prosody.Server) {
+func onProsody(t testing.TB, on *servers.Kind, cfg prosody.Config) (servers.Server, *prosody.Server) {
 	t.Helper()
 	var private *prosody.Server
-	server := servers.Prosody(cfg, &private).Start(t, servers.Options{})
+	server := servers.Prosody(on, cfg, &private).Start(t, servers.Options{})
 	return server, private
 }
 
@@ -30,9 +30,10 @@ func wantNoTokens(t testing.TB, server servers.Server, user string) {
 }
 
 // TestKickBetweenBOSHRequests ends a client at the moment it has no request open: it reads why at its next one.
-func TestKickBetweenBOSHRequests(t *testing.T) {
-	t.Parallel()
-	server, private := onProsody(t, prosody.Config{})
+func TestKickBetweenBOSHRequests(t *testing.T) { servers.EachProsody(t, testKickBetweenBOSHRequests) }
+
+func testKickBetweenBOSHRequests(t *testing.T, on *servers.Kind) {
+	server, private := onProsody(t, on, prosody.Config{})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	client := login(t, server, xmppclient.BOSH, "polly", "en")

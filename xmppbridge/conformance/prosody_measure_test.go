@@ -10,12 +10,17 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/servers"
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
 // TestSnapshotHoldsTheThreadBriefly measures how long one part of a snapshot, and a digest of everything, hold the server's
 // only thread. BINDGATE_SNAPSHOT_SESSIONS sets the number of sessions (15,000 in the benchmark, 600 here).
 func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
+	servers.EachProsody(t, testSnapshotHoldsTheThreadBriefly)
+}
+
+func testSnapshotHoldsTheThreadBriefly(t *testing.T, on *servers.Kind) {
 	n := 600
 	if s := os.Getenv("BINDGATE_SNAPSHOT_SESSIONS"); s != "" {
 		var err error
@@ -23,7 +28,7 @@ func TestSnapshotHoldsTheThreadBriefly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	server, private := onProsody(t, prosody.Config{LogLevel: "warn"})
+	server, private := onProsody(t, on, prosody.Config{LogLevel: "warn"})
 	c := connect(t, server, true)
 	c.on(allowAll)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

@@ -12,9 +12,9 @@ import (
 )
 
 // vault is a server that stores credentials, as Debian's does: in files.
-func vault(t *testing.T, modules ...string) (servers.Server, *prosody.Server) {
+func vault(t *testing.T, on *servers.Kind, modules ...string) (servers.Server, *prosody.Server) {
 	t.Helper()
-	return onProsody(t, prosody.Config{
+	return onProsody(t, on, prosody.Config{
 		PluginPath: "../prosody/testdata/plugins", Modules: modules,
 		Host: `authentication = "kit"; storage = { default = "memory"; bindgate = "internal"; auth_tokens = "internal"; fast_tokens = "internal" }`,
 	})
@@ -87,9 +87,10 @@ func (c *component) wantRevoked(attrs, content string, want ...string) {
 
 const unableToTell = "tokenauth: its tokens name no device, only the whole account's can be revoked"
 
-func TestRevokeTokens(t *testing.T) {
-	t.Parallel()
-	server, private := vault(t, "tokenauth")
+func TestRevokeTokens(t *testing.T) { servers.EachProsody(t, testRevokeTokens) }
+
+func testRevokeTokens(t *testing.T, on *servers.Kind) {
+	server, private := vault(t, on, "tokenauth")
 	c := connect(t, server, true)
 	alice, bob := bearer(t, private, "alice", 3600, 3600, -10), bearer(t, private, "bob", 3600)
 	if opens(t, private, alice...) != 2 || opens(t, private, bob...) != 1 {
@@ -109,9 +110,10 @@ func TestRevokeTokens(t *testing.T) {
 	c.wantRevoked("user='nobody'", "", "tokenauth=0")
 }
 
-func TestRevokeByDevice(t *testing.T) {
-	t.Parallel()
-	server, private := vault(t, "sasl2_fast")
+func TestRevokeByDevice(t *testing.T) { servers.EachProsody(t, testRevokeByDevice) }
+
+func testRevokeByDevice(t *testing.T, on *servers.Kind) {
+	server, private := vault(t, on, "sasl2_fast")
 	c := connect(t, server, true)
 	give := func() []string {
 		return keys(t, private, `local out = {}
@@ -140,7 +142,9 @@ func TestRevokeByDevice(t *testing.T) {
 	}
 }
 
-func TestRevokeWhereNothingIsStored(t *testing.T) { servers.Each(t, testRevokeWhereNothingIsStored) }
+func TestRevokeWhereNothingIsStored(t *testing.T) {
+	servers.EachVersion(t, testRevokeWhereNothingIsStored)
+}
 
 func testRevokeWhereNothingIsStored(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -167,9 +171,10 @@ func testRevokeWhereNothingIsStored(t *testing.T, on *servers.Kind) {
 }
 
 // A stream that has logged in and is not bound yet begins anew, also while its bind is held.
-func TestRevokeEndsUnboundStreams(t *testing.T) {
-	t.Parallel()
-	server, _ := vault(t, "tokenauth")
+func TestRevokeEndsUnboundStreams(t *testing.T) { servers.EachProsody(t, testRevokeEndsUnboundStreams) }
+
+func testRevokeEndsUnboundStreams(t *testing.T, on *servers.Kind) {
+	server, _ := vault(t, on, "tokenauth")
 	c := connect(t, server, true)
 	begun := map[string]*xmppclient.Client{}
 	for i, transport := range transports {

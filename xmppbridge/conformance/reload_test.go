@@ -10,7 +10,7 @@ import (
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestReload(t *testing.T) { servers.Each(t, testReload) }
+func TestReload(t *testing.T) { servers.EachVersion(t, testReload) }
 
 func testReload(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -94,7 +94,7 @@ func testReload(t *testing.T, on *servers.Kind) {
 }
 
 // TestReloadUnderLoad reloads the module again and again while clients log in and out. Nobody may be left without an answer.
-func TestReloadUnderLoad(t *testing.T) { servers.Each(t, testReloadUnderLoad) }
+func TestReloadUnderLoad(t *testing.T) { servers.EachVersion(t, testReloadUnderLoad) }
 
 func testReloadUnderLoad(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

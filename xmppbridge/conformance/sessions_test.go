@@ -12,7 +12,7 @@ import (
 	"github.com/bindgate/bindgate/internal/xmppclient"
 )
 
-func TestHibernateAndResume(t *testing.T) { servers.Each(t, testHibernateAndResume) }
+func TestHibernateAndResume(t *testing.T) { servers.EachVersion(t, testHibernateAndResume) }
 
 func testHibernateAndResume(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -63,7 +63,9 @@ func testHibernateAndResume(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestEventsAreOrderedAndCounted(t *testing.T) { servers.Each(t, testEventsAreOrderedAndCounted) }
+func TestEventsAreOrderedAndCounted(t *testing.T) {
+	servers.EachVersion(t, testEventsAreOrderedAndCounted)
+}
 
 func testEventsAreOrderedAndCounted(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -101,7 +103,7 @@ func testEventsAreOrderedAndCounted(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestOddUsersAndResources(t *testing.T) { servers.Each(t, testOddUsersAndResources) }
+func TestOddUsersAndResources(t *testing.T) { servers.EachVersion(t, testOddUsersAndResources) }
 
 func testOddUsersAndResources(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -155,7 +157,7 @@ func testOddUsersAndResources(t *testing.T, on *servers.Kind) {
 	}
 }
 
-func TestUnboundStreamsEnd(t *testing.T) { servers.Each(t, testUnboundStreamsEnd) }
+func TestUnboundStreamsEnd(t *testing.T) { servers.EachVersion(t, testUnboundStreamsEnd) }
 
 func testUnboundStreamsEnd(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{Unbound: time.Second})

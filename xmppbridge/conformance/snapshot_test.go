@@ -60,7 +60,7 @@ func sameDigest(c *component, first, count int, digest string) bool {
 	return node.Attr("same") == "1"
 }
 
-func TestSnapshot(t *testing.T) { servers.Each(t, testSnapshot) }
+func TestSnapshot(t *testing.T) { servers.EachVersion(t, testSnapshot) }
 
 func testSnapshot(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})
@@ -123,7 +123,7 @@ func testSnapshot(t *testing.T, on *servers.Kind) {
 }
 
 // TestOldestFirst: an account's sessions are listed in the order of their binds, though all are of the same second.
-func TestOldestFirst(t *testing.T) { servers.Each(t, testOldestFirst) }
+func TestOldestFirst(t *testing.T) { servers.EachVersion(t, testOldestFirst) }
 
 func testOldestFirst(t *testing.T, on *servers.Kind) {
 	server := on.Start(t, servers.Options{})

@@ -13,7 +13,7 @@ var noModule = map[string]string{
 	"ended":         "The server's own kick has no <ended/> element, by which an app could tell a takeover from other reasons.",
 	"revoke":        "Stored login credentials are known to a gate module alone. Change the account's password on the server instead.",
 	"hibernation":   "The server does not say which sessions are suspended (XEP-0198); one that answers no ping counts as gone.",
-	"idle":          "The server does not say how long a session has been idle: on_excess = evict_idle takes the one that logged in first, and max_idle_seconds ends nobody.",
+	"idle":          "The server does not say how long a session has been idle: on_excess = evict_idle goes about by the order of logins, and max_idle_seconds ends nobody.",
 	"devices":       "The server does not say by which SASL2 user-agent id a client logged in: devices are known by their resource.",
 	"same_resource": "The server itself ends the older of two sessions with one resource before bindgate sees the newer.",
 	"kick":          "The server offers no way to end a session.",

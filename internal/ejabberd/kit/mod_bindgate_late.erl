@@ -1,10 +1,10 @@
-%%% Another module that has its say after the gate's: it refuses the resource "refused", holds "slow…" until go/0, and refuses
+%%% Another module that has its say after the gate's: it refuses the resource "refused", holds "slow…" until go/1 of their host, and refuses
 %%% "slow-refused" after that.
 -module(mod_bindgate_late).
 -behaviour(gen_mod).
 
 -export([start/2, stop/1, reload/3, depends/2, mod_options/1, mod_doc/0]).
--export([c2s_handle_recv/3, c2s_handle_bind/1, bind/2, go/0]).
+-export([c2s_handle_recv/3, c2s_handle_bind/1, bind/2, go/1]).
 
 -include("xmpp.hrl").
 
@@ -34,20 +34,20 @@ c2s_handle_recv(State, _, _) -> State.
 %% Until 25.02: the gate module's bind/2 calls this one instead of ejabberd_c2s:bind/2.
 bind(Resource, #{late_mod := Mod} = State0) ->
     State = maps:remove(late_mod, State0#{mod => Mod}),
-    case say(Resource) of
+    case say(Resource, State) of
         ok -> Mod:bind(Resource, State);
         Error -> {error, Error, State}
     end.
 
 c2s_handle_bind({Resource, {ok, State}}) ->
-    case say(Resource) of
+    case say(Resource, State) of
         ok -> {Resource, {ok, State}};
         Error -> {Resource, {error, Error, State}}
     end;
 c2s_handle_bind(Acc) -> Acc.
 
-say(<<"slow", _/binary>> = Resource) ->
-    Name = list_to_atom("late_" ++ pid_to_list(self())),
+say(<<"slow", _/binary>> = Resource, #{lserver := Host}) ->
+    Name = list_to_atom(prefix(Host) ++ pid_to_list(self())),
     register(Name, self()),
     receive late_go -> ok end,
     unregister(Name),
@@ -55,14 +55,16 @@ say(<<"slow", _/binary>> = Resource) ->
         <<"slow-refused">> -> refusal();
         _ -> ok
     end;
-say(<<"refused">>) -> refusal();
-say(_) -> ok.
+say(<<"refused">>, _) -> refusal();
+say(_, _) -> ok.
+
+prefix(Host) -> "late_" ++ binary_to_list(Host) ++ "_".
 
 refusal() -> xmpp:err_not_allowed(<<"by another module">>, <<"en">>).
 
 %% Waits for one that is held.
-go() ->
-    case [Name || Name <- registered(), lists:prefix("late_<", atom_to_list(Name))] of
-        [] -> timer:sleep(5), go();
+go(Host) ->
+    case [Name || Name <- registered(), lists:prefix(prefix(Host), atom_to_list(Name))] of
+        [] -> timer:sleep(5), go(Host);
         Names -> [Name ! late_go || Name <- Names]
     end.

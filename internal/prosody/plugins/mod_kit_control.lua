@@ -1,8 +1,9 @@
--- Runs commands that the process which started this Prosody leaves in a private directory: request.lua is run on SIGHUP
--- (config-reloaded) and its result is written to reply.<n>.
+-- Runs Lua that the process which started this Prosody posts to /kit with the word it put into the configuration. Not on a signal: 0.12 runs what it does on one
+-- between any two instructions of whatever runs just then, and a timer that is set while another is being set leaves util.timer broken.
 module:set_global();
 
-local dir = module:get_option_string("kit_control_dir");
+local word = module:get_option_string("kit_control_word");
+local ready = module:get_option_string("kit_control_ready");
 local traceback = debug.traceback;
 
 pcall(function ()
@@ -18,30 +19,31 @@ local env = setmetatable({
 	st = require "util.stanza";
 }, { __index = _G });
 
-local function run()
-	local f = io.open(dir.."/request.lua");
-	if not f then return; end
-	local source = f:read("*a");
-	f:close();
-	os.remove(dir.."/request.lua");
-	local n = source:match("^%-%- (%d+)\n");
+local function run(source)
 	local chunk, err = load(source, "=request", "t", env);
-	local status, result = "error", err;
-	if chunk then
-		local ok, ret = xpcall(chunk, traceback);
-		status, result = ok and "ok" or "error", ret;
-	end
-	local out = io.open(dir.."/reply.tmp", "w");
-	out:write(status, "\n", tostring(result));
-	out:close();
-	os.rename(dir.."/reply.tmp", dir.."/reply."..n);
+	if not chunk then return 500, err; end
+	local ok, ret = xpcall(chunk, traceback);
+	return ok and 200 or 500, tostring(ret);
 end
 
-module:hook("config-reloaded", function () module:add_timer(0, run); end);
+-- The answer is given from a timer: the code that is run is not in a coroutine, as an operator's is not.
+local function on_post(event)
+	local request, response = event.request, event.response;
+	if request.headers.authorization ~= word then return 403; end
+	module:add_timer(0, function ()
+		local status, text = run(request.body);
+		response.status_code = status;
+		response:send(text);
+	end);
+	return true;
+end
 
--- The ports take connections before the event loop runs and signals are handled: "ready" says that both is so.
+module:depends("http");
+module:provides("http", { default_path = "/kit"; route = { POST = on_post } });
+
+-- The ports take connections before the event loop runs: "ready" says that it does.
 module:hook("server-started", function ()
 	module:add_timer(0.01, function ()
-		io.open(dir.."/ready", "w"):close();
+		io.open(ready, "w"):close();
 	end);
 end);

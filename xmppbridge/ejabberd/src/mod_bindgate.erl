@@ -193,15 +193,15 @@ component_connected(Domain) ->
     case gates_of(Domain) of
         [] -> ok;
         Hosts ->
+            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts], % first: they tell whose place it takes
             [begin
                  ejabberd_router:unregister_route(Domain, Pid),
                  ejabberd_service:send(Pid, xmpp:serr_conflict(<<"Replaced by new connection">>, <<"en">>))
              end || Pid <- component_pids(Domain), Pid =/= self()],
-            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts],
             ok
     end.
 
-%% The processes of the component's streams.
+%% The processes of the component's streams, on all nodes.
 component_pids(Domain) ->
     case (ejabberd_router:get_backend()):find_routes(Domain) of
         {ok, Routes} -> [Pid || #route{pid = Pid} <- Routes, is_pid(Pid)];

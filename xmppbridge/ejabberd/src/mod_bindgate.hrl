@@ -25,6 +25,8 @@
                 adopting = #{},     % pid → session: those of before whose streams have not shown themselves yet
                 mute = #{},         % pid → sid: those that did not in time
                 conn,               % the component's stream: {pid, monitor}
+                record,             % names the database of the bindgate that has agreed
+                replaced,           % that of the one whose place this connection took
                 ready = false, greeted = false, agreed = false, hello_id, hello_timer,
                 misses = 0, open_until = 0, trial_until = 0,
                 lasting,            % why we decide alone, logged once

@@ -184,13 +184,13 @@ row(#{sid := Sid, user := User, resource := Resource, pid := Pid, bound_at := At
 %%% the component
 
 find_component(#gate{component = Domain} = S) ->
-    case mod_bindgate:component_pids(Domain) of
+    case [Pid || Pid <- mod_bindgate:component_pids(Domain), node(Pid) =:= node()] of % its answers go to this module on its own node
         [Pid | _] -> on_connected(Pid, S);
         [] -> S
     end.
 
 on_connected(Pid, #gate{conn = {Pid, _}} = S) -> S;
-on_connected(Pid, S) -> mod_bindgate_link:connected(Pid, on_disconnected(S)).
+on_connected(Pid, #gate{record = Record} = S) -> mod_bindgate_link:connected(Pid, (on_disconnected(S))#gate{replaced = Record}).
 
 on_disconnected(#gate{conn = undefined} = S) -> S;
 on_disconnected(S) -> mod_bindgate_asks:fail_asks(<<"the component's connection ended">>, mod_bindgate_link:disconnected(S)).

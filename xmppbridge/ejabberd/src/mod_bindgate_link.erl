@@ -23,7 +23,7 @@ connected(Pid, S) -> greet(S#gate{conn = {Pid, erlang:monitor(process, Pid)}, mi
 %% It has gone, or another takes its place.
 disconnected(#gate{conn = {_, MRef}} = S) ->
     erlang:demonitor(MRef, [flush]),
-    S#gate{conn = undefined, greeted = false, agreed = false, hello_id = undefined}.
+    S#gate{conn = undefined, record = undefined, greeted = false, agreed = false, hello_id = undefined}.
 
 %% Says hello, if there is somebody and the ledger is whole.
 greet(#gate{conn = undefined} = S) -> S;
@@ -37,11 +37,17 @@ greet(#gate{hello_timer = Old} = S0) ->
 
 hello(#gate{} = S) ->
     el(<<"hello">>, [{<<"xmlns">>, ns()}, {<<"version">>, <<"1">>}, {<<"module">>, ?VERSION}, {<<"server">>, <<"ejabberd">>},
-                                       {<<"server_version">>, clean(ejabberd_option:version(), 64)}, {<<"node">>, <<>>},
+                                       {<<"server_version">>, clean(ejabberd_option:version(), 64)}, {<<"nodes">>, int(length(nodes_of_cluster()))},
                                        {<<"epoch">>, S#gate.epoch}, {<<"seq">>, int(S#gate.seq)},
                                        {<<"sessions">>, int(mod_bindgate_ledger:total(S#gate.ledger) + map_size(S#gate.adopting))},
                                        {<<"mode">>, S#gate.mode}, {<<"on_failure">>, atom_to_binary(S#gate.on_failure, latin1)},
-                                       {<<"timeout_ms">>, int(S#gate.timeout)}, {<<"abilities">>, ?ABILITIES}]).
+                                       {<<"replaced">>, S#gate.replaced}, {<<"timeout_ms">>, int(S#gate.timeout)}, {<<"abilities">>, ?ABILITIES}]).
+
+%% This module knows the sessions of its own node. bindgate tells operators.
+nodes_of_cluster() ->
+    Nodes = ejabberd_cluster:get_nodes(),
+    length(Nodes) > 1 andalso ?ERROR_MSG("bindgate governs the sessions of ~p only, which is one of ~b nodes", [node(), length(Nodes)]),
+    Nodes.
 
 hello_answer(#iq{type = Type} = IQ, #gate{hello_timer = Timer} = S0) ->
     cancel(Timer),
@@ -50,9 +56,9 @@ hello_answer(#iq{type = Type} = IQ, #gate{hello_timer = Timer} = S0) ->
     case re:run(version(Hello), "^1(\\D|$)", [{capture, none}]) of
         match when Type =:= result ->
             ?INFO_MSG("bindgate ~ts is connected to ~ts, mode ~ts", [clean(attr(<<"bindgate">>, Hello), 64), S#gate.host, S#gate.mode]),
-            S#gate{agreed = true, misses = 0, trial_until = 0};
+            S#gate{agreed = true, record = clean(attr(<<"record">>, Hello), 64), misses = 0, trial_until = 0};
         _ ->
-            ?ERROR_MSG("bindgate refused the hello of ~ts (gate protocol version 1): ~ts", [S#gate.host, refusal(IQ, Hello)]),
+            ?ERROR_MSG("no agreement with bindgate on the hello of ~ts (this module speaks version 1 of the gate protocol): ~ts", [S#gate.host, refusal(IQ, Hello)]),
             S#gate{hello_timer = erlang:start_timer(?HELLO_REFUSED_MS, self(), hello)}
     end.
 
@@ -63,7 +69,7 @@ refusal(#iq{type = error} = IQ, _) ->
     catch _:_ -> "an error"
     end;
 refusal(_, undefined) -> "no hello";
-refusal(_, Hello) -> ["wrong version ", version(Hello)].
+refusal(_, Hello) -> io_lib:format("it answered in version ~ts; update the older of the two", [clean(version(Hello), 32)]).
 
 version(undefined) -> <<>>;
 version(Hello) ->

@@ -55,19 +55,32 @@ return function (gate)
 		event.session.bindgate_lang = body:sub(1, 4096):match("<[%w:]*body%s[^>]*xml:lang%s*=%s*[\"']([%w_-]+)[\"']");
 	end));
 
+	local function read_request(r, node, lang)
+		r.lang = clean(lang, 64);
+		local takeover = node:get_child("takeover", ns);
+		r.takeover = takeover and clean(takeover.attr.token, 512);
+	end
+
 	-- Above core's handler of the bind request (0): what only the request shows.
 	module:hook("stanza/iq/"..xmlns_bind..":bind", gate.guarded("bind request", function (event)
 		local session, stanza = event.origin, event.stanza;
 		if stanza.attr.type ~= "set" or not session.username or session.resource then return; end
 		local r = registry.of(session);
 		local node = stanza.tags[1];
-		r.lang = clean(stanza.attr["xml:lang"], 64);
+		read_request(r, node, stanza.attr["xml:lang"]);
 		if session.bosh_version and (not r.lang or r.lang == "en") then r.lang = clean(session.bindgate_lang, 64) or r.lang; end
 		local named = node:get_child("resource");
 		r.named = named and #named.tags == 0 and (named[1] or "") ~= "";
-		local takeover = node:get_child("takeover", ns);
-		r.takeover = takeover and clean(takeover.attr.token, 512);
 	end), 10);
+
+	-- The same of a bind within the authentication (mod_sasl2_bind2 of prosody-modules), before that is done (100). Each element has the stream's language.
+	module:hook("stanza/urn:xmpp:sasl:2:authenticate", gate.guarded("authentication", function (event)
+		if not event.origin.bosh_version then event.origin.bindgate_lang = event.stanza.attr["xml:lang"]; end
+	end), 200);
+	module:hook("sasl2/c2s/success", gate.guarded("bind within the authentication", function (event)
+		local node = event.session.sasl2_bind_request;
+		if node then read_request(registry.of(event.session), node, event.session.bindgate_lang); end
+	end), 150);
 
 	local function tls_version(session)
 		local conn = session.secure and session.conn;

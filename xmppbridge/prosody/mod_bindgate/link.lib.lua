@@ -18,6 +18,9 @@ return function (gate)
 	local ready = false;  -- the registry is whole
 	local greeted = false; -- hello was sent on this connection
 	local agreed = false; -- and answered
+	local record;         -- the database of the bindgate that has
+	local ending;         -- that of the one whose connection ends in this run of the server's loop
+	local replaced;       -- that of the one whose place this connection took
 	local hello_id;
 	local refused; -- until when hello is not repeated after a refusal
 	local misses, open_until, trial_until = 0, 0, 0;
@@ -75,7 +78,7 @@ return function (gate)
 			xmlns = ns, version = "1", module = gate.version, server = "Prosody",
 			server_version = gate.words.clean(prosody.version, 64), node = "", epoch = gate.epoch,
 			seq = int(gate.registry.seq), sessions = int(gate.registry.total()), mode = gate.mode,
-			on_failure = gate.on_failure, timeout_ms = int(gate.timeout * 1000), abilities = abilities,
+			on_failure = gate.on_failure, replaced = replaced, timeout_ms = int(gate.timeout * 1000), abilities = abilities,
 		};
 	end
 
@@ -101,28 +104,35 @@ return function (gate)
 		local version = hello and tostring(hello.attr.version):match("^%d+");
 		if stanza.attr.type == "result" and version == "1" then
 			agreed, misses, trial_until = true, 0, 0;
+			record = gate.words.clean(hello.attr.record, 64);
 			module:log("info", "bindgate %s is connected, mode %s", gate.words.clean(hello.attr.bindgate, 64) or "(unknown)", gate.mode);
 			return true;
 		end
 		refused = now() + refused_seconds;
-		local _, condition, text = nil, "wrong version "..tostring(version), nil;
+		local _, condition, text = nil, "it answered in version "..gate.words.clean(version or "unknown", 32).."; update the older of the two", nil;
 		if stanza.attr.type == "error" then _, condition, text = stanza:get_error(); end
-		module:log("error", "bindgate refused hello (gate protocol version 1): %s %s", tostring(condition), text or "");
+		module:log("error", "no agreement with bindgate on hello (this module speaks version 1 of the gate protocol): %s %s", tostring(condition), text or "");
 		return true;
 	end
 
+	-- Where the newest connection is kept, the older one ends in the very run of the loop that lets it in.
 	local function on_authenticated()
 		link.connection = link.connection + 1;
+		replaced, record, ending = ending, nil, nil;
 		greeted, agreed, misses, trial_until = false, false, 0, 0;
 		greet();
 	end
 
 	local function on_disconnected()
 		link.connection = link.connection + 1;
+		ending, record = agreed and record or nil, nil;
 		greeted, agreed = false, false;
 		local connection = link.connection;
 		-- Not now: the dying stream still counts as connected, and what a finished bind sends would be written to it.
-		module:add_timer(0, function () gate.bind.fail_asks(connection, "the component's connection ended"); end);
+		module:add_timer(0, function ()
+			ending = nil;
+			gate.bind.fail_asks(connection, "the component's connection ended");
+		end);
 	end
 
 	-- Hosts are activated in no order: before the component's is, module:context would hook the global events.

@@ -16,14 +16,17 @@ import (
 	"github.com/bindgate/bindgate/xmppbridge/stock/adhoc"
 )
 
-// TestProsody lists and ends sessions of a stock Prosody.
+// TestProsody lists and ends sessions of a stock Prosody, 0.12 and 13.0.
 func TestProsody(t *testing.T) {
 	t.Parallel()
-	s := stockProsody(t, prosody.Config{Global: prosodyRights, Modules: []string{"admin_adhoc"}})
-	stream := connect(t, s)
-	ended := administers(t, s, stream, adhoc.ByOnlineUsers, "Prosody")
-	if ended != nil {
-		t.Errorf("Prosody's end-user-session has the stream error %s; README says that it has none", ended)
+	for name, binary := range map[string]string{"0.12": "", "13.0": prosody.Backport} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := stockProsody(t, prosody.Config{Binary: binary, Global: prosodyRights, Modules: []string{"admin_adhoc"}})
+			if ended := administers(t, s, connect(t, s), adhoc.ByOnlineUsers, "Prosody"); ended != nil {
+				t.Errorf("Prosody's end-user-session has the stream error %s; README says that it has none", ended)
+			}
+		})
 	}
 }
 
@@ -62,7 +65,7 @@ func TestProsodyForgedList(t *testing.T) {
 // TestEjabberd lists and ends sessions of a stock ejabberd.
 func TestEjabberd(t *testing.T) {
 	t.Parallel()
-	s := stockEjabberd(t, ejabberd.Config{Hosts: []ejabberd.Host{{Modules: ejabberd.Administer}, {Domain: "plain.localhost"}}})
+	s := stockEjabberd(t, ejabberd.Config{Hosts: []ejabberd.Host{{Modules: ejabberd.Administer + "\nmod_privilege: {presence: {managed_entity: [{allow: bindgate}]}}"}, {Domain: "plain.localhost"}}})
 	stream := connect(t, s)
 	refuses(t, s, stream, "plain.localhost", adhoc.ErrNoCommands)
 	refuses(t, s, connectAs(t, s, "stranger.localhost"), s.Domain(), adhoc.ErrNoRight)

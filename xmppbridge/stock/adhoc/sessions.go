@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/bindgate/bindgate/xmppbridge"
 )
 
 // Session is one that the server lists.
@@ -230,8 +232,7 @@ type seen struct {
 const (
 	// askedAtOnce bounds the requests about accounts that wait for their answer.
 	askedAtOnce = 8
-	// askedForAddress is how many accounts of one list are asked about although it names their sessions: to learn where new ones come from. Those that were there before
-	// bindgate need not be known so well.
+	// askedForAddress is how many accounts of one list are asked about although it names their sessions, to learn where they come from. The others' turn is with later lists.
 	askedForAddress = 100
 )
 
@@ -264,7 +265,8 @@ func (s *Server) ofAccounts(ctx context.Context, accounts []*account) ([]Session
 		}
 		group.Go(func() error {
 			sessions, err := s.ofAccount(ctx, a.user)
-			if err != nil && (named == nil || ctx.Err() != nil) {
+			// What the server cannot tell of one account does not hide all others: it has the sessions that the list names, or none.
+			if _, said := errors.AsType[*xmppbridge.StanzaError](err); err != nil && (named == nil && !said || refused(err, forbidding...) || ctx.Err() != nil) {
 				return err
 			}
 			mu.Lock()

@@ -153,6 +153,6 @@ var able = []gate.Ability{
 	{Name: "kick", Can: true, Why: "By kick_session, which says yes whatever comes of it: the next list of the account's sessions is the proof."},
 	{Name: "conflict", Can: true},
 	{Name: "text", Can: true},
-	{Name: "language", Can: false, Why: "ejabberd marks each text as the language of the client's stream, or as English, whatever the text's is."},
+	{Name: "language", Can: false, Why: "ejabberd's API does not tell a client's language: texts are in the account's or its domain's, and ejabberd marks each as English."},
 	{Name: "same_resource", Can: false, Why: "ejabberd itself ends the older of two sessions with one resource before bindgate sees the newer. With resource_conflict: setresource it gives the newer another resource, and rules decide."},
 }

@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bindgate/bindgate/internal/pgtest"
+	"github.com/bindgate/bindgate/internal/servers"
+	"github.com/bindgate/bindgate/store"
+)
+
+// problem waits until the link's state says this of a domain.
+func (w *world) problem(domain, want string) {
+	w.t.Helper()
+	w.until("the link's state tells: "+want, func() string {
+		said := "there is no such domain"
+		for _, d := range w.link().Domains {
+			if d.Domain == domain {
+				if strings.Contains(d.Problem, want) {
+					return ""
+				}
+				said = "it says: " + d.Problem
+			}
+		}
+		return said
+	})
+}
+
+// Two bindgates with different databases on one component: both see it in their link's state. When one is stopped the other goes on.
+func TestTwoDatabases(t *testing.T) { servers.Each(t, testTwoDatabases) }
+
+func testTwoDatabases(t *testing.T, on *servers.Kind) {
+	first := newWorld(t, on, servers.Options{})
+	second := &world{t: t, url: pgtest.URL(t), on: on, server: first.server, addr: first.addr}
+	var err error
+	if second.store, err = store.Open(t.Context(), store.Config{URL: second.url}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.store.Close)
+	second.running = second.launch("second")
+	names := map[*world]string{}
+	for _, w := range []*world{first, second} {
+		if names[w], err = w.store.Identity(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.problem(first.server.Domain(), "another bindgate, with another database ("+names[second]+")")
+	second.problem(first.server.Domain(), "another bindgate, with another database ("+names[first]+")")
+	second.running.stop()
+	first.linked()
+	first.login("ann", "phone")
+	first.recorded("ann", "phone=active")
+}
+
+// A link names two virtual hosts, and the module is on one of them.
+func TestHostWithoutModule(t *testing.T) { servers.Each(t, testHostWithoutModule) }
+
+func testHostWithoutModule(t *testing.T, on *servers.Kind) {
+	w := dormant(t, on, servers.Options{Twin: true, TwinBare: true})
+	w.domains = []string{w.server.Domain(), w.server.Twin()}
+	w.start()
+	w.problem(w.server.Twin(), "there is no gate module on "+w.server.Twin())
+	w.login("ann", "phone")
+	w.recorded("ann", "phone=active")
+}
