@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/xmppbridge"
@@ -11,12 +12,30 @@ import (
 )
 
 // New is the driver for a component.
-func New(component string) stock.Driver { return driver{component} }
+func New(component string) stock.Driver {
+	return &driver{component: component, known: map[string]*memory{}}
+}
 
-type driver struct{ component string }
+type driver struct {
+	component string
+
+	mu    sync.Mutex // guards known
+	known map[string]*memory
+}
+
+// recall gives a virtual host what was found out about its accounts on earlier connections.
+func (d *driver) recall(s *Server) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m := d.known[s.domain]; m != nil {
+		s.memory = m
+		return
+	}
+	d.known[s.domain] = s.memory
+}
 
 // Open implements stock.Driver.
-func (d driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []string) (*stock.Server, error) {
+func (d *driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []string) (*stock.Server, error) {
 	hosts := hosts{}
 	var able []gate.Ability
 	for _, domain := range domains {
@@ -24,6 +43,7 @@ func (d driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []st
 		if err != nil {
 			return nil, d.advise(err)
 		}
+		d.recall(s)
 		hosts[domain] = s
 		able = weaker(able, s.abilities())
 	}
@@ -31,7 +51,7 @@ func (d driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []st
 }
 
 // advise says what to do.
-func (d driver) advise(err error) error {
+func (d *driver) advise(err error) error {
 	switch {
 	case errors.Is(err, ErrNoRight):
 		return fmt.Errorf("%w. Give it the right. ejabberd: acl: {bindgate: {server: %q}}, and allow bindgate in access_rules: configure. Prosody: admins = { %[2]q }, which lets the "+

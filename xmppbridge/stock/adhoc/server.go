@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/bindgate/bindgate/xmppbridge"
 )
@@ -60,15 +61,24 @@ type Server struct {
 	stats    bool     // accounts can be asked about by UserStats
 	ending   []string // the fields of EndUserSession
 
+	*memory
+}
+
+// memory is what was found out about a virtual host's accounts. It outlives lists that fail and connections, so that a first list that takes longer than it may goes on where it stopped.
+type memory struct {
 	mu    sync.Mutex // guards what follows
 	seen  map[string]seen
-	named bool // its last list named sessions
+	last  map[string][]Session // what each account had when it was last told
+	named bool                 // the last list named sessions
+	brief time.Time            // until then lists are asked for without details: with them they are too large
 }
+
+func newMemory() *memory { return &memory{seen: map[string]seen{}, last: map[string][]Session{}} }
 
 // Discover finds out what the server of domain offers to the component. It opens the command that ends sessions and cancels it, so that the right to run it is known and not
 // assumed. The error is ErrNoCommands, ErrNoRight or ErrNoList with more words around it, or what kept the server from answering.
 func Discover(ctx context.Context, conn Conn, domain string) (*Server, error) {
-	s := &Server{client: NewClient(conn, domain), domain: domain}
+	s := &Server{client: NewClient(conn, domain), domain: domain, memory: newMemory()}
 	s.software = s.client.software(ctx) // nothing but words depends on it
 
 	items, err := s.client.Items(ctx, domain, "")

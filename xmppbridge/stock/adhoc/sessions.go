@@ -5,12 +5,14 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,23 +32,19 @@ func (s *Server) Sessions(ctx context.Context) ([]Session, error) {
 	case ByDisco:
 		items, err := s.client.Items(ctx, s.domain, onlineNode)
 		if err != nil {
-			return nil, fmt.Errorf("online users: %w", err)
+			return nil, fmt.Errorf("online users: %w", bounded(err))
 		}
 		return s.ofAccounts(ctx, byAccount(s.addressed(items)))
 	case ByPresences:
 		r, err := s.client.Run(ctx, s.command, s.wholeList)
 		if err != nil {
-			return nil, fmt.Errorf("get-active-presences: %w", err)
+			return nil, fmt.Errorf("get-active-presences: %w", bounded(err))
 		}
 		return s.present(r.Fields["activeuserpresences"]), nil
 	}
-	detailed := false
-	r, err := s.client.Run(ctx, s.command, func(q Question) ([]string, bool) {
-		detailed = detailed || q.Name == "details"
-		return s.wholeList(q)
-	})
+	r, detailed, err := s.users(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list of users: %w", err)
+		return nil, fmt.Errorf("list of users: %w", bounded(err))
 	}
 	lines, err := usersIn(r)
 	if err != nil {
@@ -60,13 +58,55 @@ func (s *Server) Sessions(ctx context.Context) ([]Session, error) {
 	return s.ofAccounts(ctx, accounts)
 }
 
+// briefFor is how long lists are asked for without details after one that was too large with them.
+const briefFor = 5 * time.Minute
+
+// users runs the command that lists users. Clients write into the details of Prosody's list, as much as they like: what is too large with them is asked for without.
+func (s *Server) users(ctx context.Context) (r Result, detailed bool, err error) {
+	s.mu.Lock()
+	brief := time.Now().Before(s.brief)
+	s.mu.Unlock()
+	run := func(details string) (Result, error) {
+		return s.client.Run(ctx, s.command, func(q Question) ([]string, bool) {
+			if q.Name == "details" {
+				detailed = details == "1"
+				return []string{details}, q.Type == "boolean"
+			}
+			return s.wholeList(q)
+		})
+	}
+	if !brief {
+		r, err = run("1")
+		if !detailed || !errors.Is(err, xmppbridge.ErrTooLarge) {
+			return r, detailed, err
+		}
+		s.mu.Lock()
+		s.brief = time.Now().Add(briefFor)
+		s.mu.Unlock()
+	}
+	r, err = run("0")
+	return r, detailed, err
+}
+
+// bounded says what to do about a list that is too large.
+func bounded(err error) error {
+	if errors.Is(err, xmppbridge.ErrTooLarge) {
+		return fmt.Errorf("%w: driver admin takes lists of up to 4 MiB. Use the server's gate module (driver gate) or, for ejabberd, its HTTP API (driver ejabberd)", err)
+	}
+	return err
+}
+
 // SessionsOf are those of one account. Where they cannot be asked for alone, everything is listed.
 func (s *Server) SessionsOf(ctx context.Context, user string) ([]Session, error) {
 	s.mu.Lock()
 	alone := s.stats && s.list != ByPresences && !s.named
 	s.mu.Unlock()
 	if alone {
-		return s.ofAccount(ctx, user)
+		found, err := s.ofAccount(ctx, user)
+		// Nothing is told of an account that is not there, or cannot be told: the list says which.
+		if _, said := errors.AsType[*NoteError](err); !said && !errors.Is(err, ErrNoList) {
+			return found, err
+		}
 	}
 	all, err := s.Sessions(ctx)
 	if err != nil {
@@ -91,8 +131,6 @@ func (s *Server) wholeList(q Question) ([]string, bool) {
 			}
 		}
 		return []string{most}, most != ""
-	case "details":
-		return []string{"1"}, q.Type == "boolean"
 	case "domainjid":
 		return []string{s.domain}, true
 	}
@@ -265,18 +303,28 @@ func (s *Server) ofAccounts(ctx context.Context, accounts []*account) ([]Session
 		}
 		group.Go(func() error {
 			sessions, err := s.ofAccount(ctx, a.user)
-			// What the server cannot tell of one account does not hide all others: it has the sessions that the list names, or none.
-			if _, said := errors.AsType[*xmppbridge.StanzaError](err); err != nil && (named == nil && !said || refused(err, forbidding...) || ctx.Err() != nil) {
-				return err
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				out = append(out, named...)
+				// What the server cannot tell of one account does not hide all others, and is no end of its sessions: they are those that the list names, or were told last.
+				was, told := s.told(a.user)
+				switch {
+				case ctx.Err() != nil || refused(err, forbidding...):
+					return err
+				case named != nil:
+					out = append(out, named...)
+				case told || answered(err):
+					out = append(out, was...)
+				default:
+					return err
+				}
 				return nil
 			}
-			if out = append(out, sessions...); agrees(a.details, sessions) {
-				next[a.user] = seen{a.details, sessions}
+			out = append(out, sessions...)
+			was := seen{a.details, sessions}
+			s.tell(a.user, was)
+			if agrees(a.details, sessions) {
+				next[a.user] = was
 			}
 			return nil
 		})
@@ -284,10 +332,40 @@ func (s *Server) ofAccounts(ctx context.Context, accounts []*account) ([]Session
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	listed := map[string]bool{}
+	for _, a := range accounts {
+		listed[a.user] = true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = next
+	maps.DeleteFunc(s.last, func(user string, _ []Session) bool { return !listed[user] })
 	return out, nil
+}
+
+// answered reports whether err is the server's word about an account.
+func answered(err error) bool {
+	_, stanza := errors.AsType[*xmppbridge.StanzaError](err)
+	_, note := errors.AsType[*NoteError](err)
+	return stanza || note
+}
+
+// told is what an account had when the server last told.
+func (s *Server) told(user string) ([]Session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, ok := s.last[user]
+	return was, ok
+}
+
+// tell keeps what the server has told of an account, at once: the list that asked may fail later.
+func (s *Server) tell(user string, is seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last[user] = is.sessions
+	if agrees(is.details, is.sessions) {
+		s.seen[user] = is
+	}
 }
 
 // known is what was found out about an account, if nothing in the list says that it is otherwise now.
@@ -327,9 +405,6 @@ func (s *Server) ofAccount(ctx context.Context, user string) ([]Session, error) 
 	r, err := s.client.Run(ctx, UserStats, func(q Question) ([]string, bool) {
 		return []string{user + "@" + s.domain}, isAccount(q.Name)
 	})
-	if _, said := errors.AsType[*NoteError](err); said {
-		return nil, nil // it is not there any more
-	}
 	if err != nil {
 		return nil, fmt.Errorf("user-stats: %w", err)
 	}
