@@ -60,11 +60,13 @@ start(Host, _Opts) ->
             [ejabberd_hooks:add(Hook, Host, ?MODULE, F, Priority) || {Hook, F, Priority} <- hooks()],
             [ejabberd_hooks:add(Hook, ?MODULE, F, Priority) || {Hook, F, Priority} <- global_hooks()],
             gen_iq_handler:add_iq_handler(ejabberd_local, Host, mod_bindgate_wire:ns(), ?MODULE, process_iq),
-            mod_bindgate_gate:ready(Host);
+            mod_bindgate_gate:ready(Host),
+            persistent_term:put({?MODULE, Host}, started); % for a process that takes the place of a crashed one
         Error -> Error
     end.
 
 stop(Host) ->
+    persistent_term:erase({?MODULE, Host}),
     gen_iq_handler:remove_iq_handler(ejabberd_local, Host, mod_bindgate_wire:ns()),
     [ejabberd_hooks:delete(Hook, Host, ?MODULE, F, Priority) || {Hook, F, Priority} <- hooks()],
     case gen_mod:is_loaded_elsewhere(Host, ?MODULE) of
@@ -211,6 +213,16 @@ component_pids(Domain) ->
 gates_of(Domain) ->
     [Host || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, ?MODULE), gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain].
 
+%% ejabberd lets a component speak for all hosts of its listener, or for anybody (check_from: false). For bindgate speaks only who has logged in by its name.
+component_send_packet({#iq{from = #jid{lserver = Domain} = From, to = #jid{lserver = Host}}, #{remote_server := Name} = State} = Acc) when Name =/= Domain ->
+    case gates_of(Domain) of
+        [] -> Acc;
+        Hosts ->
+            Told = case lists:member(Host, Hosts) of true -> Host; false -> hd(Hosts) end,
+            mod_bindgate_gate:stranger(Told, jid:make(Name)),
+            ?DEBUG("bindgate: ~ts wrote as ~ts: dropped", [Name, jid:encode(From)]),
+            {drop, State}
+    end;
 %% Answers to what we asked; ejabberd would drop them.
 component_send_packet({#iq{type = Type, id = <<"bindgate-", _/binary>>, from = From, to = #jid{luser = <<>>, lserver = Host, lresource = <<>>}} = IQ, State})
   when Type =:= result; Type =:= error ->

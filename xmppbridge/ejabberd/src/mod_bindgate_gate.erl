@@ -44,7 +44,9 @@ configure(Host) -> gen_server:call(proc(Host), configure).
 %% Waits as long as bindgate may take, and for what goes before.
 ask(Host, Record) ->
     try gen_server:call(proc(Host), {ask, Record}, infinity)
-    catch exit:_ -> {in, undefined, false, []} % unloaded
+    catch exit:Reason ->
+            gen_mod:is_loaded(Host, mod_bindgate) andalso error({bindgate_has_crashed, Reason}), % the failure policy decides
+            {in, undefined, false, []}
     end.
 
 bound(Host, Record) ->
@@ -79,6 +81,7 @@ tell(Host, Message) -> gen_server:cast(proc(Host), Message).
 
 init([Host]) ->
     process_flag(trap_exit, true),
+    persistent_term:get({mod_bindgate, Host}, undefined) =:= started andalso gen_server:cast(self(), ready),
     {ok, configured(#gate{host = Host, epoch = mod_bindgate_wire:new_id(), mode = mod_bindgate_requests:load_mode(Host), ledger = mod_bindgate_ledger:new(Host)})}.
 
 configured(#gate{host = Host} = S) ->
