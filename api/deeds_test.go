@@ -29,8 +29,9 @@ type deed struct {
 func deeds(s *service) []deed {
 	const ada, bob, eve = "ada@example.org", "bob@example.org", "eve@example.org"
 	ids := s.seed(seeded{account: ada, resource: "phone", generation: 1, ended: true}, seeded{account: ada, resource: "tablet", generation: 2}, seeded{account: bob, resource: "x", generation: 1},
-		seeded{account: eve, resource: "old", generation: 1, ended: true})
+		seeded{account: eve, resource: "old", generation: 1, ended: true}, seeded{account: "who@none.example", resource: "old", generation: 1, ended: true})
 	s.exec(`insert into links (name) values ('main')`)
+	s.exec(`insert into domains (name, lang) values ('none.example', 'en')`) // it has no account
 	var job int64
 	if err := s.pool.QueryRow(s.t.Context(), `insert into jobs (kind, filter, domains, requested_at, requested_by) values ('apply_rule', '{"level":"domain","subject":"example.org"}', '{example.org}', now(), 'x')
 		returning id`).Scan(&job); err != nil {

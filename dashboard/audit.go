@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bindgate/bindgate/client"
 	"github.com/bindgate/bindgate/store"
@@ -104,10 +106,13 @@ func (v *visit) action(name string) string {
 
 // word is what a field of an entry is called: of a rule as in its form. A name that is somebody's own, such as a platform's, stands for itself.
 func (v *visit) word(field string) string {
-	for _, key := range []string{"audit.word." + field, "rules.field." + field} {
-		if v.d.words.has(key) {
-			return v.t(key)
-		}
+	if key := "audit.word." + field; v.d.words.has(key) {
+		return v.t(key)
+	}
+	if key := "rules.field." + field; v.d.words.has(key) {
+		label := v.t(key) // not at the beginning of a line here
+		first, size := utf8.DecodeRuneInString(label)
+		return string(unicode.ToLower(first)) + label[size:]
 	}
 	return visible(field)
 }

@@ -24,7 +24,7 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := k.as(dashboard.Admin)
-	d := admin.get("/dashboard/audit?account=ada%40example.org").ok(http.StatusOK).says("Set a rule", "backend by the API", "Sessions at once was 2 is 1", "request").lacks("eve@example.net")
+	d := admin.get("/dashboard/audit?account=ada%40example.org").ok(http.StatusOK).says("Set a rule", "backend by the API", "sessions at once was 2 is 1", "request").lacks("eve@example.net")
 	if d.link("/dashboard/account?jid=ada") == "" {
 		t.Error("the account is no link")
 	}

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/bindgate/bindgate/client"
@@ -72,6 +73,29 @@ type Dashboard struct {
 	log     *slog.Logger
 }
 
+// look is what the dashboard is made of that is in the binary.
+type look struct {
+	assets *assets
+	words  *words
+	views  *views
+}
+
+// embedded is read once: to parse the templates takes longer than anything that a page does.
+var embedded = sync.OnceValues(func() (*look, error) {
+	l := &look{}
+	var err error
+	if l.assets, err = newAssets(); err != nil {
+		return nil, fmt.Errorf("assets: %w", err)
+	}
+	if l.words, err = newWords(); err != nil {
+		return nil, fmt.Errorf("texts: %w", err)
+	}
+	if l.views, err = newViews(l.words, l.assets); err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	return l, nil
+})
+
 // New returns the handler of everything below Root. What is wrong with a template, a text or an asset is found here.
 func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if cfg.API == nil || cfg.As == nil || cfg.Events == nil || cfg.Store == nil || cfg.People == nil {
@@ -99,15 +123,11 @@ func New(_ context.Context, cfg Config) (*Dashboard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	if d.assets, err = newAssets(); err != nil {
-		return nil, fmt.Errorf("dashboard: assets: %w", err)
+	look, err := embedded()
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	if d.words, err = newWords(); err != nil {
-		return nil, fmt.Errorf("dashboard: texts: %w", err)
-	}
-	if d.views, err = newViews(d.words, d.assets, cfg.Now); err != nil {
-		return nil, fmt.Errorf("dashboard: templates: %w", err)
-	}
+	d.assets, d.words, d.views = look.assets, look.words, look.views
 	d.least = map[string]Role{}
 	for _, r := range routes() {
 		if r.method == http.MethodGet {

@@ -13,7 +13,7 @@ const linkState = `{"up": true, "since": "2026-11-01T00:00:00Z", "last_error": "
 	{"domain": "example.net", "mode": "off"}]}`
 
 const stockState = `{"up": true, "since": "2026-11-01T00:00:00Z", "domains": [{"domain": "example.com", "server": "ejabberd", "server_version": "23.01", "mode": "enforce", "abilities": ["kick"],
-	"last_hello_at": "2026-11-01T00:00:00Z"}], "abilities": [{"name": "kick", "can": true, "why": "By its API <b>."}, {"name": "ask", "can": false, "why": "There is no module."}, {"name": "future", "can": false}]}`
+	"last_hello_at": "2026-11-01T00:00:00Z"}], "self_test": {"at": "2026-11-01T00:00:00Z", "account": "trial@example.com", "ok": false, "findings": ["The kick <b> came without a stream error."]}, "abilities": [{"name": "kick", "can": true, "why": "By its API <b>."}, {"name": "ask", "can": false, "why": "There is no module."}, {"name": "future", "can": false}]}`
 
 // A link without a module says what it can and cannot, and why.
 func TestStockLink(t *testing.T) {
@@ -21,7 +21,7 @@ func TestStockLink(t *testing.T) {
 	k := newKit(t)
 	k.exec(`insert into links (name, driver, component, owner, owner_name, expires_at, state) values ('stock', 'ejabberd', 'b.example.com', gen_random_uuid(), 'host/42', now() + interval '1 day', $1)`, stockState)
 	k.as(dashboard.Viewer).get("/dashboard/links").ok(http.StatusOK).says("ejabberd 23.01", "by its API, just after a login", "what this link can do (1) and cannot (2)", "A login is held until it is decided",
-		"There is no module.", "Sessions can be ended", "By its API <b>.", "future").lacks("Update the module", "the module can do")
+		"There is no module.", "Sessions can be ended", "By its API <b>.", "future", "Self-test", "not as it should be", "The kick <b> came without a stream error.").lacks("Update the module", "the module can do")
 }
 
 func TestLinks(t *testing.T) {

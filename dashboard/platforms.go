@@ -19,8 +19,12 @@ type platformsPage struct {
 	page
 	ETag    string
 	Q       string
-	Rows    []matcherRow
+	Rows    []matcherRow // of this page of the table
+	From    int          // how many come before
+	Found   int          // on all its pages
 	Total   int
+	First   string
+	Next    string
 	Groups  []platformGroup
 	Try     platformTry
 	Changed bool // somebody else has changed the platforms: nothing was done
@@ -33,6 +37,27 @@ type matcherRow struct {
 	Platform string
 	Words    template.HTML
 	Tried    bool // it decides what was tried
+}
+
+// matcherRows are those of a page of the table.
+const matcherRows = 40
+
+// turn leaves one page of the rows: that which begins with the one that the query names, or has the one that decides what was tried.
+func (p *platformsPage) turn(from int) {
+	for i, r := range p.Rows {
+		if r.Tried {
+			from = i - i%matcherRows
+		}
+	}
+	p.Found = len(p.Rows)
+	if from = max(0, min(from, p.Found-1)); from > 0 {
+		p.First = link("/rules/platforms", "q", p.Q) + "#matchers"
+	}
+	if end := from + matcherRows; end < p.Found {
+		p.Next = link("/rules/platforms", "q", p.Q, "from", strconv.Itoa(end)) + "#matchers"
+		p.Rows = p.Rows[:end]
+	}
+	p.From, p.Rows = from, p.Rows[from:]
 }
 
 type platformGroup struct{ Name, Members string }
@@ -74,6 +99,8 @@ func (v *visit) renderPlatforms(status int, current *client.Platforms, wrong *fo
 			p.Rows = append(p.Rows, row)
 		}
 	}
+	from, _ := strconv.Atoi(q.Get("from")) // what is no number is the start
+	p.turn(from)
 	for _, name := range slices.Sorted(maps.Keys(current.Groups)) {
 		p.Groups = append(p.Groups, platformGroup{name, strings.Join(current.Groups[name], "\n")})
 	}
@@ -217,7 +244,7 @@ func (v *visit) savePlatforms(p *client.Platforms, key string, args ...string) e
 	_, err := v.api().PutPlatforms(v.once(), *p, client.RuleOptions{IfMatch: p.ETag})
 	if err == nil {
 		v.done(key, args...)
-		return v.redirect(Root + "/rules/platforms")
+		return v.redirect(link("/rules/platforms", "from", v.form("from")))
 	}
 	if !isConflict(err) && problemOf(err) == nil {
 		return err

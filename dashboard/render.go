@@ -88,7 +88,7 @@ type views struct {
 	sets map[string]map[string]*template.Template // language → page
 }
 
-func newViews(w *words, a *assets, now func() time.Time) (*views, error) {
+func newViews(w *words, a *assets) (*views, error) {
 	files, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func newViews(w *words, a *assets, now func() time.Time) (*views, error) {
 	v := &views{map[string]map[string]*template.Template{}}
 	for _, lang := range languages {
 		v.sets[lang] = map[string]*template.Template{}
-		base := template.New("base").Funcs(functions(w, a, lang, now))
+		base := template.New("base").Funcs(functions(w, a, lang))
 		for _, f := range files {
 			if isShared(f.Name()) {
 				if err := parse(base, w, lang, f.Name()); err != nil {
@@ -145,7 +145,7 @@ func parse(set *template.Template, w *words, lang, file string) error {
 }
 
 // functions are what templates may call.
-func functions(w *words, a *assets, lang string, now func() time.Time) template.FuncMap {
+func functions(w *words, a *assets, lang string) template.FuncMap {
 	return template.FuncMap{
 		// Texts.
 		"t":     func(key string, args ...any) any { return w.say(lang, key, args...) },
@@ -155,7 +155,7 @@ func functions(w *words, a *assets, lang string, now func() time.Time) template.
 		"text": text, "clip": clip, "whole": whole, "visible": visible,
 		// Figures.
 		"num":  func(v any) (string, error) { n, err := toNumber(v); return number(n), err },
-		"when": func(t time.Time) template.HTML { return w.when(lang, now(), t) },
+		"when": func(t time.Time) template.HTML { return w.when(lang, time.Now(), t) },
 		"at":   at,
 		"span": func(v any) (string, error) {
 			n, err := toNumber(v)

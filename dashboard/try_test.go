@@ -67,3 +67,45 @@ func TestPlatforms(t *testing.T) {
 		k.as(role).get(list).ok(http.StatusForbidden)
 	}
 }
+
+// The table of matchers is read in pages; the one that decides what is tried is on the page that is shown.
+func TestMatchersArePaged(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	admin := k.as(dashboard.Admin)
+	seen := map[string]int{}
+	last := ""
+	for path := "/dashboard/rules/platforms"; path != ""; {
+		d := admin.get(path).ok(http.StatusOK)
+		path = ""
+		for _, a := range d.all("a") {
+			if attr(a, "rel") == "next" {
+				path = attr(a, "href")
+			}
+		}
+		rows := all(d.all("tbody")[0], "tr")
+		if len(rows) > 40 {
+			t.Errorf("a page has %d rows", len(rows))
+		}
+		for _, tr := range rows {
+			last = attr(tr, "id")
+			seen[last]++
+		}
+	}
+	if len(seen) < 100 || seen[last] != 1 {
+		t.Fatalf("%d matchers are on the pages, the last one %d times", len(seen), seen[last])
+	}
+	d := admin.get("/dashboard/rules/platforms?client=slixmpp").ok(http.StatusOK)
+	tried := 0
+	for _, tr := range d.all("tr") {
+		if attr(tr, "class") == "tried" {
+			tried++
+		}
+	}
+	if tried != 1 {
+		t.Errorf("%d rows are marked as deciding", tried)
+	}
+	for _, from := range []string{"-1", "x", "99999999999999999999", "1000000"} {
+		admin.get("/dashboard/rules/platforms?from=" + from).ok(http.StatusOK)
+	}
+}
