@@ -258,7 +258,8 @@ func collectLoops(rows pgx.Rows, err error) ([]Loop, error) {
 	return list, nil
 }
 
-// Identity names the database, in 16 hex digits: the same for every process on it, another for a copy of it elsewhere.
+// Identity names the database, in 16 hex digits: the same for every process on it, another for what was made of a dump. A physical copy has the same name. The error is also
+// that of a user who may not call pg_control_system.
 func (s *Store) Identity(ctx context.Context) (string, error) {
 	var key []byte
 	var cluster, database string

@@ -223,8 +223,8 @@ func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log
 		return nil, err
 	}
 	record, err := st.Identity(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil { // it only tells a rival on the component from another process on this database
+		log.Warn("the database has no name: of a rival on a component it is not told whether it is on another database", "error", err)
 	}
 	var runs []func(context.Context) error
 	for _, l := range cfg.Links {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +41,32 @@ func needsCommand(t testing.TB, name string) string {
 	return path
 }
 
+// needsNode is node of at least 20.10, which xmpp.js needs: Debian 12 has 18.
+func needsNode(t testing.TB) string {
+	t.Helper()
+	path := needsCommand(t, "node")
+	out, err := exec.Command(path, "--version").Output()
+	if err == nil {
+		err = newEnough(strings.TrimSpace(string(out)))
+	}
+	if err != nil {
+		lackingBy(t, err, "install a newer one")
+	}
+	return path
+}
+
+// newEnough is an error for a version of Node that xmpp.js does not run on.
+func newEnough(version string) error {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "v%d.%d", &major, &minor); err != nil {
+		return fmt.Errorf("node --version says %.40q", version)
+	}
+	if major < 20 || major == 20 && minor < 10 {
+		return fmt.Errorf("xmpp.js needs Node 20.10 or newer, this is %s", version)
+	}
+	return nil
+}
+
 // needsCache returns a directory of the user's cache.
 func needsCache(t testing.TB, kind string, names []byte) string {
 	t.Helper()
@@ -57,8 +84,13 @@ func needsCache(t testing.TB, kind string, names []byte) string {
 
 func lacking(t testing.TB, err error) {
 	t.Helper()
+	lackingBy(t, err, "deploy/setup.sh --tests installs it")
+}
+
+func lackingBy(t testing.TB, err error, remedy string) {
+	t.Helper()
 	if os.Getenv("CI") == "" {
-		t.Skipf("%v; deploy/setup.sh --tests installs it", err)
+		t.Skipf("%v; %s", err, remedy)
 	}
-	t.Fatalf("%v; deploy/setup.sh --tests installs it", err)
+	t.Fatalf("%v; %s", err, remedy)
 }

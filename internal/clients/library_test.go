@@ -68,7 +68,7 @@ func smack(t *testing.T, args []string) *Report {
 
 // xmppjs runs a copy beside the packages: Node looks for a module's packages beside its file.
 func xmppjs(t *testing.T, args []string) *Report {
-	node, dir := needsCommand(t, "node"), t.TempDir()
+	node, dir := needsNode(t), t.TempDir()
 	if err := os.Symlink(filepath.Join(needsCache(t, "npm", npmLock), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}

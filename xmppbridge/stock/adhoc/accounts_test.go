@@ -21,6 +21,7 @@ type crowd struct {
 	fails   map[string]error                 // what user-stats of an account comes to
 	notes   map[string]bool                  // user-stats of an account is a note of type error
 	large   bool                             // the list is too large with details
+	left    string                           // an account that the list still names
 	noStats bool                             // the server has no user-stats
 	hang    func(context.Context, int) error // called with how many accounts were asked about
 	asked   int
@@ -42,7 +43,7 @@ func (c *crowd) Query(ctx context.Context, to, _, payload string) ([]byte, error
 		items := ""
 		if strings.Contains(to, "@") {
 			for _, u := range c.users {
-				if u+"@example.org" == to {
+				if u+"@example.org" == to && u != c.left {
 					items = fmt.Sprintf("<item jid='%s/phone'/>", to)
 				}
 			}
@@ -129,10 +130,15 @@ func TestAccountThatLeftWithoutStats(t *testing.T) {
 	c := &crowd{users: []string{"ada", "bob"}, noStats: true}
 	s := among(t, c)
 	wantSessions(t, sessions(t, s), phone("ada"), phone("bob"))
+	c.left = "bob"
+	c.large = true // so that both are asked about
+	wantSessions(t, sessions(t, s), phone("ada"), phone("bob"))
 	c.users = c.users[:1]
 	if found, err := s.SessionsOf(t.Context(), "bob"); err != nil || len(found) != 0 {
 		t.Errorf("of bob, who has left: %v, %v", found, err)
 	}
+	c.users, c.left = append(c.users, "cyd"), "cyd"
+	wantSessions(t, sessions(t, s), phone("ada"))
 }
 
 // A first list that takes longer than it may goes on with the next connection.

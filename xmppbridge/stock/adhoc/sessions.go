@@ -307,13 +307,14 @@ func (s *Server) ofAccounts(ctx context.Context, accounts []*account) ([]Session
 			defer mu.Unlock()
 			if err != nil {
 				// What the server cannot tell of one account does not hide all others, and is no end of its sessions: they are those that the list names, or were told last.
+				// One that the server says nothing of, where it does tell of others, came and went between the list and the question.
 				was, told := s.told(a.user)
 				switch {
 				case ctx.Err() != nil || refused(err, forbidding...):
 					return err
 				case named != nil:
 					out = append(out, named...)
-				case told || answered(err):
+				case answered(err), told && errors.Is(err, ErrNoList):
 					out = append(out, was...)
 				default:
 					return err
@@ -350,12 +351,11 @@ func answered(err error) bool {
 	return stanza || note
 }
 
-// told is what an account had when the server last told.
+// told is what an account had when the server last told. ok: it has told of some account.
 func (s *Server) told(user string) ([]Session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, ok := s.last[user]
-	return was, ok
+	return s.last[user], len(s.last) > 0
 }
 
 // tell keeps what the server has told of an account, at once: the list that asked may fail later.
