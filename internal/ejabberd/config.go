@@ -113,7 +113,7 @@ func (c Config) render(p ports) string {
 	line("listen:")
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000%s}`, p.c2s, map[bool]string{true: ", allow_unencrypted_sasl2: true"}[c.SASL2])
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api, /kit: mod_bindgate_kit, /xmpp-websocket: ejabberd_http_ws, /http-bind: mod_bosh}}`, p.http)
-	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, password: %q, global_routes: false}`, p.component, c.Secret)
+	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, password: %q, global_routes: false, check_from: false}`, p.component, c.Secret) // ejabberd does not look at who speaks: the module has to
 	b.WriteString(c.Lines)
 	line("modules:")
 	line("  mod_adhoc: {}")

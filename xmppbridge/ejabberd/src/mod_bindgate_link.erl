@@ -56,7 +56,7 @@ hello_answer(#iq{type = Type} = IQ, #gate{hello_timer = Timer} = S0) ->
     case re:run(version(Hello), "^1(\\D|$)", [{capture, none}]) of
         match when Type =:= result ->
             ?INFO_MSG("bindgate ~ts is connected to ~ts, mode ~ts", [clean(attr(<<"bindgate">>, Hello), 64), S#gate.host, S#gate.mode]),
-            S#gate{agreed = true, record = clean(attr(<<"record">>, Hello), 64), replaced = undefined, misses = 0, trial_until = 0};
+            S#gate{agreed = true, record = clean(attr(<<"record">>, Hello), 64), misses = 0, trial_until = 0};
         _ ->
             ?ERROR_MSG("no agreement with bindgate on the hello of ~ts (this module speaks version 1 of the gate protocol): ~ts", [S#gate.host, refusal(IQ, Hello)]),
             S#gate{hello_timer = erlang:start_timer(?HELLO_REFUSED_MS, self(), hello)}
