@@ -13,8 +13,11 @@ import (
 	"github.com/bindgate/bindgate/gate"
 )
 
-// startSlack is how far two listings may differ about the start of one session: servers tell it to the second, or how long ago it was.
+// startSlack is how much later one listing may say that a session began than another: servers tell it to the second, or how long ago it was.
 const startSlack = 3 * time.Second
+
+// fewStarts is how many sessions have to have been known for what is common to their starts to be the server's clock, and not theirs.
+const fewStarts = 3
 
 // maxDelta is how many differences are told as events. What is more, as when a server comes back with all of its clients, is left to a comparison, which goes in parts.
 const maxDelta = 500
@@ -28,7 +31,8 @@ type host struct {
 	mu       sync.Mutex
 	seq      int64
 	mode     string
-	accounts map[string][]*session // user → sessions, oldest first
+	accounts map[string][]*session   // user → sessions, oldest first
+	buckets  map[int]map[string]bool // bucket → users with sessions
 	total    int
 	listed   int                  // whole lists that were taken over
 	looked   map[string]time.Time // user → when it was last listed alone
@@ -39,10 +43,11 @@ type session struct {
 	Session
 	sid   string
 	since time.Time // on this machine's clock
+	shown time.Time // the latest start that a listing gave it, by the server's clock as it is now
 }
 
 func newHost(src gate.Source, tell func(gate.Event)) *host {
-	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, looked: map[string]time.Time{}}
+	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, buckets: map[int]map[string]bool{}, looked: map[string]time.Time{}}
 }
 
 // A sid says which session it is of, so that whoever observes next, after a restart or in another process, knows it again: a hash of the resource and the server's
@@ -66,19 +71,71 @@ func parseSID(sid string) (mark string, since time.Time, ok bool) {
 	return parts[0], time.Unix(n, 0), err == nil
 }
 
-// is reports whether a listed session is one that is known.
-func (k *session) is(s Session) bool {
-	return k.Resource == s.Resource && k.Mark == s.Mark && (s.Started.IsZero() || near(k.since, s.Started))
+// is reports whether a listed session is one that is known: by the server's mark, and because it did not begin later. That a listing has it begin earlier says nothing: a
+// server that tells how long ago it was may have taken its time over those before it in the list.
+func (k *session) is(s Session) bool { return k.likely(s) && !later(s, k.shown) }
+
+// likely is is by the mark alone.
+func (k *session) likely(s Session) bool { return k.Resource == s.Resource && k.Mark == s.Mark }
+
+func later(s Session, shown time.Time) bool {
+	return s.Started.Sub(shown) > startSlack && !s.Started.IsZero()
 }
 
-func near(a, b time.Time) bool { return a.Sub(b).Abs() <= startSlack }
+// step is how much later all sessions seem to begin than they were known to: the server's clock was put back, or summer time has ended there. A start is the listed one of
+// a known session, and the one that it was known by.
+func step(starts [][2]time.Time) time.Duration {
+	if len(starts) < fewStarts {
+		return 0
+	}
+	by := make([]time.Duration, len(starts))
+	for i, s := range starts {
+		by[i] = s[0].Sub(s[1])
+	}
+	slices.Sort(by)
+	if median := by[len(by)/2]; median > startSlack {
+		return median
+	}
+	return 0
+}
+
+// follow takes a step of the server's clock over, for who holds mu.
+func (h *host) follow(listed map[string][]Session) {
+	var starts [][2]time.Time
+	for user, list := range listed {
+		for _, k := range h.accounts[user] {
+			if i := slices.IndexFunc(list, k.likely); i >= 0 && !list[i].Started.IsZero() {
+				starts = append(starts, [2]time.Time{list[i].Started, k.shown})
+			}
+		}
+	}
+	by := step(starts)
+	if by == 0 {
+		return
+	}
+	for _, list := range h.accounts {
+		for _, k := range list {
+			k.shown = k.shown.Add(by)
+		}
+	}
+}
 
 // adopt takes over the first listing, with the sids that are on record. Nothing is told: the hello that follows has the record compared.
 func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
-	byUser := map[string][]gate.Listed{}
+	byUser, byStart := map[string][]gate.Listed{}, map[string]time.Time{}
 	for _, r := range recorded {
 		byUser[r.User] = append(byUser[r.User], r)
+		if mark, since, ok := parseSID(r.SID); ok {
+			byStart[mark] = since
+		}
 	}
+	var starts [][2]time.Time
+	for _, s := range listed {
+		if since, ok := byStart[fingerprint(s)]; ok && !s.Started.IsZero() {
+			starts = append(starts, [2]time.Time{s.Started, since})
+		}
+	}
+	by := step(starts)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for user, list := range group(listed) {
@@ -86,7 +143,7 @@ func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
 		for _, s := range list {
 			k := newSession(s, at)
 			for i, r := range byUser[user] {
-				if mark, since, ok := parseSID(r.SID); ok && mark == fingerprint(s) && (s.Started.IsZero() || near(since, s.Started)) {
+				if mark, since, ok := parseSID(r.SID); ok && mark == fingerprint(s) && !later(s, since.Add(by)) {
 					k.sid, k.since = r.SID, since
 					byUser[user] = slices.Delete(byUser[user], i, i+1)
 					break
@@ -104,6 +161,7 @@ func newSession(s Session, at time.Time) *session {
 	if !s.Started.IsZero() {
 		k.since = s.Started
 	}
+	k.shown = k.since
 	k.sid = newSID(s, k.since)
 	return k
 }
@@ -122,9 +180,16 @@ func group(listed []Session) map[string][]Session {
 // keep is for who holds mu.
 func (h *host) keep(user string, sessions []*session) {
 	h.total += len(sessions) - len(h.accounts[user])
-	if len(sessions) == 0 {
+	switch bucket := gate.BucketOf(user + "@" + h.src.Domain); {
+	case len(sessions) == 0:
 		delete(h.accounts, user)
+		delete(h.buckets[bucket], user)
 		return
+	case len(h.accounts[user]) > 0:
+	case h.buckets[bucket] == nil:
+		h.buckets[bucket] = map[string]bool{user: true}
+	default:
+		h.buckets[bucket][user] = true
 	}
 	slices.SortStableFunc(sessions, func(a, b *session) int { return a.since.Compare(b.since) })
 	h.accounts[user] = sessions
@@ -154,6 +219,9 @@ func (h *host) diff(user string, listed []Session, at time.Time) change {
 			c.paused = append(c.paused, k)
 		}
 		k.Session = s
+		if s.Started.After(k.shown) {
+			k.shown = s.Started
+		}
 		now = append(now, k)
 	}
 	for _, s := range left {
@@ -191,6 +259,7 @@ func (h *host) takeAll(listed []Session, began time.Time) (differences int, told
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now, by := time.Now(), group(listed)
+	h.follow(by)
 	var changes []change
 	take := func(user string, sessions []Session) {
 		if h.looked[user].Before(began) {
@@ -281,14 +350,13 @@ func (h *host) part(first, count int, digest string) gate.Part {
 	p := gate.Part{Source: h.src, First: first, Count: count, Total: h.total, Epoch: h.epoch, Seq: h.seq}
 	var d gate.Digest
 	now := time.Now()
-	for user, sessions := range h.accounts {
-		if b := gate.BucketOf(user + "@" + h.src.Domain); b < first || b >= first+count {
-			continue
-		}
-		for _, k := range sessions {
-			l := k.entry(now)
-			d.Add(l.SID, l.Resource, l.State)
-			p.Sessions = append(p.Sessions, l)
+	for bucket := range count {
+		for user := range h.buckets[first+bucket] {
+			for _, k := range h.accounts[user] {
+				l := k.entry(now)
+				d.Add(l.SID, l.Resource, l.State)
+				p.Sessions = append(p.Sessions, l)
+			}
 		}
 	}
 	if digest != "" && digest == d.String() {
