@@ -2,6 +2,8 @@ package stock
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/bindgate/bindgate/gate"
 )
@@ -43,15 +45,15 @@ func (l *link) abilities(domain string) []gate.Ability {
 		}
 	}
 	if l.presence()[domain] {
-		add("at_once", true, "By the presence that clients send (XEP-0356); a client that sends none is found when all sessions are listed, about once a second.")
+		add("at_once", true, "By the presence that clients send (XEP-0356); a client that sends none is found when all sessions are listed: once a second, or as often as takes a fifth of the server's time. Of two logins found in one list the order may be unknown.")
 	} else {
-		add("at_once", false, fmt.Sprintf("A login is found when all sessions are listed, about once a second. It is quicker if the server lets %s see presence (XEP-0356).", l.o.cfg.Component))
+		add("at_once", false, fmt.Sprintf("A login is found when all sessions are listed: once a second, or as often as takes a fifth of the server's time. Of two found in one list the order may be unknown. It is quicker if the server lets %s see presence (XEP-0356).", l.o.cfg.Component))
 	}
-	for name, why := range own {
-		add(name, true, why)
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		add(name, true, own[name])
 	}
-	for name, why := range noModule {
-		add(name, false, why)
+	for _, name := range slices.Sorted(maps.Keys(noModule)) {
+		add(name, false, noModule[name])
 	}
 	return out
 }
