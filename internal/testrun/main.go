@@ -135,13 +135,11 @@ func (s *summary) endPackage(e event, t *tally, out io.Writer) {
 	case e.Action == "fail":
 		if t.failed == 0 { // it did not build, panicked, or timed out
 			s.failures = append(s.failures, e.Package)
-			for key, b := range s.output {
-				if strings.HasPrefix(key, e.Package+" ") {
-					fmt.Fprint(out, b.String())
-				}
+		}
+		for key, b := range s.output { // the package's own, and that of tests that have not ended
+			if strings.HasPrefix(key, e.Package+" ") {
+				fmt.Fprint(out, b.String())
 			}
-		} else if b := s.output[e.Package+" "]; b != nil {
-			fmt.Fprint(out, b.String())
 		}
 		fmt.Fprintf(out, "FAIL  %s  %s, %d failed (%.1f s)\n", e.Package, tests(t.passed+t.failed+t.skipped), t.failed, e.Elapsed)
 	case t.passed+t.skipped == 0:
