@@ -13,8 +13,12 @@ import (
 	"github.com/bindgate/bindgate/gate"
 )
 
-// startSlack is how far two listings may differ about the start of one session: servers tell it to the second, or how long ago it was.
-const startSlack = 3 * time.Second
+// startSlack is how much later than before a listing may say that one session began. Servers tell how long ago that was, to the second, and see to each session at
+// another moment of a call that lasts as long as listTimeout.
+const startSlack = listTimeout + 3*time.Second
+
+// leastShifted is how many sessions have to seem to begin anew, by the same time and beside fewer that do not, for it to be a clock that was set.
+const leastShifted = 3
 
 // maxDelta is how many differences are told as events. What is more, as when a server comes back with all of its clients, is left to a comparison, which goes in parts.
 const maxDelta = 500
@@ -39,6 +43,7 @@ type session struct {
 	Session
 	sid   string
 	since time.Time // on this machine's clock
+	start time.Time // what Started has to be compared with: it goes with the clocks, as since does not
 }
 
 func newHost(src gate.Source, tell func(gate.Event)) *host {
@@ -66,12 +71,67 @@ func parseSID(sid string) (mark string, since time.Time, ok bool) {
 	return parts[0], time.Unix(n, 0), err == nil
 }
 
-// is reports whether a listed session is one that is known.
-func (k *session) is(s Session) bool {
-	return k.Resource == s.Resource && k.Mark == s.Mark && (s.Started.IsZero() || near(k.since, s.Started))
+// at reports whether a listed session is where a known one is.
+func (k *session) at(s Session) bool { return k.Resource == s.Resource && k.Mark == s.Mark }
+
+// is reports whether a listed session is one that is known. The mark decides. A session on it is another one only if it began clearly later: an earlier beginning is
+// the server's delay or a clock's.
+func (k *session) is(s Session) bool { return k.at(s) && !later(k.start, s.Started) }
+
+// seems is is for an account that was listed alone. Such a list does not show whether a clock was set, so where there is a mark the start is left to the next whole list.
+func (k *session) seems(s Session) bool {
+	return k.at(s) && (k.Mark != "" || !later(k.start, s.Started))
 }
 
-func near(a, b time.Time) bool { return a.Sub(b).Abs() <= startSlack }
+func later(before, started time.Time) bool {
+	return !before.IsZero() && !started.IsZero() && started.Sub(before) > startSlack
+}
+
+// shift is by how much a clock was set, given how much later each of a list's sessions seems to have begun than before; 0: it was not.
+func shift(by []time.Duration) time.Duration {
+	var far []time.Duration
+	for _, d := range by {
+		if d.Abs() > startSlack {
+			far = append(far, d)
+		}
+	}
+	if len(far) < leastShifted || 2*len(far) <= len(by) {
+		return 0
+	}
+	slices.Sort(far)
+	middle, alike := far[len(far)/2], 0
+	for _, d := range far {
+		if (d - middle).Abs() <= startSlack {
+			alike++
+		}
+	}
+	if 2*alike <= len(by) {
+		return 0
+	}
+	return middle
+}
+
+// follow has the starts of what is known go with a clock that was set, as a whole list shows. It is for who holds mu.
+func (h *host) follow(listed map[string][]Session) {
+	var by []time.Duration
+	each := func(do func(k *session, d time.Duration)) {
+		for user, list := range listed {
+			for _, k := range h.accounts[user] {
+				if i := slices.IndexFunc(list, k.at); i >= 0 && !k.start.IsZero() && !list[i].Started.IsZero() {
+					do(k, list[i].Started.Sub(k.start))
+				}
+			}
+		}
+	}
+	each(func(_ *session, d time.Duration) { by = append(by, d) })
+	if set := shift(by); set != 0 {
+		each(func(k *session, d time.Duration) {
+			if (d - set).Abs() <= startSlack {
+				k.start = k.start.Add(set)
+			}
+		})
+	}
+}
 
 // adopt takes over the first listing, with the sids that are on record. Nothing is told: the hello that follows has the record compared.
 func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
@@ -81,12 +141,14 @@ func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for user, list := range group(listed) {
+	by := group(listed)
+	set := shift(startedLater(by, byUser))
+	for user, list := range by {
 		var out []*session
 		for _, s := range list {
 			k := newSession(s, at)
 			for i, r := range byUser[user] {
-				if mark, since, ok := parseSID(r.SID); ok && mark == fingerprint(s) && (s.Started.IsZero() || near(since, s.Started)) {
+				if since, ok := names(r, s); ok && (!later(since, s.Started) || !later(since.Add(set), s.Started)) {
 					k.sid, k.since = r.SID, since
 					byUser[user] = slices.Delete(byUser[user], i, i+1)
 					break
@@ -99,8 +161,29 @@ func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
 	h.listed++
 }
 
+// names reports whether a record's sid was made for a session's resource and mark, and when that session began.
+func names(r gate.Listed, s Session) (since time.Time, ok bool) {
+	mark, since, ok := parseSID(r.SID)
+	return since, ok && mark == fingerprint(s)
+}
+
+// startedLater is, for each session on a recorded one's place, by how much.
+func startedLater(listed map[string][]Session, recorded map[string][]gate.Listed) (by []time.Duration) {
+	for user, list := range listed {
+		for _, s := range list {
+			for _, r := range recorded[user] {
+				if since, ok := names(r, s); ok && !s.Started.IsZero() {
+					by = append(by, s.Started.Sub(since))
+					break
+				}
+			}
+		}
+	}
+	return by
+}
+
 func newSession(s Session, at time.Time) *session {
-	k := &session{Session: s, since: at}
+	k := &session{Session: s, since: at, start: s.Started}
 	if !s.Started.IsZero() {
 		k.since = s.Started
 	}
@@ -138,12 +221,12 @@ type change struct {
 }
 
 // diff is for who holds mu. It keeps what is listed.
-func (h *host) diff(user string, listed []Session, at time.Time) change {
+func (h *host) diff(user string, listed []Session, at time.Time, same func(*session, Session) bool) change {
 	c := change{user: user}
 	var now []*session
 	left := group(listed)[user]
 	for _, k := range h.accounts[user] {
-		i := slices.IndexFunc(left, k.is)
+		i := slices.IndexFunc(left, func(s Session) bool { return same(k, s) })
 		if i < 0 {
 			c.gone = append(c.gone, k)
 			continue
@@ -174,7 +257,7 @@ func (h *host) takeUser(user string, sessions []Session, lists int) bool {
 	}
 	now := time.Now()
 	h.looked[user] = now
-	h.report(h.diff(user, sessions, now))
+	h.report(h.diff(user, sessions, now, (*session).seems))
 	return true
 }
 
@@ -191,10 +274,11 @@ func (h *host) takeAll(listed []Session, began time.Time) (differences int, told
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now, by := time.Now(), group(listed)
+	h.follow(by)
 	var changes []change
 	take := func(user string, sessions []Session) {
 		if h.looked[user].Before(began) {
-			c := h.diff(user, sessions, now)
+			c := h.diff(user, sessions, now, (*session).is)
 			if n := len(c.gone) + len(c.came) + len(c.paused); n > 0 {
 				differences += n
 				changes = append(changes, c)
