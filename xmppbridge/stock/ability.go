@@ -2,6 +2,8 @@ package stock
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/bindgate/bindgate/gate"
 )
@@ -47,11 +49,11 @@ func (l *link) abilities(domain string) []gate.Ability {
 	} else {
 		add("at_once", false, fmt.Sprintf("A login is found when all sessions are listed, about once a second. It is quicker if the server lets %s see presence (XEP-0356).", l.o.cfg.Component))
 	}
-	for name, why := range own {
-		add(name, true, why)
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		add(name, true, own[name])
 	}
-	for name, why := range noModule {
-		add(name, false, why)
+	for _, name := range slices.Sorted(maps.Keys(noModule)) {
+		add(name, false, noModule[name])
 	}
 	return out
 }
