@@ -13,12 +13,12 @@ import (
 	"github.com/bindgate/bindgate/gate"
 )
 
-// startSlack is how much later than before a listing may say that one session began. Servers tell how long ago that was, to the second, and see to each session at
-// another moment of a call that lasts as long as listTimeout.
+// startSlack is how much later one listing may say that a session began than another. Servers tell how long ago it was, to the second, and see to each session at another
+// moment of a call that lasts as long as listTimeout: one that was first listed late in a slow call seems to begin that much later in the next.
 const startSlack = listTimeout + 3*time.Second
 
-// leastShifted is how many sessions have to seem to begin anew, by the same time and beside fewer that do not, for it to be a clock that was set.
-const leastShifted = 3
+// fewStarts is how many sessions have to have been known for what is common to their starts to be the server's clock, and not theirs.
+const fewStarts = 3
 
 // maxDelta is how many differences are told as events. What is more, as when a server comes back with all of its clients, is left to a comparison, which goes in parts.
 const maxDelta = 500
@@ -32,7 +32,8 @@ type host struct {
 	mu       sync.Mutex
 	seq      int64
 	mode     string
-	accounts map[string][]*session // user → sessions, oldest first
+	accounts map[string][]*session   // user → sessions, oldest first
+	buckets  map[int]map[string]bool // bucket → users with sessions
 	total    int
 	listed   int                  // whole lists that were taken over
 	looked   map[string]time.Time // user → when it was last listed alone
@@ -43,11 +44,11 @@ type session struct {
 	Session
 	sid   string
 	since time.Time // on this machine's clock
-	start time.Time // what Started has to be compared with: it goes with the clocks, as since does not
+	shown time.Time // the latest start that a listing gave it, by the server's clock as it is now
 }
 
 func newHost(src gate.Source, tell func(gate.Event)) *host {
-	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, looked: map[string]time.Time{}}
+	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, buckets: map[int]map[string]bool{}, looked: map[string]time.Time{}}
 }
 
 // A sid says which session it is of, so that whoever observes next, after a restart or in another process, knows it again: a hash of the resource and the server's
@@ -71,84 +72,82 @@ func parseSID(sid string) (mark string, since time.Time, ok bool) {
 	return parts[0], time.Unix(n, 0), err == nil
 }
 
-// at reports whether a listed session is where a known one is.
-func (k *session) at(s Session) bool { return k.Resource == s.Resource && k.Mark == s.Mark }
+// is reports whether a listed session is one that is known: by the server's mark, and because it did not begin later. That a listing has it begin earlier says nothing: a
+// server that tells how long ago it was may have taken its time over those before it in the list.
+func (k *session) is(s Session) bool { return k.likely(s) && !later(s, k.shown) }
 
-// is reports whether a listed session is one that is known. The mark decides. A session on it is another one only if it began clearly later: an earlier beginning is
-// the server's delay or a clock's.
-func (k *session) is(s Session) bool { return k.at(s) && !later(k.start, s.Started) }
+// likely is is by the mark alone.
+func (k *session) likely(s Session) bool { return k.Resource == s.Resource && k.Mark == s.Mark }
 
-// seems is is for an account that was listed alone. Such a list does not show whether a clock was set, so where there is a mark the start is left to the next whole list.
-func (k *session) seems(s Session) bool {
-	return k.at(s) && (k.Mark != "" || !later(k.start, s.Started))
+// seems is is for an account that was listed alone. That does not show whether a clock was set: where there is a mark the start is left to the next whole list.
+func (k *session) seems(s Session) bool { return k.is(s) || s.Mark != "" && k.likely(s) }
+
+func later(s Session, shown time.Time) bool {
+	return s.Started.Sub(shown) > startSlack && !s.Started.IsZero()
 }
 
-func later(before, started time.Time) bool {
-	return !before.IsZero() && !started.IsZero() && started.Sub(before) > startSlack
-}
-
-// shift is by how much a clock was set, given how much later each of a list's sessions seems to have begun than before; 0: it was not.
-func shift(by []time.Duration) time.Duration {
-	var far []time.Duration
-	for _, d := range by {
-		if d.Abs() > startSlack {
-			far = append(far, d)
-		}
-	}
-	if len(far) < leastShifted || 2*len(far) <= len(by) {
+// step is how much later all sessions seem to begin than they were known to: the server's clock was put back, or summer time has ended there. A start is the listed one of
+// a known session, and the one that it was known by.
+func step(starts [][2]time.Time) time.Duration {
+	if len(starts) < fewStarts {
 		return 0
 	}
-	slices.Sort(far)
-	middle, alike := far[len(far)/2], 0
-	for _, d := range far {
-		if (d - middle).Abs() <= startSlack {
-			alike++
-		}
+	by := make([]time.Duration, len(starts))
+	for i, s := range starts {
+		by[i] = s[0].Sub(s[1])
 	}
-	if 2*alike <= len(by) {
-		return 0
+	slices.Sort(by)
+	if median := by[len(by)/2]; median > startSlack {
+		return median
 	}
-	return middle
+	return 0
 }
 
-// follow has the starts of what is known go with a clock that was set, as a whole list shows. It is for who holds mu.
+// follow takes a step of the server's clock over, for who holds mu.
 func (h *host) follow(listed map[string][]Session) {
-	var by []time.Duration
-	each := func(do func(k *session, d time.Duration)) {
-		for user, list := range listed {
-			for _, k := range h.accounts[user] {
-				if i := slices.IndexFunc(list, k.at); i >= 0 && !k.start.IsZero() && !list[i].Started.IsZero() {
-					do(k, list[i].Started.Sub(k.start))
-				}
+	var starts [][2]time.Time
+	for user, list := range listed {
+		for _, k := range h.accounts[user] {
+			if i := slices.IndexFunc(list, k.likely); i >= 0 && !list[i].Started.IsZero() {
+				starts = append(starts, [2]time.Time{list[i].Started, k.shown})
 			}
 		}
 	}
-	each(func(_ *session, d time.Duration) { by = append(by, d) })
-	if set := shift(by); set != 0 {
-		each(func(k *session, d time.Duration) {
-			if (d - set).Abs() <= startSlack {
-				k.start = k.start.Add(set)
-			}
-		})
+	by := step(starts)
+	if by == 0 {
+		return
+	}
+	for _, list := range h.accounts {
+		for _, k := range list {
+			k.shown = k.shown.Add(by)
+		}
 	}
 }
 
 // adopt takes over the first listing, with the sids that are on record. Nothing is told: the hello that follows has the record compared.
 func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
-	byUser := map[string][]gate.Listed{}
+	byUser, byStart := map[string][]gate.Listed{}, map[string]time.Time{}
 	for _, r := range recorded {
 		byUser[r.User] = append(byUser[r.User], r)
+		if mark, since, ok := parseSID(r.SID); ok {
+			byStart[mark] = since
+		}
 	}
+	var starts [][2]time.Time
+	for _, s := range listed {
+		if since, ok := byStart[fingerprint(s)]; ok && !s.Started.IsZero() {
+			starts = append(starts, [2]time.Time{s.Started, since})
+		}
+	}
+	by := step(starts)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	by := group(listed)
-	set := shift(startedLater(by, byUser))
-	for user, list := range by {
+	for user, list := range group(listed) {
 		var out []*session
 		for _, s := range list {
 			k := newSession(s, at)
 			for i, r := range byUser[user] {
-				if since, ok := names(r, s); ok && (!later(since, s.Started) || !later(since.Add(set), s.Started)) {
+				if mark, since, ok := parseSID(r.SID); ok && mark == fingerprint(s) && !later(s, since.Add(by)) {
 					k.sid, k.since = r.SID, since
 					byUser[user] = slices.Delete(byUser[user], i, i+1)
 					break
@@ -161,32 +160,12 @@ func (h *host) adopt(listed []Session, recorded []gate.Listed, at time.Time) {
 	h.listed++
 }
 
-// names reports whether a record's sid was made for a session's resource and mark, and when that session began.
-func names(r gate.Listed, s Session) (since time.Time, ok bool) {
-	mark, since, ok := parseSID(r.SID)
-	return since, ok && mark == fingerprint(s)
-}
-
-// startedLater is, for each session on a recorded one's place, by how much.
-func startedLater(listed map[string][]Session, recorded map[string][]gate.Listed) (by []time.Duration) {
-	for user, list := range listed {
-		for _, s := range list {
-			for _, r := range recorded[user] {
-				if since, ok := names(r, s); ok && !s.Started.IsZero() {
-					by = append(by, s.Started.Sub(since))
-					break
-				}
-			}
-		}
-	}
-	return by
-}
-
 func newSession(s Session, at time.Time) *session {
-	k := &session{Session: s, since: at, start: s.Started}
+	k := &session{Session: s, since: at}
 	if !s.Started.IsZero() {
 		k.since = s.Started
 	}
+	k.shown = k.since
 	k.sid = newSID(s, k.since)
 	return k
 }
@@ -205,9 +184,16 @@ func group(listed []Session) map[string][]Session {
 // keep is for who holds mu.
 func (h *host) keep(user string, sessions []*session) {
 	h.total += len(sessions) - len(h.accounts[user])
-	if len(sessions) == 0 {
+	switch bucket := gate.BucketOf(user + "@" + h.src.Domain); {
+	case len(sessions) == 0:
 		delete(h.accounts, user)
+		delete(h.buckets[bucket], user)
 		return
+	case len(h.accounts[user]) > 0:
+	case h.buckets[bucket] == nil:
+		h.buckets[bucket] = map[string]bool{user: true}
+	default:
+		h.buckets[bucket][user] = true
 	}
 	slices.SortStableFunc(sessions, func(a, b *session) int { return a.since.Compare(b.since) })
 	h.accounts[user] = sessions
@@ -237,6 +223,9 @@ func (h *host) diff(user string, listed []Session, at time.Time, same func(*sess
 			c.paused = append(c.paused, k)
 		}
 		k.Session = s
+		if s.Started.After(k.shown) && k.is(s) {
+			k.shown = s.Started
+		}
 		now = append(now, k)
 	}
 	for _, s := range left {
@@ -365,14 +354,13 @@ func (h *host) part(first, count int, digest string) gate.Part {
 	p := gate.Part{Source: h.src, First: first, Count: count, Total: h.total, Epoch: h.epoch, Seq: h.seq}
 	var d gate.Digest
 	now := time.Now()
-	for user, sessions := range h.accounts {
-		if b := gate.BucketOf(user + "@" + h.src.Domain); b < first || b >= first+count {
-			continue
-		}
-		for _, k := range sessions {
-			l := k.entry(now)
-			d.Add(l.SID, l.Resource, l.State)
-			p.Sessions = append(p.Sessions, l)
+	for bucket := range count {
+		for user := range h.buckets[first+bucket] {
+			for _, k := range h.accounts[user] {
+				l := k.entry(now)
+				d.Add(l.SID, l.Resource, l.State)
+				p.Sessions = append(p.Sessions, l)
+			}
 		}
 	}
 	if digest != "" && digest == d.String() {

@@ -19,16 +19,17 @@ import (
 
 // Times and bounds of an observer.
 const (
-	leastPoll   = time.Second      // between the beginnings of two whole lists
-	mostPoll    = 30 * time.Second // however long one takes
-	dutyCycle   = 5                // a whole list may keep the server busy for a fifth of the time
-	openTimeout = 20 * time.Second // for a driver to find out what the server can
-	listTimeout = 20 * time.Second
-	lookTimeout = 5 * time.Second
-	looksAtOnce = 8
-	maxTriggers = 4096 // accounts that wait to be looked at; those beyond wait for the next whole list
-	quickRetry  = 200 * time.Millisecond
-	slowRetry   = 5 * time.Second
+	leastPoll    = time.Second      // between the beginnings of two whole lists
+	mostPoll     = 30 * time.Second // however long one takes
+	dutyCycle    = 5                // a whole list may keep the server busy for a fifth of the time
+	openTimeout  = 20 * time.Second // for a driver to find out what the server can
+	listTimeout  = 20 * time.Second
+	lookTimeout  = 5 * time.Second
+	looksAtOnce  = 8
+	pollFailures = 3    // whole lists in a row that fail until the link is down
+	maxTriggers  = 4096 // accounts that wait to be looked at; those beyond wait for the next whole list
+	quickRetry   = 200 * time.Millisecond
+	slowRetry    = 5 * time.Second
 )
 
 // Gate decides (package gate).
@@ -188,6 +189,9 @@ func (o *Observer) watch(ctx context.Context) {
 			}
 			o.gate.Disconnected(o.cfg.Name, err)
 			wait := min(quickRetry<<min(failed, 10), slowRetry)
+			if failed > 0 { // a server that is slow to open is not kept busy by that
+				wait = max(wait, min(dutyCycle*time.Since(began), mostPoll))
+			}
 			failed++
 			pause(over, wait/2+rand.N(wait/2))
 		}
@@ -292,7 +296,7 @@ func (o *Observer) list(ctx context.Context, server *Server) (map[string][]Sessi
 
 // poll lists everything, about once a second while that is cheap.
 func (o *Observer) poll(ctx context.Context, l *link, began time.Time, took time.Duration) error {
-	for {
+	for failed := 0; ; {
 		pause(ctx, time.Until(began.Add(min(max(leastPoll, dutyCycle*took), mostPoll))))
 		if ctx.Err() != nil {
 			return nil
@@ -302,10 +306,15 @@ func (o *Observer) poll(ctx context.Context, l *link, began time.Time, took time
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
 		took = time.Since(began)
+		if err != nil {
+			if failed++; failed == pollFailures {
+				return err
+			}
+			o.log.Warn("the sessions could not be listed; tried again", "error", err)
+			continue
+		}
+		failed = 0
 		for domain, h := range o.hosts {
 			if n, told := h.takeAll(all[domain], began); !told {
 				o.log.Info("much has changed, the record is compared", "domain", domain, "differences", n)
@@ -342,9 +351,11 @@ func (o *Observer) takeTriggers() (out []account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for a := range o.triggers {
-		out = append(out, a)
+		if !o.looking.busy(a) { // else it is taken when that is over: nobody's presence keeps all workers waiting for one account
+			out = append(out, a)
+			delete(o.triggers, a)
+		}
 	}
-	clear(o.triggers)
 	if o.missed {
 		o.missed = false
 		o.log.Info("more accounts have changed than can be looked at one by one: the next whole list has the others")
@@ -362,6 +373,7 @@ func (o *Observer) look(ctx context.Context, server *Server, a account) error {
 	if !o.looking.lock(ctx, a) {
 		return ctx.Err()
 	}
+	defer poke(o.wake)
 	defer o.looking.unlock(a)
 	h := o.hosts[a.domain]
 	for range maxLooks {
@@ -416,6 +428,12 @@ func (k *keyed) lock(ctx context.Context, a account) bool {
 			return false
 		}
 	}
+}
+
+func (k *keyed) busy(a account) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.held[a] != nil
 }
 
 func (k *keyed) unlock(a account) {
