@@ -141,7 +141,7 @@ func (l linkConfig) tls() *tls.Config {
 // beside says why a link cannot be together with others. A domain's sessions are one link's, and a server keeps one connection of a component.
 func (l linkConfig) beside(others []linkConfig) error {
 	for _, o := range others {
-		if strings.EqualFold(l.Component, o.Component) && l.Addr == o.Addr {
+		if strings.EqualFold(l.Component, o.Component) && spelled(l.Addr) == spelled(o.Addr) {
 			return fmt.Errorf("component: %s on %s is that of link %s already: each link needs a component of its own", l.Component, l.Addr, o.Name)
 		}
 		if l.domains() == nil && o.domains() == nil {
@@ -154,6 +154,18 @@ func (l linkConfig) beside(others []linkConfig) error {
 		}
 	}
 	return nil
+}
+
+// spelled is an address in one spelling of this machine's own.
+func spelled(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); strings.EqualFold(host, "localhost") || ip.IsLoopback() {
+		host = "localhost"
+	}
+	return strings.ToLower(host) + ":" + port
 }
 
 // xmppSecret takes the secret or its file, whichever was set nearer.
