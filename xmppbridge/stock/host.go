@@ -13,8 +13,9 @@ import (
 	"github.com/bindgate/bindgate/gate"
 )
 
-// startSlack is how much later one listing may say that a session began than another: servers tell it to the second, or how long ago it was.
-const startSlack = 3 * time.Second
+// startSlack is how much later one listing may say that a session began than another. Servers tell how long ago it was, to the second, and see to each session at another
+// moment of a call that lasts as long as listTimeout: one that was first listed late in a slow call seems to begin that much later in the next.
+const startSlack = listTimeout + 3*time.Second
 
 // fewStarts is how many sessions have to have been known for what is common to their starts to be the server's clock, and not theirs.
 const fewStarts = 3
@@ -77,6 +78,9 @@ func (k *session) is(s Session) bool { return k.likely(s) && !later(s, k.shown) 
 
 // likely is is by the mark alone.
 func (k *session) likely(s Session) bool { return k.Resource == s.Resource && k.Mark == s.Mark }
+
+// seems is is for an account that was listed alone. That does not show whether a clock was set: where there is a mark the start is left to the next whole list.
+func (k *session) seems(s Session) bool { return k.is(s) || s.Mark != "" && k.likely(s) }
 
 func later(s Session, shown time.Time) bool {
 	return s.Started.Sub(shown) > startSlack && !s.Started.IsZero()
@@ -203,12 +207,12 @@ type change struct {
 }
 
 // diff is for who holds mu. It keeps what is listed.
-func (h *host) diff(user string, listed []Session, at time.Time) change {
+func (h *host) diff(user string, listed []Session, at time.Time, same func(*session, Session) bool) change {
 	c := change{user: user}
 	var now []*session
 	left := group(listed)[user]
 	for _, k := range h.accounts[user] {
-		i := slices.IndexFunc(left, k.is)
+		i := slices.IndexFunc(left, func(s Session) bool { return same(k, s) })
 		if i < 0 {
 			c.gone = append(c.gone, k)
 			continue
@@ -219,7 +223,7 @@ func (h *host) diff(user string, listed []Session, at time.Time) change {
 			c.paused = append(c.paused, k)
 		}
 		k.Session = s
-		if s.Started.After(k.shown) {
+		if s.Started.After(k.shown) && k.is(s) {
 			k.shown = s.Started
 		}
 		now = append(now, k)
@@ -242,7 +246,7 @@ func (h *host) takeUser(user string, sessions []Session, lists int) bool {
 	}
 	now := time.Now()
 	h.looked[user] = now
-	h.report(h.diff(user, sessions, now))
+	h.report(h.diff(user, sessions, now, (*session).seems))
 	return true
 }
 
@@ -263,7 +267,7 @@ func (h *host) takeAll(listed []Session, began time.Time) (differences int, told
 	var changes []change
 	take := func(user string, sessions []Session) {
 		if h.looked[user].Before(began) {
-			c := h.diff(user, sessions, now)
+			c := h.diff(user, sessions, now, (*session).is)
 			if n := len(c.gone) + len(c.came) + len(c.paused); n > 0 {
 				differences += n
 				changes = append(changes, c)

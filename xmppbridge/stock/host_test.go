@@ -189,3 +189,63 @@ func TestStartsThatMove(t *testing.T) {
 		})
 	}
 }
+
+// Sessions that were first listed by a slow call seem to begin later in the next, and one account may be listed alone just when a clock is set: neither is another session.
+func TestStartsOfSlowLists(t *testing.T) {
+	t.Parallel()
+	const n = 10
+	t0 := time.Now().Add(-5 * time.Hour)
+	list := func(by time.Duration, only func(i int) bool) (out []Session) {
+		for i := range n {
+			started := t0
+			if only == nil || only(i) {
+				started = t0.Add(by)
+			}
+			out = append(out, on(fmt.Sprint("user", i), "phone", fmt.Sprint(i), started))
+		}
+		return out
+	}
+	half := func(i int) bool { return i < n/2 }
+	for _, first := range []time.Duration{5 * time.Second, -5 * time.Second, -20 * time.Second, time.Hour, -time.Hour} {
+		var only func(int) bool
+		if first.Abs() < time.Minute {
+			only = half
+		}
+		d := newDiary()
+		d.takeAll(list(0, nil), time.Now())
+		recorded := d.part(0, gate.Buckets, "").Sessions
+		d.told = nil
+		d.takeUser("user0", list(first, only)[:1], d.lists())
+		for _, by := range []time.Duration{first, 0, first, first} {
+			d.takeAll(list(by, only), time.Now())
+			if len(d.told) > 0 {
+				t.Errorf("starts that move by %v: told %v", first, d.told)
+			}
+		}
+		// Who comes on a known mark later is another one for all that.
+		again := list(first, only)
+		again[n-1].Started = again[n-1].Started.Add(2 * time.Hour)
+		d.takeAll(again, time.Now())
+		d.tells(t, "unbind user9/phone 11", "bind user9/phone 12")
+
+		next := newDiary()
+		next.adopt(list(first, only), recorded, time.Now())
+		for _, s := range next.part(0, gate.Buckets, "").Sessions {
+			if !slices.ContainsFunc(recorded, func(r gate.Listed) bool { return r.SID == s.SID }) {
+				t.Errorf("starts that move by %v: the next observer calls %s otherwise", first, s.User)
+			}
+		}
+	}
+}
+
+// Abilities that change places with each hello would look like news.
+func TestAbilitiesAreInOrder(t *testing.T) {
+	t.Parallel()
+	l := &link{o: &Observer{}, server: &Server{Able: []gate.Ability{{Name: "text", Can: true}}}}
+	first := l.abilities("example.org")
+	for range 20 {
+		if again := l.abilities("example.org"); !slices.Equal(again, first) {
+			t.Fatalf("%v, before %v", again, first)
+		}
+	}
+}
