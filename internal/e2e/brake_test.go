@@ -57,7 +57,7 @@ func (w *world) asks() int64 { return w.running.gate.Stats().Asks.Load() }
 
 // Under observe everybody is let in and it is recorded what would have been; under off nobody is asked; under enforce the rules hold again, from the next
 // login on.
-func TestBrake(t *testing.T) { servers.Each(t, testBrake) }
+func TestBrake(t *testing.T) { servers.OneOrEach(t, testBrake) }
 
 func testBrake(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -133,7 +133,7 @@ func testBrake(t *testing.T, on *servers.Kind) {
 }
 
 // The module keeps its mode over a restart of the server while bindgate is gone, whatever the failure policy; what it let in is not judged afterwards.
-func TestModeOutlivesRestarts(t *testing.T) { servers.Each(t, testModeOutlivesRestarts) }
+func TestModeOutlivesRestarts(t *testing.T) { servers.OneOrEach(t, testModeOutlivesRestarts) }
 
 func testModeOutlivesRestarts(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{Own: true, OnFailure: "deny"})
@@ -165,7 +165,7 @@ func testModeOutlivesRestarts(t *testing.T, on *servers.Kind) {
 }
 
 // A mode that is given while the link is down is kept and told when it is back; a module that comes with another mode is corrected.
-func TestModeWithTheLinkDown(t *testing.T) { servers.Each(t, testModeWithTheLinkDown) }
+func TestModeWithTheLinkDown(t *testing.T) { servers.OneOrEach(t, testModeWithTheLinkDown) }
 
 func testModeWithTheLinkDown(t *testing.T, on *servers.Kind) {
 	w := dormant(t, on, servers.Options{Own: true})
@@ -202,7 +202,7 @@ func testModeWithTheLinkDown(t *testing.T, on *servers.Kind) {
 }
 
 // A mode that another process than the owner is given is applied all the same.
-func TestModeOverAnotherReplica(t *testing.T) { servers.Each(t, testModeOverAnotherReplica) }
+func TestModeOverAnotherReplica(t *testing.T) { servers.OneOrEach(t, testModeOverAnotherReplica) }
 
 func testModeOverAnotherReplica(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

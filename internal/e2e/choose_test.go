@@ -12,7 +12,7 @@ import (
 
 // The denial carries the sessions in the way, each with a token; a second bind with one ends the chosen session, on any transport. A token is good for who it
 // was made for, once.
-func TestChoose(t *testing.T) { servers.Each(t, testChoose) }
+func TestChoose(t *testing.T) { servers.OneOrEach(t, testChoose) }
 
 func testChoose(t *testing.T, on *servers.Kind) {
 	shared := newWorld(t, on, servers.Options{})

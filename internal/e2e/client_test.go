@@ -10,7 +10,7 @@ import (
 )
 
 // A backend that has the Go client sees who is logged in, ends a session for sure, and lowers a limit for who is there.
-func TestGoClient(t *testing.T) { servers.Each(t, testGoClient) }
+func TestGoClient(t *testing.T) { servers.OneOrEach(t, testGoClient) }
 
 func testGoClient(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

@@ -27,7 +27,7 @@ func (r *rest) put(path, rule string) string {
 }
 
 // A lowered limit is previewed, then applied to live clients: who goes reads why, who stays is not disturbed, and a restart in the middle changes nothing.
-func TestALoweredLimitConverges(t *testing.T) { servers.Each(t, testALoweredLimitConverges) }
+func TestALoweredLimitConverges(t *testing.T) { servers.OneOrEach(t, testALoweredLimitConverges) }
 
 func testALoweredLimitConverges(t *testing.T, on *servers.Kind) {
 	const users, each = 40, 3
@@ -80,7 +80,7 @@ func testALoweredLimitConverges(t *testing.T, on *servers.Kind) {
 }
 
 // Of two sessions that the record has heard nothing of since they began, the one whose client does something stays, and the other ends; and so does one that is too old.
-func TestSessionsEndByThemselves(t *testing.T) { servers.Each(t, testSessionsEndByThemselves) }
+func TestSessionsEndByThemselves(t *testing.T) { servers.OneOrEach(t, testSessionsEndByThemselves) }
 
 func testSessionsEndByThemselves(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

@@ -30,7 +30,7 @@ func (w *world) devices(api *rest, user string) map[string]shownDevice {
 }
 
 // An app backend registers a device before its first login, blocks it, and forgets it.
-func TestDeviceOverREST(t *testing.T) { servers.Each(t, testDeviceOverREST) }
+func TestDeviceOverREST(t *testing.T) { servers.OneOrEach(t, testDeviceOverREST) }
 
 func testDeviceOverREST(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -90,7 +90,7 @@ func testDeviceOverREST(t *testing.T, on *servers.Kind) {
 }
 
 // A blocked device that the failure policy let in goes when bindgate is back.
-func TestBlockedWhileAway(t *testing.T) { servers.Each(t, testBlockedWhileAway) }
+func TestBlockedWhileAway(t *testing.T) { servers.OneOrEach(t, testBlockedWhileAway) }
 
 func testBlockedWhileAway(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -111,7 +111,7 @@ func testBlockedWhileAway(t *testing.T, on *servers.Kind) {
 }
 
 // A client whose platform is unknown is asked what it is after its bind; the account is decided again with it as the newcomer, and it is remembered.
-func TestPlatformBySoftware(t *testing.T) { servers.Each(t, testPlatformBySoftware) }
+func TestPlatformBySoftware(t *testing.T) { servers.OneOrEach(t, testPlatformBySoftware) }
 
 func testPlatformBySoftware(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

@@ -75,7 +75,7 @@ func (w *world) wantTold(user string, want ...string) {
 }
 
 // What others are told of an account comes in the order in which it happened, once each.
-func TestOrderOfEvents(t *testing.T) { servers.Each(t, testOrderOfEvents) }
+func TestOrderOfEvents(t *testing.T) { servers.OneOrEach(t, testOrderOfEvents) }
 
 func testOrderOfEvents(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -115,7 +115,7 @@ func testOrderOfEvents(t *testing.T, on *servers.Kind) {
 }
 
 // With many accounts at once each has its own events in order, and the positions have neither gap nor double.
-func TestPositionsOfEvents(t *testing.T) { servers.Each(t, testPositionsOfEvents) }
+func TestPositionsOfEvents(t *testing.T) { servers.OneOrEach(t, testPositionsOfEvents) }
 
 func testPositionsOfEvents(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{Quiet: true})

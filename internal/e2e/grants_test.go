@@ -48,7 +48,7 @@ func (w *world) wantDenied(e *xmppclient.StanzaError, code, token string) {
 }
 
 // A displaced device gets in at once with a grant, once; every other token is told what is wrong with it.
-func TestGrant(t *testing.T) { servers.Each(t, testGrant) }
+func TestGrant(t *testing.T) { servers.OneOrEach(t, testGrant) }
 
 func testGrant(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -109,7 +109,9 @@ func (w *world) decisions(api *rest, user string) (d shownDecisions) {
 }
 
 // A grant that a login was let in by and that never bound is free again; one that bound is not.
-func TestGrantOfALoginThatNeverBinds(t *testing.T) { servers.Each(t, testGrantOfALoginThatNeverBinds) }
+func TestGrantOfALoginThatNeverBinds(t *testing.T) {
+	servers.OneOrEach(t, testGrantOfALoginThatNeverBinds)
+}
 
 func testGrantOfALoginThatNeverBinds(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{Late: true})
@@ -131,7 +133,7 @@ func testGrantOfALoginThatNeverBinds(t *testing.T, on *servers.Kind) {
 
 // A login that bindgate did not decide in time has its grant when it is decided.
 func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
-	servers.Each(t, testGrantOfALoginThatIsDecidedLate)
+	servers.OneOrEach(t, testGrantOfALoginThatIsDecidedLate)
 }
 
 func testGrantOfALoginThatIsDecidedLate(t *testing.T, on *servers.Kind) {
@@ -153,7 +155,7 @@ func testGrantOfALoginThatIsDecidedLate(t *testing.T, on *servers.Kind) {
 }
 
 // A new device needs a grant; one that was admitted, one that is registered, and one that comes to its own dead session's place do not.
-func TestRequireGrant(t *testing.T) { servers.Each(t, testRequireGrant) }
+func TestRequireGrant(t *testing.T) { servers.OneOrEach(t, testRequireGrant) }
 
 func testRequireGrant(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -186,7 +188,7 @@ func testRequireGrant(t *testing.T, on *servers.Kind) {
 }
 
 // A new device that was let in stays in when its client has told what it is and the account is decided again.
-func TestGrantedAndDecidedAgain(t *testing.T) { servers.Each(t, testGrantedAndDecidedAgain) }
+func TestGrantedAndDecidedAgain(t *testing.T) { servers.OneOrEach(t, testGrantedAndDecidedAgain) }
 
 func testGrantedAndDecidedAgain(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

@@ -52,7 +52,7 @@ func (w *world) mark(c *xmppclient.Client, of string) {
 	}
 }
 
-func TestNotifyDevices(t *testing.T) { servers.Each(t, testNotifyDevices) }
+func TestNotifyDevices(t *testing.T) { servers.OneOrEach(t, testNotifyDevices) }
 
 func testNotifyDevices(t *testing.T, on *servers.Kind) {
 	needsSlixmpp(t)
@@ -113,7 +113,7 @@ func testNotifyDevices(t *testing.T, on *servers.Kind) {
 
 // What logged in while bindgate was away is told of when it is back.
 func TestNotifyDevicesOfLoginsMeanwhile(t *testing.T) {
-	servers.Each(t, testNotifyDevicesOfLoginsMeanwhile)
+	servers.OneOrEach(t, testNotifyDevicesOfLoginsMeanwhile)
 }
 
 func testNotifyDevicesOfLoginsMeanwhile(t *testing.T, on *servers.Kind) {

@@ -54,7 +54,7 @@ func texts(v any) string {
 var aTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`)
 
 // A client that others wrote (slixmpp) discovers the commands and looks after its account's devices.
-func TestOwnerWithSlixmpp(t *testing.T) { servers.Each(t, testOwnerWithSlixmpp) }
+func TestOwnerWithSlixmpp(t *testing.T) { servers.OneOrEach(t, testOwnerWithSlixmpp) }
 
 func testOwnerWithSlixmpp(t *testing.T, on *servers.Kind) {
 	needsSlixmpp(t)
@@ -178,7 +178,7 @@ func (w *world) run(c *xmppclient.Client, node, lang string) (id string, answer 
 }
 
 // Names of all sorts, in the language of the stanza, of the stream, or of the account.
-func TestOwnerWithOddNames(t *testing.T) { servers.Each(t, testOwnerWithOddNames) }
+func TestOwnerWithOddNames(t *testing.T) { servers.OneOrEach(t, testOwnerWithOddNames) }
 
 func testOwnerWithOddNames(t *testing.T, on *servers.Kind) {
 	shared := newWorld(t, on, servers.Options{})
@@ -225,7 +225,7 @@ func testOwnerWithOddNames(t *testing.T, on *servers.Kind) {
 }
 
 // The account's language, where neither stanza nor stream has one that bindgate speaks.
-func TestOwnerInAccountsLanguage(t *testing.T) { servers.Each(t, testOwnerInAccountsLanguage) }
+func TestOwnerInAccountsLanguage(t *testing.T) { servers.OneOrEach(t, testOwnerInAccountsLanguage) }
 
 func testOwnerInAccountsLanguage(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -240,7 +240,7 @@ func testOwnerInAccountsLanguage(t *testing.T, on *servers.Kind) {
 }
 
 // Hostile requests: the link is the same, asks are answered, and nobody goes.
-func TestOwnerHostile(t *testing.T) { servers.Each(t, testOwnerHostile) }
+func TestOwnerHostile(t *testing.T) { servers.OneOrEach(t, testOwnerHostile) }
 
 func testOwnerHostile(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

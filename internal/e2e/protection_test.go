@@ -34,7 +34,7 @@ type shownLoops struct {
 }
 
 // Two devices that displace each other three times freeze the one that is in; the loop is told of, shown, and ends with the winner's session.
-func TestLoop(t *testing.T) { servers.Each(t, testLoop) }
+func TestLoop(t *testing.T) { servers.OneOrEach(t, testLoop) }
 
 func testLoop(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -101,7 +101,7 @@ func (w *world) tellings(user, kind string) (n int) {
 }
 
 // Repeats of a denial are one row with a count, and one event; the rest of the story is in the protection.
-func TestRepeatedDenialsAreOneRow(t *testing.T) { servers.Each(t, testRepeatedDenialsAreOneRow) }
+func TestRepeatedDenialsAreOneRow(t *testing.T) { servers.OneOrEach(t, testRepeatedDenialsAreOneRow) }
 
 func testRepeatedDenialsAreOneRow(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -153,7 +153,7 @@ func testRepeatedDenialsAreOneRow(t *testing.T, on *servers.Kind) {
 }
 
 // A kick starts no protection of its own; with cooldown_seconds the kicked wait. Kick, block and release are one call.
-func TestKickThatMakesWait(t *testing.T) { servers.Each(t, testKickThatMakesWait) }
+func TestKickThatMakesWait(t *testing.T) { servers.OneOrEach(t, testKickThatMakesWait) }
 
 func testKickThatMakesWait(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -196,7 +196,7 @@ func testKickThatMakesWait(t *testing.T, on *servers.Kind) {
 }
 
 // One login that many sessions of one party go for is one turn, not a loop.
-func TestOneLoginIsOneTurn(t *testing.T) { servers.Each(t, testOneLoginIsOneTurn) }
+func TestOneLoginIsOneTurn(t *testing.T) { servers.OneOrEach(t, testOneLoginIsOneTurn) }
 
 func testOneLoginIsOneTurn(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -224,7 +224,7 @@ func testOneLoginIsOneTurn(t *testing.T, on *servers.Kind) {
 }
 
 // Who came in by a grant past a kick's wait stays in when the account is decided again.
-func TestGrantPastAKicksWait(t *testing.T) { servers.Each(t, testGrantPastAKicksWait) }
+func TestGrantPastAKicksWait(t *testing.T) { servers.OneOrEach(t, testGrantPastAKicksWait) }
 
 func testGrantPastAKicksWait(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

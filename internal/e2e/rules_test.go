@@ -10,7 +10,7 @@ import (
 )
 
 // Platforms are known by the resource; each has its own limit, and its oldest goes.
-func TestMaxPerPlatform(t *testing.T) { servers.Each(t, testMaxPerPlatform) }
+func TestMaxPerPlatform(t *testing.T) { servers.OneOrEach(t, testMaxPerPlatform) }
 
 func testMaxPerPlatform(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -43,7 +43,7 @@ func testMaxPerPlatform(t *testing.T, on *servers.Kind) {
 }
 
 // Who is idle is known from the server's list alone: bindgate sees no stanza of the clients'.
-func TestEvictIdle(t *testing.T) { servers.Each(t, testEvictIdle) }
+func TestEvictIdle(t *testing.T) { servers.OneOrEach(t, testEvictIdle) }
 
 func testEvictIdle(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -69,7 +69,7 @@ func testEvictIdle(t *testing.T, on *servers.Kind) {
 }
 
 // An operator may choose <conflict/> for a limit.
-func TestDenyCondition(t *testing.T) { servers.Each(t, testDenyCondition) }
+func TestDenyCondition(t *testing.T) { servers.OneOrEach(t, testDenyCondition) }
 
 func testDenyCondition(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -86,7 +86,7 @@ func testDenyCondition(t *testing.T, on *servers.Kind) {
 }
 
 // A rule that is not enforced lets everyone in, evicts nobody, and notes what it would have done.
-func TestShadow(t *testing.T) { servers.Each(t, testShadow) }
+func TestShadow(t *testing.T) { servers.OneOrEach(t, testShadow) }
 
 func testShadow(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})
@@ -113,7 +113,7 @@ func testShadow(t *testing.T, on *servers.Kind) {
 }
 
 // An account's own rule overrides the default's field by field; null is no limit.
-func TestAccountRule(t *testing.T) { servers.Each(t, testAccountRule) }
+func TestAccountRule(t *testing.T) { servers.OneOrEach(t, testAccountRule) }
 
 func testAccountRule(t *testing.T, on *servers.Kind) {
 	w := newWorld(t, on, servers.Options{})

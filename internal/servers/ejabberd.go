@@ -20,7 +20,7 @@ import (
 var ejabberds = []*Kind{ejabberdOf("ejabberd", ""), ejabberdOf("ejabberd-24.12", ejabberd.Backport)}
 
 // EachEjabberd is EachVersion for tests of ejabberd's module alone.
-func EachEjabberd(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, ejabberds, true, test) }
+func EachEjabberd(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, ejabberds, every, test) }
 
 // Ejabberd is a kind of its own: on, an ejabberd, set up as a test of ejabberd alone needs it. Where it is started, server is set.
 func Ejabberd(on *Kind, cfg ejabberd.Config, server **ejabberd.Server) *Kind {

@@ -18,7 +18,7 @@ import (
 var prosodies = []*Kind{prosodyOf("prosody", "", prosody.Config{}, nil), prosodyOf("prosody-13.0", prosody.Backport, prosody.Config{}, nil)}
 
 // EachProsody is EachVersion for tests of Prosody's module alone.
-func EachProsody(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, prosodies, true, test) }
+func EachProsody(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, prosodies, every, test) }
 
 // Prosody is a kind of its own: on, a Prosody, set up as a test of Prosody alone needs it. Where it is started, server is set.
 func Prosody(on *Kind, cfg prosody.Config, server **prosody.Server) *Kind {

@@ -165,17 +165,31 @@ func Cannot(name string) iter.Seq2[string, string] {
 }
 
 // Each runs a test on each server of Debian stable, in parallel. Where BINDGATE_SERVERS names kinds, separated by commas, it runs on these; "all" are all.
-func Each(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, false, test) }
+func Each(t *testing.T, test func(t *testing.T, on *Kind)) {
+	each(t, kinds, (*Kind).stable, test)
+}
+
+// OneOrEach is Each where BINDGATE_SERVERS is set, as make matrix does, and runs the test on one server else: for tests of what bindgate does by itself, whatever the server.
+func OneOrEach(t *testing.T, test func(t *testing.T, on *Kind)) {
+	each(t, kinds, func(k *Kind) bool { return k == Any }, test)
+}
 
 // EachVersion runs a test on every kind, the newer servers of the backports too, if BINDGATE_SERVERS does not name others: for tests of what differs between a
 // server's versions, that is, of the module in it.
-func EachVersion(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, kinds, true, test) }
+func EachVersion(t *testing.T, test func(t *testing.T, on *Kind)) {
+	each(t, kinds, every, test)
+}
 
-func each(t *testing.T, of []*Kind, newer bool, test func(t *testing.T, on *Kind)) {
+func (k *Kind) stable() bool { return !k.newer }
+
+func every(*Kind) bool { return true }
+
+// each runs a test on those kinds that BINDGATE_SERVERS names, or on the usual ones.
+func each(t *testing.T, of []*Kind, usual func(*Kind) bool, test func(t *testing.T, on *Kind)) {
 	t.Parallel()
 	wanted := strings.Split(os.Getenv("BINDGATE_SERVERS"), ",")
 	for _, k := range of {
-		if wanted[0] == "" && k.newer && !newer || wanted[0] != "" && !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
+		if wanted[0] == "" && !usual(k) || wanted[0] != "" && !slices.Contains(wanted, k.Name) && !slices.Contains(wanted, "all") {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {
@@ -187,7 +201,7 @@ func each(t *testing.T, of []*Kind, newer bool, test func(t *testing.T, on *Kind
 
 // EachOf is Each for tests of one server program.
 func EachOf(t *testing.T, software string, test func(t *testing.T, on *Kind)) {
-	each(t, slices.DeleteFunc(slices.Clone(kinds), func(k *Kind) bool { return k.Software != software }), false, test)
+	each(t, slices.DeleteFunc(slices.Clone(kinds), func(k *Kind) bool { return k.Software != software }), (*Kind).stable, test)
 }
 
 // missing skips a test for want of its server, or fails it on CI.

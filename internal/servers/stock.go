@@ -62,4 +62,4 @@ func IsStock(name string) bool {
 }
 
 // EachStock runs a test on every stock server that is wanted, in parallel.
-func EachStock(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, stock, false, test) }
+func EachStock(t *testing.T, test func(t *testing.T, on *Kind)) { each(t, stock, (*Kind).stable, test) }
