@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -92,23 +91,8 @@ func watchStock(ctx context.Context, log *slog.Logger, c *pg.Cluster, server *ej
 		Name: "stock", Addr: server.Component, Component: server.ComponentJID(), Secret: xmppbridge.Secret(server.Secret()), Driver: xmppbridge.DriverEjabberd,
 		Domains: []string{server.Domain()}, Logger: log,
 	}, httpapi.New("http://"+server.HTTP+"/api"), g)
-	running, cancel := context.WithCancel(ctx)
-	group, running := errgroup.WithContext(running)
-	group.Go(func() error { return g.Run(running) })
-	group.Go(func() error {
-		return g.Own(running, "stock", xmppbridge.DriverEjabberd, server.ComponentJID(), o.Run)
-	})
-	stop = func() error {
-		cancel()
-		err := group.Wait()
-		st.Close()
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	}
-	if err := rig.Linked(ctx, g); err != nil {
-		return nil, nil, errors.Join(err, stop())
+	if stop, err = rig.Own(ctx, st, g, "stock", xmppbridge.DriverEjabberd, server.ComponentJID(), o.Run); err != nil {
+		return nil, nil, err
 	}
 	return st, stop, nil
 }

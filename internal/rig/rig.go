@@ -67,10 +67,18 @@ func Bindgate(ctx context.Context, log *slog.Logger, c *pg.Cluster, server Serve
 	g = gate.New(st, gate.Config{Logger: log})
 	_, addr := server.Addresses()
 	bridge := xmppbridge.New(xmppbridge.Config{Name: linkName, Addr: addr, Component: server.ComponentJID(), Secret: xmppbridge.Secret(server.Secret()), Logger: log}, g)
+	if stop, err = Own(ctx, st, g, linkName, "gate", server.ComponentJID(), bridge.Run); err != nil {
+		return nil, nil, err
+	}
+	return g, stop, nil
+}
+
+// Own runs a gate and the owner of one link until stop, which closes the store too. They are linked when it returns; on an error all has ended.
+func Own(ctx context.Context, st *store.Store, g *gate.Gate, link, driver, component string, run func(context.Context) error) (stop func() error, err error) {
 	running, cancel := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error { return g.Run(running) })
-	group.Go(func() error { return g.Own(running, linkName, "gate", server.ComponentJID(), bridge.Run) })
+	group.Go(func() error { return g.Own(running, link, driver, component, run) })
 	stop = func() error {
 		cancel()
 		err := group.Wait()
@@ -81,9 +89,9 @@ func Bindgate(ctx context.Context, log *slog.Logger, c *pg.Cluster, server Serve
 		return err
 	}
 	if err := Linked(ctx, g); err != nil {
-		return nil, nil, errors.Join(err, stop())
+		return nil, errors.Join(err, stop())
 	}
-	return g, stop, nil
+	return stop, nil
 }
 
 // Linked waits until the module has said hello and was compared with the record.
