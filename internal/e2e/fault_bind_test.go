@@ -230,6 +230,7 @@ func testRefusedByAnotherModule(t *testing.T, on *servers.Kind) {
 	w.recorded("cat", "phone=active")
 	gone := w.dial("cat", xmppclient.Options{})
 	w.binding(gone, "slow-refused")
+	servers.AwaitHeld(t, w.server)
 	w.recorded("cat", "phone=evicting slow-refused=binding")
 	gone.Cut()
 	if err := w.server.Go(t.Context()); err != nil {

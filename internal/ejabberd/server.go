@@ -30,6 +30,9 @@ const (
 	stopWait = 10 * time.Second
 )
 
+// calls end, whatever they make the server do.
+var calls = &http.Client{Timeout: 2 * time.Minute}
+
 // Server is a running private ejabberd. Its methods may be called from any goroutine, Stop, Kill and Restart one at a time.
 type Server struct {
 	// C2S, Component and HTTP are host:port. The API is at http://HTTP/api/.
@@ -226,7 +229,7 @@ func (s *Server) post(ctx context.Context, path, contentType, text string) (stri
 		return "", fmt.Errorf("ejabberd: %w", err)
 	}
 	req.Header.Set("Content-Type", contentType)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := calls.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("ejabberd: %w", err)
 	}

@@ -186,6 +186,10 @@ func (s *onEjabberd) Reload(ctx context.Context) error {
 	return s.eval(ctx, fmt.Sprintf(`ok = gen_mod:stop_module(<<%q>>, mod_bindgate), gen_mod:start_module(<<%q>>, mod_bindgate)`, s.domain, s.domain))
 }
 
+func (s *onEjabberd) Held(ctx context.Context) (string, error) {
+	return s.Eval(ctx, fmt.Sprintf("mod_bindgate_late:held(<<%q>>)", s.domain))
+}
+
 func (s *onEjabberd) Go(ctx context.Context) error {
 	return s.eval(ctx, fmt.Sprintf("mod_bindgate_late:go(<<%q>>)", s.domain))
 }

@@ -110,6 +110,10 @@ func (s *onProsody) Load(ctx context.Context) error {
 	return s.Server.Load(ctx, s.Domain(), "bindgate")
 }
 
+func (s *onProsody) Held(ctx context.Context) (string, error) {
+	return s.Eval(ctx, fmt.Sprintf(`return prosody.hosts[%q].events.fire_event("late-held")`, s.Domain()))
+}
+
 func (s *onProsody) Go(ctx context.Context) error {
 	_, err := s.Eval(ctx, fmt.Sprintf(`prosody.hosts[%q].events.fire_event("late-go")`, s.Domain()))
 	return err

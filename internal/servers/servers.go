@@ -30,7 +30,8 @@ type Server interface {
 	Reload(ctx context.Context) error
 	Unload(ctx context.Context) error
 	Load(ctx context.Context) error
-	// Go lets binds go on that the other module holds (Options.Late).
+	// Held is how many binds the other module holds (Options.Late), in decimal; Go lets them go on.
+	Held(ctx context.Context) (string, error)
 	Go(ctx context.Context) error
 
 	// Sessions are the host's bound sessions by the server's own word, hibernating ones too.
@@ -53,6 +54,23 @@ type Server interface {
 	// Log is the end of what the server has written, Errors what of it are errors of the server or the module.
 	Log() string
 	Errors() string
+}
+
+// AwaitHeld waits until the other module holds a bind (Options.Late).
+func AwaitHeld(t testing.TB, s Server) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		n, err := s.Held(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n != "0" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the other module holds no bind")
+		}
+	}
 }
 
 // Session is a bound session on the server.

@@ -253,7 +253,7 @@ func TestRestarts(t *testing.T) {
 	t.Logf("%d restarts, %d calls for 480 events", rounds, r.called())
 }
 
-// Of several deliverers one has a webhook at a time; when it dies another takes over.
+// Of several deliverers one has a webhook at a time; when it dies another takes over. What it has sent and not noted is sent again.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -274,8 +274,8 @@ func TestTakeover(t *testing.T) {
 		w.until("the next 50", func() bool { return r.count() == 50*(i+2) })
 	}
 	r.wantInOrder(1, 150)
-	if most.Load() != 1 || r.called() != 150 {
-		t.Errorf("%d requests at once, %d calls for 150 events of one account", most.Load(), r.called())
+	if most.Load() != 1 || r.called() > 150+len(stops[:2]) {
+		t.Errorf("%d requests at once, %d calls for 150 events of one account and two deaths", most.Load(), r.called())
 	}
 }
 

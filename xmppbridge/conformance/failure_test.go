@@ -289,6 +289,7 @@ func testKickBeforeBind(t *testing.T, on *servers.Kind) {
 	if k := answer.Child(ns, "kick"); k == nil || k.Attr("pending") != "1" {
 		t.Fatalf("kick of a session that is not bound: %s", answer.Raw)
 	}
+	servers.AwaitHeld(t, server)
 	if err := server.Go(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -321,6 +322,7 @@ func testKickInAnswerBeforeBind(t *testing.T, on *servers.Kind) {
 	c.on(func(a ask) string { return a.allow(kickOf(sid, "code='takeover'", "")) })
 	winner := login(t, server, xmppclient.TCP, "kim", "en")
 	mustBind(t, winner, "winner")
+	servers.AwaitHeld(t, server)
 	if err := server.Go(t.Context()); err != nil {
 		t.Fatal(err)
 	}

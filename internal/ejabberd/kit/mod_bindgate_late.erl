@@ -4,7 +4,7 @@
 -behaviour(gen_mod).
 
 -export([start/2, stop/1, reload/3, depends/2, mod_options/1, mod_doc/0]).
--export([c2s_handle_recv/3, c2s_handle_bind/1, bind/2, go/1]).
+-export([c2s_handle_recv/3, c2s_handle_bind/1, bind/2, held/1, go/1]).
 
 -include("xmpp.hrl").
 
@@ -62,9 +62,8 @@ prefix(Host) -> "late_" ++ binary_to_list(Host) ++ "_".
 
 refusal() -> xmpp:err_not_allowed(<<"by another module">>, <<"en">>).
 
-%% Waits for one that is held.
-go(Host) ->
-    case [Name || Name <- registered(), lists:prefix(prefix(Host), atom_to_list(Name))] of
-        [] -> timer:sleep(5), go(Host);
-        Names -> [Name ! late_go || Name <- Names]
-    end.
+names(Host) -> [Name || Name <- registered(), lists:prefix(prefix(Host), atom_to_list(Name))].
+
+held(Host) -> length(names(Host)).
+
+go(Host) -> [Name ! late_go || Name <- names(Host)].

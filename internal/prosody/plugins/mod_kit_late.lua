@@ -16,6 +16,8 @@ module:hook("pre-resource-bind", function (event)
 	end
 end, -200);
 
+module:hook("late-held", function () return #waits; end);
+
 module:hook("late-go", function ()
 	local old = waits;
 	waits = {};
