@@ -41,13 +41,13 @@ type source struct {
 	dirtySince time.Time // something was missed; zero: nothing
 	snapshotAt time.Time
 	problem    string
-	rivalAt    time.Time // when another database's bindgate was last on the component, as far as its module has told
+	rivalAt    time.Time // when another bindgate than this link's was last on the component, as far as its module has told
 }
 
 // reorderWindow is how long events may come out of order before the record is compared with the server.
 const reorderWindow = 2 * time.Second
 
-// rivalShown is how long the link's state speaks of another database's bindgate on the component: they take turns within seconds.
+// rivalShown is how long the link's state speaks of another bindgate on the component: they take turns within seconds.
 const rivalShown = 5 * time.Minute
 
 // standbyPoll is how often a process that stands by asks for the lease.
@@ -212,9 +212,9 @@ func (g *Gate) Hello(h Hello) {
 		if problem != "" && s.problem != problem {
 			g.log.Warn("a module cannot do all that it should", "link", h.Link, "domain", h.Domain, "problem", problem)
 		}
-		if s.rivalAt = (time.Time{}); h.Rival != "" {
+		if s.rivalAt = (time.Time{}); h.Rival != (Rival{}) {
 			s.rivalAt = time.Now()
-			g.log.Error("two bindgates with different databases use one component", "link", h.Link, "domain", h.Domain, "problem", rivalProblem(l.component, h.Rival))
+			g.log.Error("two bindgates use one component", "link", h.Link, "domain", h.Domain, "problem", rivalProblem(l.component, h.Rival))
 		}
 		s.Hello, s.helloAt, s.helloOn, s.lastSeq, s.problem = h, time.Now(), l.connection, h.Seq, problem
 		s.dirtySince = time.Now().Add(-reorderWindow)
@@ -224,9 +224,13 @@ func (g *Gate) Hello(h Hello) {
 	g.revokeNow()
 }
 
-func rivalProblem(component, database string) string {
+func rivalProblem(component string, r Rival) string {
+	if r.Database == "" {
+		return fmt.Sprintf("another bindgate on this database was on the component %s until this one took its place, for a link of another name (%s): they take it from each other again and again; stop one of them, or give both links one name, so that they take turns",
+			component, r.Link)
+	}
 	return fmt.Sprintf("another bindgate, with another database (%s), was on the component %s until this one took its place: they take it from each other again and again, and each lets in and evicts by its own record; stop one of them, or give it a component and virtual hosts of its own",
-		database, component)
+		r.Database, component)
 }
 
 // Problem notes what is wrong with a domain of a link, for operators.

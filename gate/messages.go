@@ -165,8 +165,13 @@ type Hello struct {
 	Stock bool
 	Why   map[string]string
 	Nodes int // of the server's cluster; the module knows the sessions of one. 0: not said
-	// Rival names the database of another bindgate whose place on the component this connection took while that was connected; "": there is none.
-	Rival string
+	Rival Rival
+}
+
+// Rival is another bindgate whose place on the component this connection took while that was connected; zero: there was none.
+type Rival struct {
+	Database string // names it; "": this one
+	Link     string // of what name, as far as it is told
 }
 
 // KickResult is what a server says to a kick.

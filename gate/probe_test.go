@@ -136,7 +136,8 @@ func TestProblemsOfHello(t *testing.T) {
 		{gate.Hello{Timeout: 300 * time.Millisecond}, "bindgate_timeout is 0.3 s"},
 		{gate.Hello{Timeout: gate.LeastTimeout, Nodes: 1}, ""},
 		{gate.Hello{Nodes: 3}, "one of 3 nodes of a cluster"},
-		{gate.Hello{Nodes: 3, Rival: "0123456789abcdef"}, "another bindgate, with another database (0123456789abcdef), was on the component"},
+		{gate.Hello{Nodes: 3, Rival: gate.Rival{Database: "0123456789abcdef", Link: "main"}}, "another bindgate, with another database (0123456789abcdef), was on the component"},
+		{gate.Hello{Rival: gate.Rival{Link: "other"}}, "another bindgate on this database was on the component"},
 		{gate.Hello{}, ""},
 	} {
 		tt.hello.Source, tt.hello.Epoch, tt.hello.Abilities = b.source(), "e1", []string{"ask", "kick"}

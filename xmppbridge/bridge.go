@@ -67,7 +67,7 @@ type Config struct {
 	Known     []string    // hosts known from before, asked for their hello too
 	TLS       *tls.Config // nil: plain TCP
 	Version   string      // of bindgate
-	Record    string      // names bindgate's database to the modules, which tell of another one's bindgate on the same component; empty: not told
+	Record    string      // names bindgate's database to the modules, which tell of another bindgate on the same component; empty: not told
 	Owner     Owner       // answers the owners of accounts; nil: nobody does
 	Logger    *slog.Logger
 

@@ -128,25 +128,35 @@ func TestServerAway(t *testing.T) {
 	})
 }
 
-// A connection whose place this one took is a rival's only if its bindgate has another database.
+// A connection whose place this one took is a rival's if its bindgate has another database, or calls its link there by another name.
 func TestRival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newFakeGate()
 		_, srv, _ := up(t, g, func(c *Config) { c.Record = "" })
 		srv.send(strings.Replace(helloXML, " seq=", " replaced='other' seq=", 1))
-		g.expect(t, "hello example.org version 1 epoch E1 seq 0 rival other")
+		g.expect(t, "hello example.org version 1 epoch E1 seq 0 rival [\"other\" \"\"]")
 		srv.expect(helloAnswerXML)
 	})
-	synctest.Test(t, func(t *testing.T) {
-		g, p := newFakeGate(), newPipes()
-		start(t, p, g, func(c *Config) { c.Record = "mine" })
-		srv := p.accept(t).greet("")
-		g.expect(t, "connected main")
-		srv.send(strings.Replace(helloXML, " seq=", " replaced='mine' seq=", 1))
-		g.expect(t, "hello example.org version 1 epoch E1 seq 0")
-		srv.expect(strings.Replace(helloAnswerXML, "/></iq>", " record='mine'/></iq>", 1))
-	})
+	long := strings.Repeat("long", 16)
+	for _, tt := range []struct{ name, record, replaced, want string }{
+		{"main", "mine/main", "mine/main", ""},
+		{"main", "mine/main", "mine", ""}, // an older bindgate's
+		{"main", "mine/main", "mine/other/2", ` rival ["" "other/2"]`},
+		{"main", "mine/main", "theirs/main", ` rival ["theirs" "main"]`},
+		{long, "mine/7c474ff919a10a8e", "mine/7c474ff919a10a8e", ""},
+		{"a\tb", "mine/894891f8b78a9945", "mine/main", ` rival ["" "main"]`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g, p := newFakeGate(), newPipes()
+			start(t, p, g, func(c *Config) { c.Record, c.Name = "mine", tt.name })
+			srv := p.accept(t).greet("")
+			g.expect(t, "connected "+tt.name)
+			srv.send(strings.Replace(helloXML, " seq=", " replaced='"+tt.replaced+"' seq=", 1))
+			g.expect(t, "hello example.org version 1 epoch E1 seq 0"+tt.want)
+			srv.expect(strings.Replace(helloAnswerXML, "/></iq>", " record='"+tt.record+"'/></iq>", 1))
+		})
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -158,7 +168,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves: stop the one that is on another, or give it a component of its own",
+			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own",
 		},
 		{
 			"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",

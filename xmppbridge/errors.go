@@ -35,7 +35,7 @@ func (e *RefusedError) Error() string {
 	case "host-unknown":
 		s = fmt.Sprintf("the server does not know the component %s; its configuration needs: Component %q", e.Component, e.Component)
 	case "conflict":
-		s = fmt.Sprintf("the component %s is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves: stop the one that is on another, or give it a component of its own", e.Component)
+		s = fmt.Sprintf("the component %s is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own", e.Component)
 	case "system-shutdown":
 		s = "the server shuts down"
 	default:

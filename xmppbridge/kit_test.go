@@ -195,8 +195,8 @@ func (g *fakeGate) Disconnected(link string, reason error) {
 
 func (g *fakeGate) Hello(h gate.Hello) {
 	line := fmt.Sprintf("hello %s version %s epoch %s seq %d", h.Domain, h.Version, h.Epoch, h.Seq)
-	if h.Rival != "" {
-		line += " rival " + h.Rival
+	if h.Rival != (gate.Rival{}) {
+		line += fmt.Sprintf(" rival %q", []string{h.Rival.Database, h.Rival.Link})
 	}
 	g.said <- line
 }

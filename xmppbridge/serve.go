@@ -180,15 +180,13 @@ func (c *conn) hello(fr frame, p *element) {
 	case refused != "":
 		c.refuse(fr, "cancel", "feature-not-implemented", refused)
 	default:
-		_ = c.send(encodeHello(c.reply(fr), c.b.cfg.Version, c.b.cfg.Record))
+		_ = c.send(encodeHello(c.reply(fr), c.b.cfg.Version, c.b.cfg.record()))
 	}
 }
 
 // greet tells the gate of a hello and remembers it. refused says why the host cannot be served; ok is false if there are too many hosts.
 func (c *conn) greet(h gate.Hello) (refused string, ok bool) {
-	if h.Rival == c.b.cfg.Record {
-		h.Rival = ""
-	}
+	h.Rival = c.b.cfg.rival(h.Rival)
 	c.mu.Lock()
 	hst := c.hosts[h.Domain]
 	if hst == nil {

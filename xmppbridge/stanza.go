@@ -50,7 +50,7 @@ func parseHello(e *element, src gate.Source) (gate.Hello, error) {
 	h.OnFailure = f.one("on_failure", false, "allow", "deny")
 	h.Timeout = time.Duration(f.number("timeout_ms", false, 0, 3_600_000)) * time.Millisecond
 	h.Nodes = int(f.number("nodes", false, 0, math.MaxInt16))
-	h.Rival = f.word("replaced", maxToken)
+	h.Rival.Database, h.Rival.Link, _ = strings.Cut(f.word("replaced", maxToken), "/")
 	h.Sessions = int(f.number("sessions", false, 0, math.MaxInt32))
 	return h, f.err
 }
