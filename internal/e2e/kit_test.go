@@ -26,7 +26,7 @@ var transports = []xmppclient.Transport{xmppclient.TCP, xmppclient.WebSocket, xm
 func (w *world) in(t testing.TB) *world {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &world{t: t, on: w.on, server: w.server, url: w.url, store: w.store, driver: w.driver, named: w.named, running: w.running}
+	return &world{t: t, on: w.on, server: w.server, url: w.url, store: w.store, driver: w.driver, named: w.named, linkAs: w.linkAs, running: w.running}
 }
 
 // ruleOf sets an account's own rule.
@@ -131,10 +131,14 @@ func (w *world) link() gate.LinkStatus {
 	g := w.running.gate
 	w.mu.Unlock()
 	links, err := g.Links(w.t.Context())
-	if err != nil || len(links) != 1 {
-		w.t.Fatalf("links: %+v, %v", links, err)
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	return links[0]
+	i := slices.IndexFunc(links, func(l gate.LinkStatus) bool { return l.Name == w.linkName() })
+	if i < 0 {
+		w.t.Fatalf("links: %+v", links)
+	}
+	return links[i]
 }
 
 // rest is the REST API over a world.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,6 +47,22 @@ func testTwoDatabases(t *testing.T, on *servers.Kind) {
 	}
 	first.problem(first.server.Domain(), "another bindgate, with another database ("+names[second]+")")
 	second.problem(first.server.Domain(), "another bindgate, with another database ("+names[first]+")")
+	second.running.stop()
+	first.linked()
+	first.login("ann", "phone")
+	first.recorded("ann", "phone=active")
+}
+
+// Two bindgates on one database and one component whose links have different names: both see it, each with the other's name. When one is stopped the other goes on.
+func TestTwoLinkNames(t *testing.T) { servers.OneOrEach(t, testTwoLinkNames) }
+
+func testTwoLinkNames(t *testing.T, on *servers.Kind) {
+	first := newWorld(t, on, servers.Options{})
+	second := &world{t: t, url: first.url, on: on, server: first.server, addr: first.addr, store: first.store, linkAs: "second"}
+	second.running = second.launch("second")
+	const told = "another bindgate on this database was on the component %s until this one took its place, for a link of another name (%s)"
+	first.problem(first.server.Domain(), fmt.Sprintf(told, first.server.ComponentJID(), "second"))
+	second.problem(first.server.Domain(), fmt.Sprintf(told, first.server.ComponentJID(), "default"))
 	second.running.stop()
 	first.linked()
 	first.login("ann", "phone")

@@ -38,6 +38,7 @@ type world struct {
 	store   *store.Store
 	driver  func(g *gate.Gate, c xmppbridge.Config) func(context.Context) error // of a server without a module; nil: it has one
 	named   string                                                              // driver's name; empty: ejabberd
+	linkAs  string                                                              // the link's name; empty: default
 	mu      sync.Mutex
 	running *bindgate
 }
@@ -75,6 +76,8 @@ func dormantWith(t testing.TB, url string, on *servers.Kind, o servers.Options) 
 	return w
 }
 
+func (w *world) linkName() string { return cmp.Or(w.linkAs, "default") }
+
 func (w *world) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
@@ -99,7 +102,7 @@ func (w *world) launch(name string) *bindgate {
 		w.t.Fatal(err)
 	}
 	cfg := xmppbridge.Config{
-		Name: "default", Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate, Domains: w.domains, Record: record,
+		Name: w.linkName(), Addr: w.addr, Component: w.server.ComponentJID(), Driver: xmppbridge.DriverGate, Domains: w.domains, Record: record,
 		Secret: xmppbridge.Secret(w.server.Secret()), Logger: w.logger(), Version: "test", Owner: g,
 	}
 	run := xmppbridge.New(cfg, g).Run
@@ -111,7 +114,7 @@ func (w *world) launch(name string) *bindgate {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.Run(ctx) })
 	group.Go(func() error {
-		return g.Own(ctx, "default", cfg.Driver, w.server.ComponentJID(), run)
+		return g.Own(ctx, cfg.Name, cfg.Driver, w.server.ComponentJID(), run)
 	})
 	stop := sync.OnceFunc(func() {
 		cancel()
