@@ -1,6 +1,7 @@
 package stock
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,6 +37,8 @@ type host struct {
 	buckets  map[int]map[string]bool // bucket → users with sessions
 	total    int
 	listed   int                  // whole lists that were taken over
+	asked    time.Time            // when the last of them was asked for
+	taken    chan struct{}        // closed when the next one is
 	looked   map[string]time.Time // user → when it was last listed alone
 }
 
@@ -48,7 +51,7 @@ type session struct {
 }
 
 func newHost(src gate.Source, tell func(gate.Event)) *host {
-	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, buckets: map[int]map[string]bool{}, looked: map[string]time.Time{}}
+	return &host{src: src, epoch: "stock-" + rand.Text()[:12], tell: tell, mode: gate.ModeEnforce, accounts: map[string][]*session{}, buckets: map[int]map[string]bool{}, looked: map[string]time.Time{}, taken: make(chan struct{})}
 }
 
 // A sid says which session it is of, so that whoever observes next, after a restart or in another process, knows it again: a hash of the resource and the server's
@@ -257,6 +260,23 @@ func (h *host) lists() int {
 	return h.listed
 }
 
+// listedAfter waits for a whole list that was asked for after at. false: ctx ended first.
+func (h *host) listedAfter(ctx context.Context, at time.Time) bool {
+	for {
+		h.mu.Lock()
+		asked, taken := h.asked, h.taken
+		h.mu.Unlock()
+		if asked.After(at) {
+			return true
+		}
+		select {
+		case <-taken:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // takeAll takes over a whole list that was asked for at began. What was listed alone since is newer and stays. It returns how many differences there were and whether they
 // were told; else the record has to be compared.
 func (h *host) takeAll(listed []Session, began time.Time) (differences int, toldAll bool) {
@@ -283,6 +303,9 @@ func (h *host) takeAll(listed []Session, began time.Time) (differences int, told
 		}
 	}
 	h.listed++
+	h.asked = began
+	close(h.taken)
+	h.taken = make(chan struct{})
 	for user, at := range h.looked {
 		if at.Before(began) {
 			delete(h.looked, user)

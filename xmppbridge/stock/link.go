@@ -35,14 +35,14 @@ func (l *link) host(src gate.Source) (*host, error) {
 }
 
 // Kick implements gate.Link. The account is listed before, so that the order cannot meet a session that took the resource since, and after, as the proof: most servers say
-// yes whatever comes of it.
+// yes whatever comes of it. Where it is listed only with all others, a list of the last second will do for the first.
 func (l *link) Kick(ctx context.Context, src gate.Source, k gate.Kick) (gate.KickResult, error) {
 	h, err := l.host(src)
 	if err != nil {
 		return "", err
 	}
 	a := account{src.Domain, k.User}
-	if err := l.o.look(ctx, l.server, a); err != nil {
+	if err := l.o.see(ctx, l.server, a, time.Now().Add(-leastPoll)); err != nil && !errors.Is(err, ErrWholeList) {
 		return "", fmt.Errorf("kick: %w", err)
 	}
 	s, there := h.find(k.User, k.SID)
@@ -56,7 +56,7 @@ func (l *link) Kick(ctx context.Context, src gate.Source, k gate.Kick) (gate.Kic
 	began := time.Now()
 	for wait := 5 * time.Millisecond; time.Since(began) < proofWithin && ctx.Err() == nil; wait *= 2 {
 		pause(ctx, wait)
-		if err := l.o.look(ctx, l.server, a); err != nil {
+		if err := l.o.see(ctx, l.server, a, time.Now()); err != nil {
 			return gate.KickDone, nil //nolint:nilerr // the order was taken; the next whole list tells
 		}
 		if _, there := h.find(k.User, k.SID); !there {
@@ -106,7 +106,7 @@ func (l *link) Probe(ctx context.Context, src gate.Source, user string, sids []s
 		return nil, fmt.Errorf("probe: %w", failed)
 	}
 	if slices.Contains(slices.Collect(maps.Values(verdicts)), gate.VerdictAlive) {
-		if err := l.o.look(ctx, l.server, account{src.Domain, user}); err != nil {
+		if err := l.o.see(ctx, l.server, account{src.Domain, user}, time.Now()); err != nil && !errors.Is(err, ErrWholeList) {
 			return nil, fmt.Errorf("probe: %w", err)
 		}
 		for sid, v := range verdicts {

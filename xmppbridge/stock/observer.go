@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -19,17 +18,11 @@ import (
 
 // Times and bounds of an observer.
 const (
-	leastPoll    = time.Second      // between the beginnings of two whole lists
-	mostPoll     = 30 * time.Second // however long one takes
-	dutyCycle    = 5                // a whole list may keep the server busy for a fifth of the time
-	openTimeout  = 20 * time.Second // for a driver to find out what the server can
-	listTimeout  = 20 * time.Second
-	lookTimeout  = 5 * time.Second
-	looksAtOnce  = 8
-	pollFailures = 3    // whole lists in a row that fail until the link is down
-	maxTriggers  = 4096 // accounts that wait to be looked at; those beyond wait for the next whole list
-	quickRetry   = 200 * time.Millisecond
-	slowRetry    = 5 * time.Second
+	openTimeout = 20 * time.Second // for a driver to find out what the server can
+	lookTimeout = 5 * time.Second
+	looksAtOnce = 8 // because of what clients do
+	quickRetry  = 200 * time.Millisecond
+	slowRetry   = 5 * time.Second
 )
 
 // Gate decides (package gate).
@@ -50,27 +43,25 @@ type Observer struct {
 	log     *slog.Logger
 	domains []string
 	hosts   map[string]*host // does not change
-	looking *keyed
-	wake    chan struct{} // the state below has changed
+	looks   *looks
+	wake    chan struct{} // the state below has changed, or an account is ready to be looked at
+	sooner  chan struct{} // the next whole list is wanted
 
 	mu       sync.Mutex
 	stream   xmppbridge.Stream // nil: there is none
 	streamID int
-	cut      context.CancelFunc   // ends what goes on over the stream
-	granted  map[string]bool      // domains whose presence the server sends (XEP-0356)
-	triggers map[account]struct{} // accounts to look at
-	missed   bool                 // there were too many of them
+	cut      context.CancelFunc // ends what goes on over the stream
+	granted  map[string]bool    // domains whose presence the server sends (XEP-0356)
 }
-
-type account struct{ domain, user string }
 
 // New makes an observer. Without domains in its configuration it watches the one that the component is under.
 func New(cfg xmppbridge.Config, d Driver, g Gate) *Observer {
 	cfg.Domains = Domains(cfg.Component, cfg.Domains)
 	o := &Observer{
-		cfg: cfg, driver: d, gate: g, log: cfg.Logger, domains: cfg.Domains, hosts: map[string]*host{}, looking: newKeyed(), wake: make(chan struct{}, 1),
-		granted: map[string]bool{}, triggers: map[account]struct{}{},
+		cfg: cfg, driver: d, gate: g, log: cfg.Logger, domains: cfg.Domains, hosts: map[string]*host{}, wake: make(chan struct{}, 1), sooner: make(chan struct{}, 1),
+		granted: map[string]bool{},
 	}
+	o.looks = newLooks(o.wake)
 	if o.log == nil {
 		o.log = slog.New(slog.DiscardHandler)
 	}
@@ -141,20 +132,9 @@ func (o *Observer) Granted(domain string, perms map[string]string) {
 
 // Presence implements xmppbridge.Listener: something has happened to the account.
 func (o *Observer) Presence(domain, user, _, kind string) {
-	if (kind == "" || kind == "unavailable") && o.hosts[domain] != nil {
-		o.trigger(account{domain, user})
+	if (kind == "" || kind == "unavailable") && o.hosts[domain] != nil && !o.looks.want(account{domain, user}) {
+		poke(o.sooner)
 	}
-}
-
-func (o *Observer) trigger(a account) {
-	o.mu.Lock()
-	if len(o.triggers) < maxTriggers {
-		o.triggers[a] = struct{}{}
-	} else {
-		o.missed = true
-	}
-	o.mu.Unlock()
-	poke(o.wake)
 }
 
 // watch opens the driver whenever there is a stream, and again, ever more slowly, when it fails while the stream is good.
@@ -236,22 +216,7 @@ func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.poll(ctx, l, began, took) })
-	work := make(chan account)
-	group.Go(func() error { return o.dispatch(ctx, l, work) })
-	for range looksAtOnce {
-		group.Go(func() error {
-			for {
-				select {
-				case <-ctx.Done():
-					return nil
-				case a := <-work:
-					if err := o.look(ctx, server, a); err != nil && ctx.Err() == nil { // if there is more to it, poll meets it too
-						o.log.Debug("an account was not looked at", "domain", a.domain, "error", err)
-					}
-				}
-			}
-		})
-	}
+	group.Go(func() error { return o.attend(ctx, l) })
 	return group.Wait()
 }
 
@@ -287,108 +252,6 @@ func (o *Observer) first(ctx context.Context, server *Server) error {
 	return nil
 }
 
-// list lists all domains.
-func (o *Observer) list(ctx context.Context, server *Server) (map[string][]Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	return server.Lister.List(ctx, o.domains)
-}
-
-// poll lists everything, about once a second while that is cheap.
-func (o *Observer) poll(ctx context.Context, l *link, began time.Time, took time.Duration) error {
-	for failed := 0; ; {
-		pause(ctx, time.Until(began.Add(min(max(leastPoll, dutyCycle*took), mostPoll))))
-		if ctx.Err() != nil {
-			return nil
-		}
-		began = time.Now()
-		all, err := o.list(ctx, l.server)
-		if ctx.Err() != nil {
-			return nil
-		}
-		took = time.Since(began)
-		if err != nil {
-			if failed++; failed == pollFailures {
-				return err
-			}
-			o.log.Warn("the sessions could not be listed; tried again", "error", err)
-			continue
-		}
-		failed = 0
-		for domain, h := range o.hosts {
-			if n, told := h.takeAll(all[domain], began); !told {
-				o.log.Info("much has changed, the record is compared", "domain", domain, "differences", n)
-				o.gate.Hello(l.helloOf(h))
-			}
-		}
-	}
-}
-
-// dispatch hands on the accounts that something has happened to, and says again what the link can when that has changed.
-func (o *Observer) dispatch(ctx context.Context, l *link, work chan<- account) error {
-	seen := l.presence()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-o.wake:
-		}
-		if now := l.presence(); !maps.Equal(now, seen) {
-			seen = now
-			l.hello()
-		}
-		for _, a := range o.takeTriggers() {
-			select {
-			case <-ctx.Done():
-				return nil
-			case work <- a:
-			}
-		}
-	}
-}
-
-func (o *Observer) takeTriggers() (out []account) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for a := range o.triggers {
-		if !o.looking.busy(a) { // else it is taken when that is over: nobody's presence keeps all workers waiting for one account
-			out = append(out, a)
-			delete(o.triggers, a)
-		}
-	}
-	if o.missed {
-		o.missed = false
-		o.log.Info("more accounts have changed than can be looked at one by one: the next whole list has the others")
-	}
-	return out
-}
-
-// maxLooks is how often an account is listed again because a whole list came in between.
-const maxLooks = 3
-
-// look lists one account and tells of what has changed. One look at an account waits for the other.
-func (o *Observer) look(ctx context.Context, server *Server, a account) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if !o.looking.lock(ctx, a) {
-		return ctx.Err()
-	}
-	defer poke(o.wake)
-	defer o.looking.unlock(a)
-	h := o.hosts[a.domain]
-	for range maxLooks {
-		lists := h.lists()
-		sessions, err := server.Lister.ListUser(ctx, a.domain, a.user)
-		if err != nil {
-			return err
-		}
-		if h.takeUser(a.user, sessions, lists) {
-			return nil
-		}
-	}
-	return nil // whole lists follow each other so quickly that the next one does
-}
-
 // about is what a server says of itself.
 type about struct{ name, version string }
 
@@ -401,44 +264,4 @@ func (o *Observer) ask(ctx context.Context, stream xmppbridge.Stream, otherwise 
 		o.log.Debug("the server does not say what it is", "domain", o.domains[0], "error", err)
 	}
 	return about{cmp.Or(name, otherwise), version}
-}
-
-// keyed is a lock for each account.
-type keyed struct {
-	mu   sync.Mutex
-	held map[account]chan struct{} // closed when it is let go
-}
-
-func newKeyed() *keyed { return &keyed{held: map[account]chan struct{}{}} }
-
-// lock reports false if ctx ended first.
-func (k *keyed) lock(ctx context.Context, a account) bool {
-	for {
-		k.mu.Lock()
-		other := k.held[a]
-		if other == nil {
-			k.held[a] = make(chan struct{})
-			k.mu.Unlock()
-			return true
-		}
-		k.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-func (k *keyed) busy(a account) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.held[a] != nil
-}
-
-func (k *keyed) unlock(a account) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	close(k.held[a])
-	delete(k.held, a)
 }

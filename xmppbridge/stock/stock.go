@@ -8,14 +8,16 @@
 //
 //	Observer.Run
 //	  ├ bridge   the component connection (package xmppbridge) → Opened, Closed, Presence, Granted
-//	  └ watch    the one that lists everything; a driver is opened for each connection, and again when it fails
-//	     └ looks 8 that list one account each, because of a presence; Kick looks by itself
+//	  └ watch    opens a driver for each connection, and again when it fails
+//	     ├ poll   lists everything
+//	     └ attend takes accounts of which there was a presence, once a second each at most, and has up to 8 listed at once; Kick and Probe look by themselves
 //
 // What is listed meets in a host, under its mutex; whoever changes it tells the gate before letting go, so that events come in order.
 package stock
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
@@ -41,9 +43,12 @@ type Session struct {
 type Lister interface {
 	// List returns the sessions of each of these domains.
 	List(ctx context.Context, domains []string) (map[string][]Session, error)
-	// ListUser returns those of one account.
+	// ListUser returns those of one account; ErrWholeList where List alone can tell.
 	ListUser(ctx context.Context, domain, user string) ([]Session, error)
 }
+
+// ErrWholeList says that an account's sessions are listed only together with all others.
+var ErrWholeList = errors.New("stock: the server lists this account only together with all others")
 
 // Kicker ends sessions.
 type Kicker interface {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bindgate/bindgate/xmppbridge"
+	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
 // Session is one that the server lists.
@@ -96,23 +97,20 @@ func bounded(err error) error {
 	return err
 }
 
-// SessionsOf are those of one account. Where they cannot be asked for alone, everything is listed.
+// SessionsOf are those of one account; stock.ErrWholeList where they cannot be asked for alone.
 func (s *Server) SessionsOf(ctx context.Context, user string) ([]Session, error) {
 	s.mu.Lock()
 	alone := s.stats && s.list != ByPresences && !s.named
 	s.mu.Unlock()
-	if alone {
-		found, err := s.ofAccount(ctx, user)
-		// Nothing is told of an account that is not there, or cannot be told: the list says which.
-		if _, said := errors.AsType[*NoteError](err); !said && !errors.Is(err, ErrNoList) {
-			return found, err
-		}
+	if !alone {
+		return nil, stock.ErrWholeList
 	}
-	all, err := s.Sessions(ctx)
-	if err != nil {
-		return nil, err
+	found, err := s.ofAccount(ctx, user)
+	// Nothing is told of an account that is not there, or cannot be told: the list says which.
+	if _, said := errors.AsType[*NoteError](err); said || errors.Is(err, ErrNoList) {
+		return nil, fmt.Errorf("%w: %w", stock.ErrWholeList, err)
 	}
-	return slices.DeleteFunc(all, func(x Session) bool { return x.User != user }), nil
+	return found, err
 }
 
 // wholeList answers the form of a command that lists users: as many as there are, of the domain, with all that is to be known.
