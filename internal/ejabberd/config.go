@@ -3,6 +3,8 @@ package ejabberd
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,8 +20,11 @@ type Config struct {
 	Dir string
 	// Hosts are the virtual hosts; empty: "localhost". AddHost adds others while the server runs.
 	Hosts []Host
-	// Secret is that of every component; empty: "secret".
+	// Secret is that of every component, or, with Others, of those of Hosts; empty: "secret".
 	Secret string
+	// Others are further components of the same listener, by their names, each with a password of its own. With any, the listener takes no component but these and those
+	// of Hosts, and ejabberd lets each of them write as any other.
+	Others map[string]string
 	// LogLevel is ejabberd's: "debug", "info", "warning" (default), "error".
 	LogLevel string
 	// Bare leaves mod_bindgate out of what the server finds: a test installs it.
@@ -89,7 +94,7 @@ func (h Host) withDefaults() Host {
 type ports struct{ c2s, component, http int }
 
 // render writes ejabberd.yml. Any user is let in with any password: accounts are anonymous ones with a name of
-// their choice, so nobody has to be registered. Any component is taken that knows the secret.
+// their choice, so nobody has to be registered. Any component is taken that knows the secret, if there are no Others.
 func (c Config) render(p ports) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -113,7 +118,7 @@ func (c Config) render(p ports) string {
 	line("listen:")
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_c2s, access: everybody, backlog: 1000%s}`, p.c2s, map[bool]string{true: ", allow_unencrypted_sasl2: true"}[c.SASL2])
 	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_http, backlog: 1000, request_handlers: {/api: mod_http_api, /kit: mod_bindgate_kit, /xmpp-websocket: ejabberd_http_ws, /http-bind: mod_bosh}}`, p.http)
-	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, password: %q, global_routes: false, check_from: false}`, p.component, c.Secret) // ejabberd does not look at who speaks: the module has to
+	line(`  - {port: %d, ip: "127.0.0.1", module: ejabberd_service, global_routes: false, %s}`, p.component, c.components())
 	b.WriteString(c.Lines)
 	line("modules:")
 	line("  mod_adhoc: {}")
@@ -146,4 +151,20 @@ func (c Config) render(p ports) string {
 		line("      mod_bosh: {max_inactivity: %q}", fmt.Sprint(cmp.Or(h.BOSHInactivity, 30*time.Second).Milliseconds(), " ms"))
 	}
 	return b.String()
+}
+
+// components is who may connect to the listener of components, and by what password.
+func (c Config) components() string {
+	if len(c.Others) == 0 {
+		return fmt.Sprintf("password: %q", c.Secret)
+	}
+	all := maps.Clone(c.Others)
+	for _, h := range c.Hosts {
+		all[h.Component] = c.Secret
+	}
+	var hosts []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		hosts = append(hosts, fmt.Sprintf("%q: {password: %q}", name, all[name]))
+	}
+	return "hosts: {" + strings.Join(hosts, ", ") + "}"
 }

@@ -82,6 +82,12 @@ func connect(t testing.TB, server servers.Server, hello bool) *component {
 // connectAs authenticates as any component. With hello, a module's hello is answered.
 func connectAs(t testing.TB, server servers.Server, jid string, hello bool) *component {
 	t.Helper()
+	return connectBy(t, server, jid, server.Secret(), hello)
+}
+
+// connectBy is connectAs with a secret that may be the component's own.
+func connectBy(t testing.TB, server servers.Server, jid, secret string, hello bool) *component {
+	t.Helper()
 	_, addr := server.Addresses()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -98,7 +104,7 @@ func connectAs(t testing.TB, server servers.Server, jid string, hello bool) *com
 	if err != nil {
 		t.Fatalf("component stream: %v", err)
 	}
-	sum := sha1.Sum([]byte(header.Attr("id") + server.Secret()))
+	sum := sha1.Sum([]byte(header.Attr("id") + secret))
 	fmt.Fprintf(conn, "<handshake>%s</handshake>", hex.EncodeToString(sum[:]))
 	if e, err := reader.Next(); err != nil || e.Name.Local != "handshake" {
 		t.Fatalf("component handshake: %+v, %v", e, err)
