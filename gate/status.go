@@ -116,5 +116,35 @@ func (g *Gate) Links(ctx context.Context) ([]LinkStatus, error) {
 			out[i].State = "up"
 		}
 	}
+	tellShared(out)
 	return out, nil
+}
+
+// tellShared notes the domains that two links serve, as those of two processes may that do not know of each other. A server without a module does not tell them apart, and lets
+// both have the component.
+func tellShared(links []LinkStatus) {
+	serving := map[string][]int{} // domain → links that are up and have heard from it since
+	for i, l := range links {
+		for _, d := range l.Domains {
+			if l.State == "up" && d.LastHelloAt != nil && !d.LastHelloAt.Before(l.Since) {
+				serving[d.Domain] = append(serving[d.Domain], i)
+			}
+		}
+	}
+	for i := range links {
+		for j := range links[i].Domains {
+			d := &links[i].Domains[j]
+			who := serving[d.Domain]
+			if !slices.Contains(who, i) || len(who) < 2 {
+				continue
+			}
+			other := links[who[(slices.Index(who, i)+1)%len(who)]]
+			words := fmt.Sprintf("link %s, on component %s, serves this domain too: its sessions are recorded twice, and one is evicted for the other; stop one of the two, or give both one name, so that they take turns",
+				other.Name, other.Component)
+			if d.Problem != "" {
+				words = d.Problem + "; " + words
+			}
+			d.Problem = words
+		}
+	}
 }

@@ -69,6 +69,18 @@ func testTwoLinkNames(t *testing.T, on *servers.Kind) {
 	first.recorded("ann", "phone=active")
 }
 
+// A stock ejabberd lets two links have its component, and tells neither: the links tell of each other.
+func TestTwoStockLinks(t *testing.T) { servers.EachOf(t, "ejabberd", testTwoStockLinks) }
+
+func testTwoStockLinks(t *testing.T, on *servers.Kind) {
+	first := newStockWorld(t, on, servers.Options{})
+	second := &world{t: t, url: first.url, on: on, server: first.server, addr: first.addr, store: first.store, driver: first.driver, linkAs: "second"}
+	second.running = second.launch("second")
+	const told = "link %s, on component %s, serves this domain too"
+	first.problem(first.server.Domain(), fmt.Sprintf(told, "second", first.server.ComponentJID()))
+	second.problem(first.server.Domain(), fmt.Sprintf(told, "default", first.server.ComponentJID()))
+}
+
 // A link names two virtual hosts, and the module is on one of them.
 func TestHostWithoutModule(t *testing.T) { servers.Each(t, testHostWithoutModule) }
 
