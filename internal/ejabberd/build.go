@@ -109,7 +109,9 @@ func (in *installation) compile(src fs.FS, includes []string) (string, error) {
 			args = append(args, file)
 		}
 	}
-	if out, err := exec.Command("erlc", args...).CombinedOutput(); err != nil {
+	erlc := exec.Command("erlc", args...)
+	erlc.Env = append(os.Environ(), "ERL_FLAGS="+strings.Join(patientSchedulers, " "))
+	if out, err := erlc.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile mod_bindgate: %w\n%s", err, out)
 	}
 	if err := os.Rename(work, beams); err != nil && !errors.Is(err, fs.ErrExist) {

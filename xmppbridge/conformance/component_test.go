@@ -20,6 +20,9 @@ import (
 
 const ns = "urn:bindgate:1"
 
+// patience is how long a test waits for what must come. It is no measure of speed: machines of tests are busy.
+const patience = 30 * time.Second
+
 // component plays bindgate: a raw XEP-0114 stream whose answers a test writes.
 type component struct {
 	t      testing.TB
@@ -95,7 +98,7 @@ func connectBy(t testing.TB, server servers.Server, jid, secret string, hello bo
 	}
 	c := &component{t: t, conn: conn, jid: jid, domain: server.Domain(), wake: make(chan struct{}), gone: make(chan struct{})}
 	t.Cleanup(c.cut)
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='%s'>", c.jid)
@@ -183,7 +186,7 @@ func (c *component) on(answer func(a ask) string) {
 // await waits until ok, which is called with the lock held.
 func (c *component) await(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	for {
 		c.mu.Lock()
@@ -288,7 +291,7 @@ func loginWith(t testing.TB, server servers.Server, o xmppclient.Options) *xmppc
 		o.URL = server.BOSHURL()
 		o.LangOnBind, o.Patient = !server.Kind().Able(servers.BOSHLanguage), !server.Kind().Able(servers.BOSHOrder)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client, err := xmppclient.Dial(ctx, o)
 	if err != nil {
@@ -300,7 +303,7 @@ func loginWith(t testing.TB, server servers.Server, o xmppclient.Options) *xmppc
 
 // within is a context for one step of a test.
 func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -39,7 +39,7 @@ func testGateProcessCrashes(t *testing.T, on *servers.Kind) {
 		if err == nil {
 			t.Error("who waited when the process died is let in, under on_failure: deny")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("who waited when the process died waits on")
 	}
 	c.on(allowAll)

@@ -40,7 +40,7 @@ func testLoadFindsSessions(t *testing.T, on *servers.Kind) {
 	c.await("a hello of the loaded module", func() bool { return c.hellos > 1 })
 	sids := map[string]string{}
 	// The server may notice the ends of connections only now.
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		sessions, _ := snapshot(c)
 		same := len(sessions) == len(want)
 		for _, s := range sessions {

@@ -133,7 +133,7 @@ func testReloadUnderLoad(t *testing.T, on *servers.Kind) {
 		t.Errorf("errors in the server's log:\n%s", errs)
 	}
 	// What remains is BOSH sessions whose clients were cut; the registry knows them all.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		sessions, _ := snapshot(c)
 		bound, err := server.Sessions(t.Context())

@@ -22,7 +22,7 @@ func sasl2(t *testing.T, server servers.Server, user, tag string) (*xmppclient.E
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='%s@%s' to='%[2]s' version='1.0' xml:lang='ja'>", user, server.Domain())

@@ -33,6 +33,8 @@
                 count = 0,
                 asks = #{},         % IQ id → {sid, timer}
                 waiting = #{},      % sid → #waiting{}
+                users = #{},        % user → sids that wait
+                held = #{},         % monitor → sid that waits
                 kicking = #{},      % sid → {kick, [IQ], timer}
                 probes = #{},       % reference → {IQ, [sid], verdicts, timer}
                 unbound = #{},      % pid → {user, client id, monitor}: authenticated

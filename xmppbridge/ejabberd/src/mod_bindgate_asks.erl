@@ -3,6 +3,7 @@
 -module(mod_bindgate_asks).
 
 -export([ask/3, answer/2, gone/2, fail_asks/2, timed_out/2, overdue/2, next_in_lane/2]).
+-export([keep/2, drop/2, of_user/2]).
 -import(mod_bindgate_wire, [el/3, children/2, flag/1, int/1, ns/0, sub_el/2]).
 -import(mod_bindgate_link, [alone/2, send_iq/4, event/3, cancel/1]).
 
@@ -27,8 +28,9 @@ ask(#{sid := Sid, user := User, resource := Resource, pid := Pid} = Record, From
             send_iq(get, Id, el(<<"ask">>, ask_attrs(Record, AskId, S2) ++ [{<<"more">>, More}], Sessions), S2),
             W = #waiting{sid = Sid, user = User, resource = Resource, pid = Pid, mref = erlang:monitor(process, Pid), from = From,
                          ask_id = AskId, number = N + 1, stage = asking},
-            S2#gate{count = N + 1, waiting = (S2#gate.waiting)#{Sid => W},
-                     asks = (S2#gate.asks)#{Id => {Sid, erlang:start_timer(S2#gate.timeout, self(), {ask, Id})}}}
+            S3 = keep(W, S2),
+            S3#gate{count = N + 1,
+                     asks = (S3#gate.asks)#{Id => {Sid, erlang:start_timer(S3#gate.timeout, self(), {ask, Id})}}}
     end.
 
 ask_attrs(#{named := Named} = R, AskId, S) ->
@@ -102,15 +104,15 @@ kicks(Allow) ->
 
 %% The binds of an account follow each other in the order of their answers: else the one that goes for the other would be replaced
 %% by it if both want one resource.
-queue(#waiting{sid = Sid, user = User} = W, #gate{waiting = Waiting} = S) ->
+queue(#waiting{sid = Sid, user = User} = W, S) ->
     case in_lane(User, S) of
         [] -> release(W, S);
         _ ->
             erlang:start_timer(?LANE_MS, self(), {lane, Sid}),
-            S#gate{waiting = Waiting#{Sid => W#waiting{stage = queued}}}
+            keep(W#waiting{stage = queued}, S)
     end.
 
-in_lane(User, #gate{waiting = Waiting}) -> [W || #waiting{user = U, stage = Stage} = W <- maps:values(Waiting), U =:= User, Stage =:= queued orelse Stage =:= allowed].
+in_lane(User, S) -> [W || #waiting{stage = Stage} = W <- of_user(User, S), Stage =:= queued orelse Stage =:= allowed].
 
 next_in_lane(User, S) ->
     Lane = in_lane(User, S),
@@ -119,23 +121,23 @@ next_in_lane(User, S) ->
         _ -> S
     end.
 
-release(#waiting{sid = Sid, user = User, resource = Resource, from = From, ask_id = AskId, kicks = Kicks} = W, #gate{ledger = L} = S) ->
+release(#waiting{user = User, resource = Resource, from = From, ask_id = AskId, kicks = Kicks} = W, #gate{ledger = L} = S) ->
     Arms = [{Pid, K} || #{sid := Other} = K <- Kicks, #row{user = U, resource = R, pid = Pid} <- [mod_bindgate_ledger:find(L, Other)], U =:= User, R =:= Resource],
     gen_server:reply(From, {in, AskId, Kicks =/= [], Arms}),
-    S#gate{waiting = (S#gate.waiting)#{Sid => W#waiting{stage = allowed, arms = Arms}}}.
+    keep(W#waiting{stage = allowed, arms = Arms}, S).
 
 %% What waits for a sid waits no more.
 forget(Sid, #gate{waiting = Waiting} = S) ->
-    case maps:take(Sid, Waiting) of
-        {#waiting{mref = MRef, stage = Stage, user = User, pid = Pid, arms = Arms}, Rest} ->
+    case Waiting of
+        #{Sid := #waiting{mref = MRef, stage = Stage, user = User, pid = Pid, arms = Arms} = W} ->
             erlang:demonitor(MRef, [flush]),
             [ejabberd_c2s:route(Armed, {mod_bindgate, {disarm, Pid}}) || {Armed, _} <- Arms],
-            S1 = S#gate{waiting = Rest},
+            S1 = drop(W, S),
             case Stage of
                 allowed -> next_in_lane(User, S1);
                 _ -> S1
             end;
-        error -> S
+        _ -> S
     end.
 
 %% The client left, or another module refused the bind.
@@ -163,3 +165,18 @@ overdue(Sid, #gate{waiting = Waiting} = S) ->
         #{Sid := #waiting{stage = queued} = W} -> release(W, S);
         _ -> S
     end.
+
+%%% what waits, by sid, by user and by the monitor of its stream: no end and no answer looks at all of it
+
+keep(#waiting{sid = Sid, user = User, mref = MRef} = W, #gate{waiting = Waiting, users = Users, held = Held} = S) ->
+    case Waiting of
+        #{Sid := _} -> S#gate{waiting = Waiting#{Sid => W}};
+        _ -> S#gate{waiting = Waiting#{Sid => W}, held = Held#{MRef => Sid}, users = Users#{User => [Sid | maps:get(User, Users, [])]}}
+    end.
+
+drop(#waiting{sid = Sid, user = User, mref = MRef}, #gate{waiting = Waiting, users = Users, held = Held} = S) ->
+    Others = lists:delete(Sid, maps:get(User, Users, [])),
+    S#gate{waiting = maps:remove(Sid, Waiting), held = maps:remove(MRef, Held),
+           users = case Others of [] -> maps:remove(User, Users); _ -> Users#{User => Others} end}.
+
+of_user(User, #gate{users = Users, waiting = Waiting}) -> [maps:get(Sid, Waiting) || Sid <- maps:get(User, Users, [])].

@@ -21,6 +21,7 @@
 -include("mod_bindgate.hrl").
 
 -define(ADOPT_MS, 2000).    % for streams that were there before us to show themselves
+-define(SUCCESSOR_MS, 1000). % for the process that takes the place of one that crashed
 -define(FORCE_MS, 1500).    % a session that does not end by itself is ended from outside
 
 %%% API
@@ -41,12 +42,20 @@ proc(Host) -> gen_mod:get_module_proc(Host, mod_bindgate).
 ready(Host) -> gen_server:cast(proc(Host), ready).
 configure(Host) -> gen_server:call(proc(Host), configure).
 
-%% Waits as long as bindgate may take, and for what goes before.
-ask(Host, Record) ->
+%% Waits as long as bindgate may take, and for what goes before. Who is caught by the unloading of the module is not asked about; who is by
+%% a crash goes by the failure policy.
+ask(Host, Record) -> ask(Host, Record, ?SUCCESSOR_MS).
+
+ask(Host, Record, Patience) ->
     try gen_server:call(proc(Host), {ask, Record}, infinity)
-    catch exit:Reason ->
-            gen_mod:is_loaded(Host, mod_bindgate) andalso error({bindgate_has_crashed, Reason}), % the failure policy decides
-            {in, undefined, false, []}
+    catch exit:{Reason, _} ->
+            Started = persistent_term:get({mod_bindgate, Host}, undefined) =:= started,
+            if Reason =:= shutdown; not Started -> {in, undefined, false, []};
+               Reason =:= noproc, Patience > 0 -> % it has just ended, and another takes its place
+                    timer:sleep(20),
+                    ask(Host, Record, Patience - 20);
+               true -> error({bindgate_has_crashed, Reason})
+            end
     end.
 
 bound(Host, Record) ->
@@ -201,14 +210,15 @@ on_disconnected(S) -> mod_bindgate_asks:fail_asks(<<"the component's connection 
 %%% binds
 
 on_bound(#{sid := Sid, user := User, resource := Resource, pid := Pid} = Record, From, #gate{ledger = L} = S0) ->
-    S1 = bound_no_more(Pid, S0),
+    S1 = known(Pid, bound_no_more(Pid, S0)),
     Kicks = case S1#gate.waiting of
                 #{Sid := #waiting{stage = allowed, kicks = Ks}} -> Ks;
                 _ -> []
             end,
     {Pending, S2} = lists:foldl(fun(#{sid := Other} = K, {Acc, S}) when Other =/= Sid ->
                                         case mod_bindgate_ledger:find(L, Other) of
-                                            #row{} = Row -> {[Other | Acc], start_kick(Row, K, undefined, S)};
+                                            #row{user = User} = Row -> {[Other | Acc], start_kick(Row, K, undefined, S)};
+                                            #row{} = Row -> {Acc, start_kick(Row, K, undefined, S)};
                                             undefined -> {Acc, element(2, remember(K, S))}
                                         end;
                                    (_, Acc) -> Acc
@@ -220,9 +230,21 @@ on_bound(#{sid := Sid, user := User, resource := Resource, pid := Pid} = Record,
             #{Sid := #waiting{stage = allowed} = Known} -> Known;
             _ -> #waiting{sid = Sid, user = User, resource = Resource, pid = Pid, mref = erlang:monitor(process, Pid), stage = unasked}
         end,
-    bind_if_free(W#waiting{binding = {From, Record, Pending ++ [R#row.sid || R <- Replaced]}}, S3).
+    ready_if_whole(bind_if_free(W#waiting{binding = {From, Record, Pending ++ [R#row.sid || R <- Replaced]}}, S3)).
 
-bind_if_free(#waiting{sid = Sid, binding = {From, Record, []}, ask_id = AskId, stage = Stage, kick = Kick} = W, #gate{ledger = L} = S0) ->
+%% A stream that was opened while this module was loaded, and tells of its bind now: ejabberd's table had it already.
+known(Pid, #gate{adopting = Adopting, mute = Mute, ledger = L} = S0) ->
+    S = S0#gate{adopting = maps:remove(Pid, Adopting)},
+    case Mute of
+        #{Pid := Sid} ->
+            case mod_bindgate_ledger:find(L, Sid) of
+                #row{pid = Pid} = Row -> leave(Row, <<"replaced">>, S);
+                _ -> S#gate{mute = maps:remove(Pid, Mute)}
+            end;
+        _ -> S
+    end.
+
+bind_if_free(#waiting{binding = {From, Record, []}, ask_id = AskId, stage = Stage, kick = Kick} = W, #gate{ledger = L} = S0) ->
     erlang:demonitor(W#waiting.mref, [flush]),
     Pid = maps:get(pid, Record),
     Row = mod_bindgate_ledger:enter(L, (row(Record))#row{mref = erlang:monitor(process, Pid)}),
@@ -232,12 +254,12 @@ bind_if_free(#waiting{sid = Sid, binding = {From, Record, []}, ask_id = AskId, s
            end,
     S1 = event(<<"bind">>, mod_bindgate_ledger:describe(Row, erlang:monotonic_time(microsecond)) ++ More, S0),
     gen_server:reply(From, ok),
-    S2 = mod_bindgate_asks:next_in_lane(W#waiting.user, S1#gate{waiting = maps:remove(Sid, S1#gate.waiting)}),
+    S2 = mod_bindgate_asks:next_in_lane(W#waiting.user, mod_bindgate_asks:drop(W, S1)),
     case Kick of
         undefined -> S2;
         _ -> start_kick(Row, Kick, undefined, S2)
     end;
-bind_if_free(#waiting{sid = Sid} = W, #gate{waiting = Waiting} = S) -> S#gate{waiting = Waiting#{Sid => W}}.
+bind_if_free(W, S) -> mod_bindgate_asks:keep(W, S).
 
 bound_no_more(Pid, #gate{unbound = Unbound} = S) ->
     case maps:take(Pid, Unbound) of
@@ -294,15 +316,15 @@ leave(#row{sid = Sid, mref = MRef} = Row, Reason, #gate{ledger = L, kicking = Ki
              error -> S2
          end,
     lists:foldl(fun(#waiting{binding = {From, Record, Pending}} = W, S) -> bind_if_free(W#waiting{binding = {From, Record, lists:delete(Sid, Pending)}}, S) end,
-                S3, [W || #waiting{binding = {_, _, Pending}} = W <- maps:values(S3#gate.waiting), lists:member(Sid, Pending)]).
+                S3, [W || #waiting{binding = {_, _, Pending}} = W <- mod_bindgate_asks:of_user(Row#row.user, S3), lists:member(Sid, Pending)]).
 
-on_down(MRef, Pid, #gate{unbound = Unbound, waiting = Waiting, ledger = L, adopting = Adopting} = S) ->
+on_down(MRef, Pid, #gate{unbound = Unbound, held = Held, ledger = L, adopting = Adopting} = S) ->
     case Unbound of
         #{Pid := {_, _, MRef}} -> S#gate{unbound = maps:remove(Pid, Unbound)};
         _ ->
-            case [Sid || #waiting{sid = Sid, mref = M} <- maps:values(Waiting), M =:= MRef] of
-                [Sid] -> mod_bindgate_asks:gone(Sid, S);
-                [] ->
+            case Held of
+                #{MRef := Sid} -> mod_bindgate_asks:gone(Sid, S);
+                _ ->
                     case mod_bindgate_ledger:by_monitor(L, MRef) of
                         #row{} = Row -> leave(Row, <<"lost">>, S);
                         undefined -> ready_if_whole(S#gate{adopting = maps:remove(Pid, Adopting)})
@@ -334,7 +356,7 @@ force(Sid, #gate{ledger = L, host = Host} = S) ->
 %% A session that was allowed and is not bound: the kick is carried out when it is.
 remember(#{sid := Sid} = Kick, #gate{waiting = Waiting} = S) ->
     case Waiting of
-        #{Sid := W} -> {true, S#gate{waiting = Waiting#{Sid => W#waiting{kick = Kick}}}};
+        #{Sid := W} -> {true, mod_bindgate_asks:keep(W#waiting{kick = Kick}, S)};
         _ -> {false, S}
     end.
 

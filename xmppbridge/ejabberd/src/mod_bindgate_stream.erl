@@ -162,12 +162,13 @@ bound_at({Mega, Sec, Micro}) ->
     Age = erlang:system_time(microsecond) - ((Mega * 1000000 + Sec) * 1000000 + Micro),
     erlang:monotonic_time(microsecond) - max(0, Age).
 
-%% A session that was bound before the module was there.
+%% A session that was bound before the module was there. What an earlier version of it kept may lack what this one does.
 adopt(#{lserver := Host, jid := #jid{lresource = Resource}, sid := {Bound, _}, stream_state := Stage} = State)
   when Stage =:= established; Stage =:= disconnected ->
+    Seen = (record(State, #{lang => <<>>, token => undefined, named => true}))#{bound_at => bound_at(Bound), input => new_input(), resource => Resource},
     Record = case State of
-                 #{bindgate := #{bound_at := _} = R} -> R;
-                 _ -> (record(State, #{lang => <<>>, token => undefined, named => true}))#{bound_at => bound_at(Bound), input => new_input(), resource => Resource}
+                 #{bindgate := #{bound_at := _} = Kept} -> maps:merge(Seen, Kept);
+                 _ -> Seen
              end,
     mod_bindgate_gate:adopted(Host, Record#{pid => self(), hibernating => is_pending(State)}),
     State#{bindgate => Record};
