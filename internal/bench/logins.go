@@ -20,7 +20,7 @@ import (
 const (
 	comers = 50 // clients that log in at once
 	// Logins of each kind in a round, each of another account: those that wait for a password's hash take ten times as long.
-	registeredSpell, openSpell = 200, 600
+	registeredSpell, openSpell = 600, 600
 )
 
 // logins compares whole logins to a server with the gate with the same without the module: to registered accounts, as the distribution's package keeps them,
