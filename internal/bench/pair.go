@@ -63,7 +63,7 @@ var onProsody = serverKind{
 var onEjabberd = serverKind{
 	name: "ejabberd", suffix: "-ejabberd", replaces: "resource_conflict: closeold", accounts: "internal, scram", takeoverMost: 1.5, loginsLeast: 0.8,
 	start: func(ctx context.Context, o setup) (stoppable, error) {
-		cfg := ejabberd.Config{Hosts: []ejabberd.Host{{}}, Lines: "resource_conflict: closeold\n"}
+		cfg := ejabberd.Config{Spinning: true, Hosts: []ejabberd.Host{{}}, Lines: "resource_conflict: closeold\n"}
 		if o.gated {
 			cfg.Hosts[0].Modules = "mod_bindgate: {}" // and not what tests load beside it
 		}

@@ -179,7 +179,7 @@ type rivals struct {
 }
 
 func newRivals(ctx context.Context, log *slog.Logger) (*rivals, error) {
-	server, err := ejabberd.Start(ctx, ejabberd.Config{})
+	server, err := ejabberd.Start(ctx, ejabberd.Config{Spinning: true})
 	if err != nil {
 		return nil, err
 	}

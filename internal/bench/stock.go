@@ -41,7 +41,7 @@ func stockEjabberd(ctx context.Context, log *slog.Logger) (row, error) {
 		return r, err
 	}
 	defer stop()
-	server, err := ejabberd.Start(ctx, ejabberd.Config{Hosts: []ejabberd.Host{{Modules: ejabberd.SeePresence}}})
+	server, err := ejabberd.Start(ctx, ejabberd.Config{Spinning: true, Hosts: []ejabberd.Host{{Modules: ejabberd.SeePresence}}})
 	if err != nil {
 		return r, err
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	SASL2 bool
 	// Lines are further lines of the configuration's top level.
 	Lines string
+	// Spinning leaves the schedulers as the distribution's are, for measurements: they spin while they wait for work.
+	Spinning bool
 }
 
 // Host is one virtual host.

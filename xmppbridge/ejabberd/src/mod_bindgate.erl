@@ -195,11 +195,12 @@ component_connected(Domain) ->
     case gates_of(Domain) of
         [] -> ok;
         Hosts ->
-            [mod_bindgate_gate:connected(Host, self()) || Host <- Hosts], % first: they tell whose place it takes
+            Others = lists:delete(self(), component_pids(Domain)),
+            [mod_bindgate_gate:connected(Host, self(), Others) || Host <- Hosts], % first: they tell whose place it takes
             [begin
                  ejabberd_router:unregister_route(Domain, Pid),
                  ejabberd_service:send(Pid, xmpp:serr_conflict(<<"Replaced by new connection">>, <<"en">>))
-             end || Pid <- component_pids(Domain), Pid =/= self()],
+             end || Pid <- Others],
             ok
     end.
 

@@ -8,7 +8,7 @@
 
 -export([start/1, start_link/2, stop/1, ready/1, configure/1]).
 -export([ask/2, bound/2, gone/2, adopted/2, moved/3, resumed/5, hibernates/2, ended/4, verdict/4, authenticated/4]).
--export([connected/2, answer/2, request/2, stranger/2]).
+-export([connected/3, answer/2, request/2, stranger/2]).
 -export([start_kick/4, remember/2]). % for requests
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -79,7 +79,7 @@ resumed(Host, Sid, IP, Transport, Secure) -> tell(Host, {resumed, Sid, IP, Trans
 hibernates(Host, Sid) -> tell(Host, {hibernates, Sid}).
 verdict(Host, Probe, Sid, Verdict) -> tell(Host, {verdict, Probe, Sid, Verdict}).
 authenticated(Host, User, Pid, ClientId) -> tell(Host, {authenticated, User, Pid, ClientId}).
-connected(Host, Pid) -> tell(Host, {connected, Pid}).
+connected(Host, Pid, Others) -> tell(Host, {connected, Pid, Others}).
 answer(Host, IQ) -> tell(Host, {answer, IQ}).
 request(Host, IQ) -> tell(Host, {request, IQ}).
 stranger(Host, From) -> tell(Host, {stranger, From}).
@@ -122,7 +122,7 @@ handle_cast({verdict, Probe, Sid, Verdict}, S) -> {noreply, mod_bindgate_request
 handle_cast({authenticated, User, Pid, ClientId}, S) ->
     S1 = bound_no_more(Pid, S),
     {noreply, S1#gate{unbound = (S1#gate.unbound)#{Pid => {User, ClientId, erlang:monitor(process, Pid)}}}};
-handle_cast({connected, Pid}, S) -> {noreply, on_connected(Pid, S)};
+handle_cast({connected, Pid, Others}, S) -> {noreply, on_connected(Pid, Others, S)};
 handle_cast({answer, IQ}, S) -> {noreply, mod_bindgate_asks:answer(IQ, S)};
 handle_cast({request, IQ}, S) -> {noreply, mod_bindgate_requests:handle(IQ, S)};
 handle_cast({stranger, From}, #gate{strangers = Logged} = S) ->
@@ -197,12 +197,18 @@ row(#{sid := Sid, user := User, resource := Resource, pid := Pid, bound_at := At
 
 find_component(#gate{component = Domain} = S) ->
     case [Pid || Pid <- mod_bindgate:component_pids(Domain), node(Pid) =:= node()] of % its answers go to this module on its own node
-        [Pid | _] -> on_connected(Pid, S);
+        [Pid | Others] -> on_connected(Pid, Others, S);
         [] -> S
     end.
 
-on_connected(Pid, #gate{conn = {Pid, _}} = S) -> S;
-on_connected(Pid, #gate{record = Record} = S) -> mod_bindgate_link:connected(Pid, (on_disconnected(S))#gate{replaced = Record}).
+%% Others: who had the component then. Whose stream has ended is none of them, though we may not have heard of it yet.
+on_connected(Pid, _, #gate{conn = {Pid, _}} = S) -> S;
+on_connected(Pid, Others, #gate{conn = Conn, record = Record} = S) ->
+    Replaced = case Conn of
+                   {Old, _} -> case lists:member(Old, Others) of true -> Record; false -> undefined end;
+                   undefined -> undefined
+               end,
+    mod_bindgate_link:connected(Pid, (on_disconnected(S))#gate{replaced = Replaced}).
 
 on_disconnected(#gate{conn = undefined} = S) -> S;
 on_disconnected(S) -> mod_bindgate_asks:fail_asks(<<"the component's connection ended">>, mod_bindgate_link:disconnected(S)).
