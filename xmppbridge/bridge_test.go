@@ -298,7 +298,7 @@ func TestMissingHellos(t *testing.T) {
 		{"no host", "error", fault("remote-server-not-found"), "problem example.net: example.net is not a host of this server (the server answered remote-server-not-found)"},
 		{"another component's module", "error", fault("forbidden"), `problem example.net: the module on example.net does not listen to bindgate.example.org (the server answered forbidden); set bindgate_component = "bindgate.example.org" there`},
 		{"nonsense", "result", "<x/>", "problem example.net: asked example.net for its hello: hello: the answer holds no <hello/>"},
-		{"no answer", "", "", "problem example.net: example.net has not answered for 5s when asked for its hello"},
+		{"no answer", "", "", "problem example.net: example.net has not answered for 5s when asked for its hello; if there is no gate module on example.net, enable mod_bindgate for that host (an ejabberd with mod_privilege does not say so)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -132,7 +132,8 @@ func (c *conn) helloAnswer(domain string, fr frame) {
 // missing reports the hosts that have not even answered.
 func (c *conn) missing() {
 	for _, d := range c.silentHosts(true) {
-		c.problem(d, fmt.Sprintf("%s has not answered for %s when asked for its hello", d, helloWait))
+		// ejabberd's mod_privilege, from 24.10 on, drops what components ask servers, and tells nobody.
+		c.problem(d, fmt.Sprintf("%s has not answered for %s when asked for its hello; if there is no gate module on %s, enable mod_bindgate for that host (an ejabberd with mod_privilege does not say so)", d, helloWait, d))
 	}
 }
 

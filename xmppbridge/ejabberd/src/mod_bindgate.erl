@@ -232,6 +232,15 @@ component_send_packet({#iq{type = Type, id = <<"bindgate-", _/binary>>, from = F
         false -> ok
     end,
     {drop, State};
+%% Its requests. They would come to process_iq by themselves, but for mod_privilege of 24.10 and newer: loaded for any host, it drops what any component asks a server.
+component_send_packet({#iq{type = Type, from = From, to = #jid{luser = <<>>, lserver = Host, lresource = <<>>}, sub_els = [#xmlel{} = El]} = IQ, State} = Acc)
+  when Type =:= get; Type =:= set ->
+    case fxml:get_tag_attr_s(<<"xmlns">>, El) =:= mod_bindgate_wire:ns() andalso gen_mod:is_loaded(Host, ?MODULE) andalso is_component(From, Host) of
+        true ->
+            mod_bindgate_gate:request(Host, IQ),
+            {drop, State};
+        false -> Acc
+    end;
 component_send_packet(Acc) -> Acc.
 
 is_component(#jid{luser = <<>>, lresource = <<>>, lserver = Domain}, Host) -> gen_mod:get_module_opt(Host, ?MODULE, component) =:= Domain;
