@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/bindgate/bindgate/rules"
@@ -57,7 +58,7 @@ func newPageQuery(f SessionFilter) *pageQuery {
 	begun := after != SessionPosition{Domain: after.Domain, Rest: after.Rest}
 	switch {
 	case f.Account != nil:
-		q.columns = fmt.Sprintf("%s from %s s join accounts a on a.key = s.account", columns, table)
+		q.columns = columns + " from " + table + " s join accounts a on a.key = s.account"
 		q.order = order
 		q.fits = append(q.fits, "s.account = "+q.arg(uuidOf(*f.Account)))
 		if inside && past {
@@ -146,7 +147,7 @@ func (q *pageQuery) filter(f SessionFilter) {
 
 func (q *pageQuery) arg(v any) string {
 	q.args = append(q.args, v)
-	return fmt.Sprintf("$%d", len(q.args))
+	return "$" + strconv.Itoa(len(q.args))
 }
 
 // page returns the statement for the sessions of the page, and one more.
@@ -155,7 +156,7 @@ func (q *pageQuery) page() string {
 	if len(q.fits) > 0 {
 		sql += " where " + strings.Join(q.fits, " and ")
 	}
-	return fmt.Sprintf("%s order by %s limit %d", sql, q.order, q.limit+1)
+	return sql + " order by " + q.order + " limit " + strconv.Itoa(q.limit+1)
 }
 
 // end returns the statement for the place behind all that is looked at; nothing, if that is all there is.

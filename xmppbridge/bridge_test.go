@@ -218,7 +218,7 @@ func TestSilentServer(t *testing.T) {
 		g := newFakeGate()
 		_, p, _ := up(t, g, nil)
 		begin := time.Now()
-		p.expect(`<iq type='get' id='bg-1' from='bindgate.example.org' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>`)
+		p.expect(`<iq type='get' id='bg-1' from='bindgate.example.org' to='example.org/ping'><ping xmlns='urn:xmpp:ping'/></iq>`)
 		if d := time.Since(begin); d > 15*time.Second {
 			t.Errorf("first ping after %s", d)
 		}

@@ -55,7 +55,8 @@ func (c *conn) pulse() {
 	}
 }
 
-// ping asks some host for any answer. Before any has said hello it asks ourselves, by way of the server.
+// ping asks some host for any answer. Before any has said hello it asks ourselves, by way of the server. It asks a resource, which nobody has: what components ask
+// a bare name an ejabberd with mod_privilege drops (24.10 and newer).
 func (c *conn) ping() {
 	to := c.b.cfg.Component
 	c.mu.Lock()
@@ -66,7 +67,7 @@ func (c *conn) ping() {
 		}
 	}
 	c.mu.Unlock()
-	_ = c.send(encodePing(envelope{from: c.b.cfg.Component, to: to, id: c.nextID()}))
+	_ = c.send(encodePing(envelope{from: c.b.cfg.Component, to: to + "/ping", id: c.nextID()}))
 }
 
 // silentHosts are the hosts that are expected to say hello and have not.

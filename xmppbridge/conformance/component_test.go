@@ -239,11 +239,17 @@ func (c *component) ask(n int) ask {
 // request sends an IQ and returns the answer.
 func (c *component) request(typ, content string) *xmppclient.Element {
 	c.t.Helper()
+	return c.requestOf(c.domain, typ, content)
+}
+
+// requestOf is one that is sent to anybody.
+func (c *component) requestOf(to, typ, content string) *xmppclient.Element {
+	c.t.Helper()
 	c.mu.Lock()
 	c.ids++
 	id := fmt.Sprintf("r%d", c.ids)
 	c.mu.Unlock()
-	c.send("<iq type='" + typ + "' id='" + id + "' from='%s' to='%s'>" + strings.ReplaceAll(content, "%", "%%") + "</iq>")
+	c.write("<iq type='" + typ + "' id='" + id + "' from='" + c.jid + "' to='" + to + "'>" + content + "</iq>")
 	var found *xmppclient.Element
 	c.await("the answer to "+content, func() bool {
 		for i, e := range c.other {

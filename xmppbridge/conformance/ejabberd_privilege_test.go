@@ -23,4 +23,5 @@ func testBesideModPrivilege(t *testing.T, on *servers.Kind) {
 		t.Errorf("kick: %s", a.Raw)
 	}
 	mustEnd(t, client)
+	pinged(c)
 }

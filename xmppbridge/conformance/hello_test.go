@@ -82,3 +82,20 @@ func testForeignComponent(t *testing.T, on *servers.Kind) {
 		t.Errorf("mode: %s", mode)
 	}
 }
+
+// TestServerAnswersPings: bindgate's sign of life from a server that is quiet, see pinged.
+func TestServerAnswersPings(t *testing.T) { servers.EachVersion(t, testServerAnswersPings) }
+
+func testServerAnswersPings(t *testing.T, on *servers.Kind) {
+	pinged(connect(t, on.Start(t, servers.Options{}), true))
+}
+
+// pinged waits for any answer from the server, and for the component's own request by way of it.
+func pinged(c *component) {
+	c.t.Helper()
+	const ping = "<ping xmlns='urn:xmpp:ping'/>"
+	c.requestOf(c.domain+"/ping", "get", ping)
+	if e := c.requestOf(c.jid+"/ping", "get", ping); e.Attr("from") != c.jid || e.Attr("type") != "get" {
+		c.t.Errorf("a ping of ourselves came as %s", e.Raw)
+	}
+}
