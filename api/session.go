@@ -72,7 +72,7 @@ func (a *api) listSessions(c *call) error {
 		if err != nil {
 			return err
 		}
-		f.Account = &acc.key
+		f.Account = acc.jid
 	}
 	return a.respondSessions(c, "/v1/sessions", f)
 }
@@ -82,7 +82,7 @@ func (a *api) listAccountSessions(c *call) error {
 	if err != nil {
 		return err
 	}
-	return a.respondSessions(c, "/v1/accounts/sessions", store.SessionFilter{Account: &acc.key})
+	return a.respondSessions(c, "/v1/accounts/sessions", store.SessionFilter{Account: acc.jid})
 }
 
 // respondSessions adds what both lists can filter by, and answers with a page.
@@ -106,7 +106,7 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 	if err := a.wholeJID(c, &f); err != nil {
 		return err
 	}
-	of := c.listName(name, q.Get("domain"), keyName(f.Account), q.Get("platform"), f.State, f.Text, f.Resource)
+	of := c.listName(name, q.Get("domain"), f.Account, q.Get("platform"), f.State, f.Text, f.Resource)
 	place, err := a.behind(c, of)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 		return err
 	}
 	if len(read.Sessions) == 0 && c.Param("jid") != "" { // of an account that is there, or of none
-		if _, err := a.store.FindAccount(c.ctx, *f.Account); err != nil {
+		if _, err := a.store.FindAccount(c.ctx, store.KeyOf(f.Account)); err != nil {
 			return err
 		}
 	}
@@ -136,7 +136,7 @@ func (a *api) respondSessions(c *call, name string, f store.SessionFilter) error
 // sought like any text: whether an account is on record is told by its sessions alone.
 func (a *api) wholeJID(c *call, f *store.SessionFilter) error {
 	bare, resource, slash := strings.Cut(f.Text, "/")
-	if f.Account != nil || !slash || !strings.Contains(bare, "@") {
+	if f.Account != "" || !slash || !strings.Contains(bare, "@") {
 		return nil
 	}
 	acc, err := parseAccount("q", bare)
@@ -149,7 +149,7 @@ func (a *api) wholeJID(c *call, f *store.SessionFilter) error {
 	case err != nil:
 		return err
 	}
-	f.Account, f.Text, f.Resource = &acc.key, "", resource
+	f.Account, f.Text, f.Resource = acc.jid, "", resource
 	return nil
 }
 

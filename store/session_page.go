@@ -14,7 +14,7 @@ import (
 // SessionFilter says which sessions are listed; zero fields filter nothing.
 type SessionFilter struct {
 	Domains   []string // nil: all; empty: none
-	Account   *Key
+	Account   string   // bare; "": of all
 	Platforms []string
 	State     string // StateEnded lists the history; all others, and "", the live ones
 	Text      string // in the full JID, in capitals or not
@@ -55,7 +55,7 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) (SessionPage,
 	var page SessionPage
 	var err error
 	switch {
-	case f.Account == nil && f.Text != "":
+	case f.Account == "" && f.Text != "":
 		page, err = s.sessionsWithText(ctx, f)
 	default:
 		page, err = s.anySessions(ctx, f)
@@ -67,7 +67,7 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) (SessionPage,
 }
 
 func (s *Store) anySessions(ctx context.Context, f SessionFilter) (SessionPage, error) {
-	if f.Account == nil && f.Domains != nil && f.State != StateEvicting && f.State != stateBinding {
+	if f.Account == "" && f.Domains != nil && f.State != StateEvicting && f.State != stateBinding {
 		return s.sessionsOfDomains(ctx, f)
 	}
 	return s.sessionPage(ctx, f)
@@ -135,7 +135,7 @@ func (s *Store) sessionsOfDomains(ctx context.Context, f SessionFilter) (Session
 // sessionPage reads a page by one index.
 func (s *Store) sessionPage(ctx context.Context, f SessionFilter) (page SessionPage, err error) {
 	q := newPageQuery(f)
-	if f.Account != nil {
+	if f.Account != "" {
 		rows, err := s.pool.Query(ctx, q.page(), q.args...)
 		if err != nil {
 			return page, err

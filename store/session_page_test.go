@@ -28,7 +28,7 @@ func TestListsAreComplete(t *testing.T) {
 		and (state = 'active' or account in (select account from sessions where state = 'binding'))`)
 	exec(`insert into session_history (account, sid, generation, ended_at, link, resource, identity, platform, ip, secure, transport, client, started_at, last_seen_at, end_reason)
 		select account, 'x' || sid, generation + 10, now() - generation * interval '1 hour', link, resource, identity, platform, '', true, 'tcp', '', now(), now(), 'logout' from sessions`)
-	any := store.KeyOf("u7@d1.example")
+	const one = "u7@d1.example"
 	extra := 0
 	for name, c := range map[string]struct {
 		filter store.SessionFilter
@@ -52,9 +52,9 @@ func TestListsAreComplete(t *testing.T) {
 		"q, hibernating":     {store.SessionFilter{Text: "7", State: "hibernating"}, "(jid like '%7%' or resource like '%7%') and state = 'hibernating' and evict_code is null"},
 		"q, evicting":        {store.SessionFilter{Text: "1", State: store.StateEvicting}, "(jid like '%1%' or resource like '%1%') and evict_code is not null"},
 		"q of bots":          {store.SessionFilter{Text: "u", Platforms: []string{"bot"}, Domains: []string{"d0.example", "d1.example"}}, "platform = 'bot' and domain <> 'd2.example'"},
-		"q of an account":    {store.SessionFilter{Account: &any, Text: "u7"}, "jid = 'u7@d1.example'"},
-		"a full JID":         {store.SessionFilter{Account: &any, Resource: "r2"}, "jid = 'u7@d1.example' and resource = 'r2'"},
-		"another account":    {store.SessionFilter{Account: &any, Text: "u8"}, "false"},
+		"q of an account":    {store.SessionFilter{Account: one, Text: "u7"}, "jid = 'u7@d1.example'"},
+		"a full JID":         {store.SessionFilter{Account: one, Resource: "r2"}, "jid = 'u7@d1.example' and resource = 'r2'"},
+		"another account":    {store.SessionFilter{Account: one, Text: "u8"}, "false"},
 	} {
 		for _, past := range []bool{false, true} {
 			f, table := c.filter, "sessions"
