@@ -126,7 +126,7 @@ func tellShared(links []LinkStatus) {
 	serving := map[string][]int{} // domain → links that are up and have heard from it since
 	for i, l := range links {
 		for _, d := range l.Domains {
-			if l.State == "up" && d.LastHelloAt != nil && !d.LastHelloAt.Before(l.Since) {
+			if !slices.Contains(serving[d.Domain], i) && l.State == "up" && d.LastHelloAt != nil && !d.LastHelloAt.Before(l.Since) {
 				serving[d.Domain] = append(serving[d.Domain], i)
 			}
 		}

@@ -45,7 +45,7 @@ func (l *link) abilities(domain string) []gate.Ability {
 		}
 	}
 	if l.presence()[domain] {
-		add("at_once", true, "By the presence that clients send (XEP-0356), once a second for each account; a client that sends none is found when all sessions are listed: once a second, or as often as takes a fifth of the server's time. Of two logins found in one list the order may be unknown.")
+		add("at_once", true, "By the presence that clients send (XEP-0356), once a second for each account; a client that sends none is found when all sessions are listed: once a second, or as often as takes a fifth of the server's time (where an account cannot be listed alone, three tenths while clients send presence). Of two logins found in one list the order may be unknown.")
 	} else {
 		add("at_once", false, fmt.Sprintf("A login is found when all sessions are listed: once a second, or as often as takes a fifth of the server's time. Of two found in one list the order may be unknown. It is quicker if the server lets %s see presence (XEP-0356).", l.o.cfg.Component))
 	}

@@ -35,7 +35,7 @@ func (l *link) host(src gate.Source) (*host, error) {
 }
 
 // Kick implements gate.Link. The account is listed before, so that the order cannot meet a session that took the resource since, and after, as the proof: most servers say
-// yes whatever comes of it. Where it is listed only with all others, a list of the last second will do for the first.
+// yes whatever comes of it. Where it is listed only with all others, and that takes longer than proofWithin, the order goes by the last list there is: one who took the resource since may be met.
 func (l *link) Kick(ctx context.Context, src gate.Source, k gate.Kick) (gate.KickResult, error) {
 	h, err := l.host(src)
 	if err != nil {
@@ -106,6 +106,7 @@ func (l *link) Probe(ctx context.Context, src gate.Source, user string, sids []s
 		return nil, fmt.Errorf("probe: %w", failed)
 	}
 	if slices.Contains(slices.Collect(maps.Values(verdicts)), gate.VerdictAlive) {
+		// Who is not listed in time counts as alive: a list that comes later corrects that, and nothing would correct the end of one who lives.
 		if err := l.o.see(ctx, l.server, account{src.Domain, user}, time.Now()); err != nil && !errors.Is(err, ErrWholeList) {
 			return nil, fmt.Errorf("probe: %w", err)
 		}

@@ -13,7 +13,7 @@ const (
 	leastPoll    = time.Second            // between the beginnings of two whole lists
 	soonPoll     = 250 * time.Millisecond // the same for one that is wanted sooner
 	mostPoll     = 30 * time.Second       // however long one takes
-	dutyCycle    = 5                      // a whole list may keep the server busy for a fifth of the time
+	dutyCycle    = 5                      // a whole list may keep the server busy for a fifth of the time; with those that are wanted sooner for two sevenths
 	soonCycle    = 2                      // one that is wanted sooner, for half of it
 	listTimeout  = 20 * time.Second
 	pollFailures = 3 // whole lists in a row that fail until the link is down
@@ -40,8 +40,13 @@ func (o *Observer) poll(ctx context.Context, l *link, began time.Time, took time
 		}
 		took = time.Since(began)
 		if err != nil {
-			if failed++; failed == pollFailures {
+			switch {
+			case soon:
+				poke(o.sooner) // what was wanted still is
+			case failed == pollFailures-1:
 				return err
+			default:
+				failed++
 			}
 			o.log.Warn("the sessions could not be listed; tried again", "error", err)
 			continue
@@ -106,6 +111,7 @@ func (o *Observer) attend(ctx context.Context, l *link) error {
 			err := o.look(ctx, l.server, a)
 			if err != nil && !errors.Is(err, ErrWholeList) && ctx.Err() == nil { // if there is more to it, poll meets it too
 				o.log.Debug("an account was not looked at", "domain", a.domain, "error", err)
+				poke(o.sooner) // the next whole list does
 			}
 			return nil
 		})

@@ -27,7 +27,8 @@
                 conn,               % the component's stream: {pid, monitor}
                 record,             % names the database of the bindgate that has agreed
                 replaced,           % that of the one whose place this connection took
-                ready = false, greeted = false, agreed = false, hello_id, hello_timer,
+                ready = new,        % new | false: not all sessions of before are known yet | true
+                greeted = false, agreed = false, hello_id, hello_timer,
                 misses = 0, open_until = 0, trial_until = 0,
                 lasting,            % why we decide alone, logged once
                 count = 0,

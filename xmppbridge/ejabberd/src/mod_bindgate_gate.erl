@@ -50,8 +50,8 @@ ask(Host, Record, Patience) ->
     try gen_server:call(proc(Host), {ask, Record}, infinity)
     catch exit:{Reason, _} ->
             Started = persistent_term:get({mod_bindgate, Host}, undefined) =:= started,
-            if Reason =:= shutdown; not Started -> {in, undefined, false, []};
-               Reason =:= noproc, Patience > 0 -> % it has just ended, and another takes its place
+            if not Started -> {in, undefined, false, []};
+               Reason =:= shutdown, Patience > 0; Reason =:= noproc, Patience > 0 -> % it has just ended, and another takes its place
                     timer:sleep(20),
                     ask(Host, Record, Patience - 20);
                true -> error({bindgate_has_crashed, Reason})
@@ -150,7 +150,7 @@ adopt(#gate{host = Host} = S) ->
     Sessions = [Session || #session{sid = {_, Pid}, usr = {_, Server, _}} = Session <- ejabberd_sm:dirty_get_my_sessions_list(), Server =:= Host, is_process_alive(Pid)],
     [ejabberd_c2s:route(Pid, {mod_bindgate, adopt}) || #session{sid = {_, Pid}} <- Sessions],
     erlang:start_timer(?ADOPT_MS, self(), adopted),
-    ready_if_whole(find_component(S#gate{adopting = maps:from_list([{Pid, Session} || #session{sid = {_, Pid}} = Session <- Sessions])})).
+    ready_if_whole(find_component(S#gate{ready = false, adopting = maps:from_list([{Pid, Session} || #session{sid = {_, Pid}} = Session <- Sessions])})).
 
 on_adopted(#{pid := Pid} = Record, #gate{ledger = L, adopting = Adopting, mute = Mute} = S0) ->
     S = S0#gate{adopting = maps:remove(Pid, Adopting), mute = maps:remove(Pid, Mute)},
@@ -244,7 +244,9 @@ known(Pid, #gate{adopting = Adopting, mute = Mute, ledger = L} = S0) ->
     case Mute of
         #{Pid := Sid} ->
             case mod_bindgate_ledger:find(L, Sid) of
-                #row{pid = Pid} = Row -> leave(Row, <<"replaced">>, S);
+                #row{pid = Pid} = Row ->
+                    is_map_key(Sid, S#gate.kicking) andalso exit(Pid, kill), % what it is told by its other sid now it would not do
+                    leave(Row, <<"replaced">>, S);
                 _ -> S#gate{mute = maps:remove(Pid, Mute)}
             end;
         _ -> S

@@ -27,7 +27,7 @@ disconnected(#gate{conn = {_, MRef}} = S) ->
 
 %% Says hello, if there is somebody and the ledger is whole.
 greet(#gate{conn = undefined} = S) -> S;
-greet(#gate{ready = false} = S) -> S;
+greet(#gate{ready = Ready} = S) when Ready =/= true -> S;
 greet(#gate{hello_timer = Old} = S0) ->
     cancel(Old),
     Id = <<"bindgate-h", (mod_bindgate_wire:new_id())/binary>>,
