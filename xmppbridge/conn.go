@@ -52,6 +52,7 @@ type conn struct {
 // host is what a virtual host has said on this connection.
 type host struct {
 	node    string
+	epoch   string // of the module's load
 	hello   bool   // its hello was taken
 	refused string // why not, if it said one
 	asked   bool   // bindgate has asked for its hello
@@ -61,6 +62,7 @@ type host struct {
 type waiter struct {
 	to    string
 	reply func(frame)
+	lost  func() // the module was loaded anew; once, in place of reply. nil: nobody cares
 }
 
 func newConn(b *Bridge, sock *byteConn, session *xmpp.Session) *conn {
@@ -239,6 +241,17 @@ func (c *conn) take(id, from string) (waiter, bool) {
 	}
 	delete(c.waiting, id)
 	return w, true
+}
+
+// lose takes the waits for answers of a host, for who holds mu; call tells those who wait.
+func (c *conn) lose(domain string) (call []func()) {
+	for id, w := range c.waiting {
+		if w.to == domain && w.lost != nil {
+			delete(c.waiting, id)
+			call = append(call, w.lost)
+		}
+	}
+	return call
 }
 
 // noise limits what strangers can write into the log: 10 lines a minute.

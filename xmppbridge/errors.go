@@ -10,6 +10,8 @@ import (
 var (
 	// ErrDown is returned to everyone who waits for an answer when the connection ends.
 	ErrDown = errors.New("the link is down")
+	// ErrReloaded is returned to everyone who waits for an answer of a module that says hello after it was loaded anew: what it was asked before is lost.
+	ErrReloaded = errors.New("the module was loaded anew and has not answered")
 	// ErrBacklog ends a connection whose server does not read.
 	ErrBacklog = fmt.Errorf("the server does not read: %d stanzas are waiting for it", queueSize)
 	// ErrBusy refuses what can be left out while the server reads too slowly.

@@ -14,7 +14,7 @@ const requestTimeout = 30 * time.Second
 
 var _ gate.Link = (*conn)(nil)
 
-// query sends a request to a host and returns the answering stanza. A *StanzaError is what the server said; ErrDown means that nothing is known.
+// query sends a request to a host and returns the answering stanza. A *StanzaError is what the server said; ErrDown and ErrReloaded mean that nothing is known.
 func (c *conn) query(ctx context.Context, src gate.Source, encode func(envelope) []byte) (*element, error) {
 	if !isDomain(src.Domain) {
 		return nil, fmt.Errorf("%.80q is not a domain", src.Domain)
@@ -43,8 +43,8 @@ func (c *conn) queryFrame(ctx context.Context, to string, encode func(envelope) 
 	if len(b) > maxSend {
 		return frame{}, fmt.Errorf("request of %d bytes, more than %d", len(b), maxSend)
 	}
-	got := make(chan frame, 1)
-	c.expect(id, waiter{to: to, reply: func(fr frame) { got <- fr }})
+	got, lost := make(chan frame, 1), make(chan struct{})
+	c.expect(id, waiter{to: to, reply: func(fr frame) { got <- fr }, lost: func() { close(lost) }})
 	defer c.forget(id)
 	c.b.stats.requests.Add(1)
 	if err := c.sendWait(ctx, b); err != nil {
@@ -53,6 +53,8 @@ func (c *conn) queryFrame(ctx context.Context, to string, encode func(envelope) 
 	select {
 	case fr := <-got:
 		return fr, nil
+	case <-lost:
+		return frame{}, ErrReloaded
 	case <-c.done:
 		return frame{}, ErrDown
 	case <-ctx.Done():

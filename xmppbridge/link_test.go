@@ -223,3 +223,35 @@ func TestConnectionLost(t *testing.T) {
 		}
 	})
 }
+
+// TestModuleLoadedAnew: what the module was asked before is lost, and who waits for it learns that at once. Another hello of the same load changes nothing.
+func TestModuleLoadedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGate()
+		_, srv, link := up(t, g, nil)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := link.Kick(t.Context(), source, gate.Kick{User: "alice", SID: "S1"})
+			ended <- err
+		}()
+		if _, ok := srv.recvRaw(); !ok {
+			t.Fatal("no kick was sent")
+		}
+		srv.send(helloXML)
+		g.expect(t, "hello example.org version 1 epoch E1 seq 0")
+		srv.expect(helloAnswerXML)
+		select {
+		case err := <-ended:
+			t.Fatalf("a kick ended by a hello of the same load: %v", err)
+		default:
+		}
+		began := time.Now()
+		srv.send(strings.Replace(helloXML, "'E1'", "'E2'", 1))
+		g.expect(t, "hello example.org version 1 epoch E2 seq 0")
+		if err := <-ended; !errors.Is(err, ErrReloaded) || time.Since(began) > 0 {
+			t.Errorf("a kick that the module forgot: %v, after %s", err, time.Since(began))
+		}
+		srv.expect(helloAnswerXML)
+	})
+}

@@ -201,8 +201,15 @@ func (c *conn) greet(h gate.Hello) (refused string, ok bool) {
 		refused = fmt.Sprintf("the module on %s speaks version %s of the gate protocol, bindgate %s speaks version %s; update the older one", h.Domain, h.Version, c.b.cfg.Version, ProtocolVersion)
 	}
 	first := !hst.hello && hst.refused == ""
-	hst.node, hst.hello, hst.refused = h.Node, refused == "", refused
+	var lost []func()
+	if hst.epoch != "" && hst.epoch != h.Epoch {
+		lost = c.lose(h.Domain)
+	}
+	hst.node, hst.epoch, hst.hello, hst.refused = h.Node, h.Epoch, refused == "", refused
 	c.mu.Unlock()
+	for _, tell := range lost {
+		tell()
+	}
 
 	if refused == "" {
 		c.b.stats.hellos.Add(1)

@@ -38,10 +38,16 @@ func EjabberdHost(t testing.TB, server *ejabberd.Server, domain string) Server {
 
 // ejabberdOf is the ejabberd whose packages are under root.
 func ejabberdOf(name, root string) *Kind {
-	s := &sharedEjabberd{root: root}
+	s, stock := &sharedEjabberd{root: root}, &sharedEjabberd{root: root}
+	shared := func(o Options) *sharedEjabberd {
+		if root != "" && o.Stock { // what mod_privilege does there, it does to every host
+			return stock
+		}
+		return s
+	}
 	k := &Kind{
-		Name: name, Software: "ejabberd", newer: root != "", root: root, close: s.close,
-		start: func(k *Kind, t testing.TB, o Options) Server { return s.start(k, t, o) },
+		Name: name, Software: "ejabberd", newer: root != "", root: root, close: func() { s.close(); stock.close() },
+		start: func(k *Kind, t testing.TB, o Options) Server { return shared(o).start(k, t, o) },
 		cannot: map[string]string{
 			BOSHLanguage: "ejabberd's BOSH drops the stream's xml:lang; a client has to name it on its bind request",
 			BOSHOrder:    "ejabberd keeps such a request until then (its bug); clients that send one request at a time do not meet it",

@@ -244,9 +244,8 @@ known(Pid, #gate{adopting = Adopting, mute = Mute, ledger = L} = S0) ->
     case Mute of
         #{Pid := Sid} ->
             case mod_bindgate_ledger:find(L, Sid) of
-                #row{pid = Pid} = Row ->
-                    is_map_key(Sid, S#gate.kicking) andalso exit(Pid, kill), % what it is told by its other sid now it would not do
-                    leave(Row, <<"replaced">>, S);
+                #row{pid = Pid} when is_map_key(Sid, S#gate.kicking) -> force(Sid, S); % by its other sid it would not be ended
+                #row{pid = Pid} = Row -> leave(Row, <<"replaced">>, S);
                 _ -> S#gate{mute = maps:remove(Pid, Mute)}
             end;
         _ -> S
