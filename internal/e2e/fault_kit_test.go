@@ -297,8 +297,9 @@ func (c *crowd) busy() {
 	})
 }
 
+// decisions counts repeated denials too: a crowd is quick enough to be slowed as devices are that fight.
 func (c *crowd) decisions() (n int) {
-	if err := c.w.store.Pool().QueryRow(c.w.t.Context(), "select count(*) from decisions").Scan(&n); err != nil {
+	if err := c.w.store.Pool().QueryRow(c.w.t.Context(), "select coalesce(sum(1 + repeats), 0) from decisions").Scan(&n); err != nil {
 		return 0
 	}
 	return n
