@@ -165,7 +165,7 @@ func (s *Server) run(ctx context.Context) error {
 	if !s.cfg.Spinning {
 		args = append(args, patientSchedulers...)
 	}
-	for _, dir := range append(s.in.ebins, s.in.kit) {
+	for _, dir := range slices.Concat(s.in.ebins, []string{s.in.kit}) {
 		args = append(args, "-pa", dir)
 	}
 	if !s.cfg.Bare {

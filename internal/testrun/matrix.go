@@ -58,11 +58,11 @@ func (m *matrix) write(out io.Writer) {
 	for _, s := range all {
 		fmt.Fprintf(out, "| %s | %s |", s.pkg, words(s.test))
 		for _, name := range names {
-			fmt.Fprintf(out, " %s |", cmp.Or(m.cells[s][name], untried(s, name)))
+			fmt.Fprintf(out, " %s |", cmp.Or(m.cells[s][name], untried(m.cells[s], name)))
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprint(out, "\n–: not tried there. Scenarios of the module want a login that is held, `<conflict/>` and a text; what becomes of a login on a stock server has scenarios of its own.\n\nServer cannot:\n\n")
+	fmt.Fprint(out, "\nCells that begin with \"of\": the scenario is about something that the server has not by its nature. What becomes of a login on a stock server has scenarios of its own (Stock, Admin).\n\nServer cannot:\n\n")
 	for _, name := range names {
 		for what, why := range servers.Cannot(name) {
 			fmt.Fprintf(out, "- %s: %s: %s\n", name, what, why)
@@ -70,12 +70,22 @@ func (m *matrix) write(out io.Writer) {
 	}
 }
 
-// untried is the cell of a scenario that did not run on a server. What the gate protocol is cannot be tried where there is no module to speak it.
-func untried(s scenario, server string) string {
-	if s.pkg == "conformance" && servers.IsStock(server) {
-		return "server cannot: it has no gate module"
+// untried is the cell of a scenario, which has others, on a server on which it did not run.
+func untried(cells map[string]string, server string) string {
+	onStock, onOthers := false, false
+	for name := range cells {
+		onStock = onStock || servers.IsStock(name)
+		onOthers = onOthers || !servers.IsStock(name)
 	}
-	return "–"
+	switch {
+	case servers.IsStock(server) && onOthers:
+		return "server cannot: it has no gate module"
+	case !servers.IsStock(server) && !onOthers:
+		return "of stock servers: it has the gate module"
+	case onStock:
+		return "of the other's driver"
+	}
+	return "of the other's own features"
 }
 
 // words makes a sentence of a test's name.
