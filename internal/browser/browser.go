@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what must come. It is no measure of speed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Main runs a package's tests and ends the browser after them; TestMain calls it and exits with what it returns.
 func Main(m *testing.M) int {

@@ -175,21 +175,25 @@ func (w *world) stays(t *testing.T, c *xmppclient.Client) {
 	}
 }
 
-// decided are the codes of the account's decisions, the oldest first. A session that is decided again, since its client has told what it is, counts once.
+// decided are the codes of the account's decisions, the oldest first. Of a session that is decided again, since its client has told what it is or bindgate's answer came
+// too late, the first counts: it ended the others.
 func (w *world) decided(t *testing.T, user string) []string {
 	t.Helper()
-	var out []string
-	seen := map[string]bool{}
+	var all []client.Decision
 	for d, err := range w.api.ListDecisions(t.Context(), w.jid(user), client.ListOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, d)
+	}
+	var out []string
+	seen := map[string]bool{}
+	for _, d := range slices.Backward(all) {
 		if d.SessionID == "" || !seen[d.SessionID] {
 			out = append(out, d.Outcome+"/"+d.Code)
 		}
 		seen[d.SessionID] = true
 	}
-	slices.Reverse(out)
 	return out
 }
 

@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long a test waits for what must come. It is no measure of speed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // workDir holds what is built; TestMain makes and removes it.
 var workDir string

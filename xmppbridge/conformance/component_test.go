@@ -140,10 +140,10 @@ func (c *component) read(reader *xmppclient.Reader, hello bool) {
 		case e.Child(ns, "hello") != nil && e.Attr("type") == "set" && hello:
 			reply = "<iq type='result' id='" + e.Attr("id") + "' from='%s' to='%s'><hello xmlns='" + ns + "' version='1' bindgate='0.1.0' record='first'/></iq>"
 		}
+		c.mu.Lock() // who sees the ask knows that it is answered, and whose bind is answered that it was asked
 		if reply != "" {
 			c.write(fmt.Sprintf(reply, c.jid, e.Attr("from")))
 		}
-		c.mu.Lock()
 		switch {
 		case a.node != nil:
 			c.asks = append(c.asks, e)
