@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -55,12 +56,12 @@ type Config struct {
 	PrivateTargets bool           // webhooks may go to private addresses, and without TLS
 	RateLimit      float64        // requests per second and token, and without a good token per client address; 0: no limit
 	TrustedProxies []netip.Prefix // whose word about the client's address is taken
+	KickWait       time.Duration  // how long a kick waits for proof that the sessions have ended; 0: 2 s
 }
 
-// Every request ends within requestTimeout. A kick waits kickWait for proof that the sessions have ended, a change of mode modeWait for the modules' word.
+// Every request ends within requestTimeout. A change of mode waits modeWait for the modules' word.
 const (
 	requestTimeout = 10 * time.Second
-	kickWait       = 2 * time.Second
 	modeWait       = 2 * time.Second
 )
 
@@ -75,6 +76,7 @@ type api struct {
 	streams chan struct{} // bounds the event streams
 
 	privateTargets bool
+	kickWait       time.Duration
 	proxies        proxy.Trusted
 	limits         limits
 	running        *turns        // requests with a token
@@ -235,6 +237,7 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 		limits:  limits{newLimiter[[sha256.Size]byte](cfg.RateLimit), newLimiter[netip.Prefix](cfg.RateLimit)},
 		running: newTurns(maxRunning, maxQueued, maxQueue),
 		exports: make(chan struct{}, exportsAtOnce), streams: make(chan struct{}, maxStreams), privateTargets: cfg.PrivateTargets,
+		kickWait:  cmp.Or(cfg.KickWait, 2*time.Second),
 		reference: ref,
 	}, nil
 }

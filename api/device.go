@@ -140,7 +140,7 @@ func (a *api) changeDevice(c *call) error {
 	if o.problem != nil {
 		return o.problem
 	}
-	report, err := a.gate.ChangeDevice(c.ctx, change, kickWait)
+	report, err := a.gate.ChangeDevice(c.ctx, change, a.kickWait)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (a *api) eraseAccount(c *call) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.gate.Erase(c.ctx, acc.jid, c.actor(), kickWait)
+	e, err := a.gate.Erase(c.ctx, acc.jid, c.actor(), a.kickWait)
 	if err != nil {
 		return err
 	}

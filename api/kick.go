@@ -72,7 +72,7 @@ func (a *api) kick(c *call) error {
 }
 
 func (a *api) respondKick(c *call, key store.Key, r gate.KickRequest) error {
-	report, err := a.gate.Kick(c.ctx, r, kickWait)
+	report, err := a.gate.Kick(c.ctx, r, a.kickWait)
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func (w *world) restAs(scopes ...string) *rest {
 	w.mu.Lock()
 	g := w.running.gate
 	w.mu.Unlock()
-	h, err := api.New(w.t.Context(), api.Config{Store: w.store, Gate: g, Keys: secret, Logger: w.logger()})
+	h, err := api.New(w.t.Context(), api.Config{Store: w.store, Gate: g, Keys: secret, Logger: w.logger(), KickWait: 8 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bindgate/bindgate/internal/port"
 	module "github.com/bindgate/bindgate/xmppbridge/ejabberd"
 )
 
@@ -86,14 +86,10 @@ func (s *Server) setUp() (err error) {
 			return err
 		}
 	}
-	taken := map[int]bool{}
-	for _, port := range []*int{&s.ports.c2s, &s.ports.component, &s.ports.http} {
-		for *port == 0 || taken[*port] {
-			if *port, err = freePort(); err != nil {
-				return err
-			}
+	for _, p := range []*int{&s.ports.c2s, &s.ports.component, &s.ports.http} {
+		if *p, err = port.Pick(); err != nil {
+			return err
 		}
-		taken[*port] = true
 	}
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	s.C2S, s.Component, s.HTTP = addr(s.ports.c2s), addr(s.ports.component), addr(s.ports.http)
@@ -137,20 +133,6 @@ func credential() (*syscall.Credential, error) {
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
-}
-
-// freePort picks one below the range from which the system takes the ports of outgoing connections.
-func freePort() (int, error) {
-	var last error
-	for range 50 {
-		port := 10000 + rand.IntN(22000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port: %w", last)
 }
 
 // run starts the process and waits until its API answers. Erlang is started as ejabberdctl does it, but without a node name, which would need a port and a

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bindgate/bindgate/internal/port"
 	module "github.com/bindgate/bindgate/xmppbridge/prosody"
 )
 
@@ -88,15 +88,11 @@ func (s *Server) setUp() error {
 		s.cred = serverUser()
 	}
 	var p ports
-	for _, port := range []*int{&p.c2s, &p.component, &p.http} {
-		n, err := freePort()
-		for err == nil && (n == p.c2s || n == p.component) {
-			n, err = freePort()
+	for _, n := range []*int{&p.c2s, &p.component, &p.http} {
+		var err error
+		if *n, err = port.Pick(); err != nil {
+			return fmt.Errorf("prosody: %w", err)
 		}
-		if err != nil {
-			return err
-		}
-		*port = n
 	}
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	s.C2S, s.Component, s.HTTP = addr(p.c2s), addr(p.component), addr(p.http)
@@ -172,22 +168,6 @@ func serverUser() *syscall.Credential {
 		}
 	}
 	return nil
-}
-
-// freePort picks one below the range from which the system takes the ports of outgoing connections, so that it stays free
-// over a restart.
-func freePort() (int, error) {
-	var last error
-	for range 50 {
-		port := 10000 + mathrand.IntN(22000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			last = err
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, fmt.Errorf("prosody: no free port: %w", last)
 }
 
 var errPort = errors.New("a port was taken meanwhile")
