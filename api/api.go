@@ -245,9 +245,11 @@ func build(ctx context.Context, cfg Config) (*api, error) {
 func (a *api) handler() http.Handler {
 	e := a.router()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = r.Clone(r.Context())
 		// The router takes RawPath if there is one and Path else; only the escaped path tells %2F from a slash and %252F from %2F.
-		r.URL.RawPath = r.URL.EscapedPath()
+		u := *r.URL
+		u.RawPath = u.EscapedPath()
+		r = r.WithContext(r.Context()) // a copy: the request is the caller's
+		r.URL = &u
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if r.Method == http.MethodHead {
 			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))

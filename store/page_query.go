@@ -35,6 +35,16 @@ const (
 	pastOrder = "s.ended_at desc, s.generation desc"
 )
 
+// Columns and table of an account's sessions, whose jid and domain are the first two arguments.
+var (
+	accountLive  = ofAccount(listedLive)
+	accountEnded = ofAccount(listedEnded)
+)
+
+func ofAccount(listed string) string {
+	return strings.NewReplacer("a.jid, a.domain", "$1::text, $2::text", " join accounts a on a.key = s.account", "").Replace(listed)
+}
+
 func newPageQuery(f SessionFilter) *pageQuery {
 	q := &pageQuery{looks: pageLooks, limit: f.Limit, jid: "a.jid", domain: "a.domain"}
 	past := f.State == StateEnded
@@ -61,7 +71,10 @@ func newPageQuery(f SessionFilter) *pageQuery {
 	switch {
 	case f.Account != "": // what of the account is listed is known: a join would double the work
 		q.jid, q.domain = q.arg(f.Account)+"::text", q.arg(domainOf(f.Account))+"::text"
-		q.columns = strings.Replace(columns, "a.jid, a.domain", q.jid+", "+q.domain, 1) + " from " + table + " s"
+		q.columns = accountLive
+		if past {
+			q.columns = accountEnded
+		}
 		q.order = order
 		q.fits = append(q.fits, "s.account = "+q.arg(uuidOf(KeyOf(f.Account))))
 		if inside && past {
