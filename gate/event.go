@@ -80,7 +80,7 @@ func applyBind(r *store.Record, s *store.Session, e Event) {
 	if reason, ended := r.Ended[e.SID]; s == nil && ended && reason != "vanished" && reason != "abandoned" {
 		return // its unbind came first
 	}
-	// A server has one session a resource: a bind on a taken one is the end of who had it.
+	// A server has one session a resource: a bind on a taken one is the end of who had it. That is concluded and not seen, so a list that has it still is believed.
 	for _, o := range slices.Clone(r.Sessions) {
 		if o.SID == e.SID || o.Link != e.Link || o.Resource != e.Resource || o.State == rules.Binding {
 			continue
@@ -88,7 +88,7 @@ func applyBind(r *store.Record, s *store.Session, e Event) {
 		if o.Epoch == e.Epoch && o.Seq > e.Seq { // this report is the late one
 			return
 		}
-		end(r, o, "replaced")
+		end(r, o, "vanished")
 	}
 	if s == nil {
 		s = &store.Session{SID: e.SID, Link: e.Link, Resource: e.Resource, State: rules.Active, AskID: e.AskID, Epoch: e.Epoch, Seq: e.Seq}

@@ -50,7 +50,7 @@ func heal(r *store.Record, v view) (adopted bool) {
 	}
 	var unknown []*Listed
 	for sid, l := range listed {
-		if reason, ended := r.Ended[sid]; !ended || reason == "vanished" || reason == "abandoned" {
+		if reason, ended := r.Ended[sid]; !ended || (reason == "vanished" || reason == "abandoned") && !taken(r, *l, v) {
 			unknown = append(unknown, l)
 		}
 	}
@@ -64,6 +64,13 @@ func heal(r *store.Record, v view) (adopted bool) {
 		adopt(r, s, l.Age+v.old, l.Idle+v.old)
 	}
 	return len(unknown) > 0
+}
+
+// taken reports whether the resource of a listed session is another's since the list was made.
+func taken(r *store.Record, l Listed, v view) bool {
+	return slices.ContainsFunc(r.Sessions, func(s *store.Session) bool {
+		return s.Link == v.Link && s.Resource == l.Resource && s.State != rules.Binding && s.Epoch == v.epoch && s.Seq > v.seq
+	})
 }
 
 // confirm notes what the server says of a session that the record has.
