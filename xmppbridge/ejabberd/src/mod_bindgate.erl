@@ -181,7 +181,11 @@ c2s_session_pending(State) -> mod_bindgate_stream:pending(State).
 c2s_terminated(State, Reason) -> mod_bindgate_stream:terminated(State, Reason).
 
 c2s_handle_info(State, {?MODULE, Message}) -> {stop, mod_bindgate_stream:info(State, Message)};
-c2s_handle_info(State, replaced) -> mod_bindgate_stream:info(State, replaced);
+c2s_handle_info(State, replaced) ->
+    case mod_bindgate_stream:is_replaced(State) of
+        true -> mod_bindgate_stream:info(State, replaced);
+        false -> {stop, State}
+    end;
 c2s_handle_info(State, _) -> State.
 
 c2s_auth_result(State, true, User) -> mod_bindgate_stream:authenticated(State, User);

@@ -15,6 +15,7 @@
                   from,             % who waits for the answer
                   ask_id, number,   % of the ask
                   stage,            % asking | queued | allowed | unasked
+                  since,            % in ms, when it was queued or allowed
                   kicks = [],       % of the answer
                   kick,             % to be carried out when it is bound
                   arms = [],

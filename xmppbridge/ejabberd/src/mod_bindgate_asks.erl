@@ -5,13 +5,13 @@
 -export([ask/3, answer/2, gone/2, fail_asks/2, timed_out/2, overdue/2, next_in_lane/2]).
 -export([keep/2, drop/2, of_user/2]).
 -import(mod_bindgate_wire, [el/3, children/2, flag/1, int/1, ns/0, sub_el/2]).
--import(mod_bindgate_link, [alone/2, send_iq/4, event/3, cancel/1]).
+-import(mod_bindgate_link, [alone/2, send_iq/4, event/3, cancel/1, now_ms/0]).
 
 -include("xmpp.hrl").
 -include("logger.hrl").
 -include("mod_bindgate.hrl").
 
--define(LANE_MS, 250). % an answer waits at most so long for the account's earlier one
+-define(LANE_MS, 250). % so long an answer waits for a stream to bind by the account's earlier one
 
 %% Asks for a stream. From gets the answer: {in, ask's id, whether anybody goes for it, whom to arm} or {out, denial}.
 ask(Record, From, #gate{mode = <<"off">>} = S) ->
@@ -109,7 +109,7 @@ queue(#waiting{sid = Sid, user = User} = W, S) ->
         [] -> release(W, S);
         _ ->
             erlang:start_timer(?LANE_MS, self(), {lane, Sid}),
-            keep(W#waiting{stage = queued}, S)
+            keep(W#waiting{stage = queued, since = now_ms()}, S)
     end.
 
 in_lane(User, S) -> [W || #waiting{stage = Stage} = W <- of_user(User, S), Stage =:= queued orelse Stage =:= allowed].
@@ -124,7 +124,7 @@ next_in_lane(User, S) ->
 release(#waiting{user = User, resource = Resource, from = From, ask_id = AskId, kicks = Kicks} = W, #gate{ledger = L} = S) ->
     Arms = [{Pid, K} || #{sid := Other} = K <- Kicks, #row{user = U, resource = R, pid = Pid} <- [mod_bindgate_ledger:find(L, Other)], U =:= User, R =:= Resource],
     gen_server:reply(From, {in, AskId, Kicks =/= [], Arms}),
-    keep(W#waiting{stage = allowed, arms = Arms}, S).
+    keep(W#waiting{stage = allowed, since = now_ms(), arms = Arms}, S).
 
 %% What waits for a sid waits no more.
 forget(Sid, #gate{waiting = Waiting} = S) ->
@@ -159,10 +159,23 @@ timed_out(Id, #gate{asks = Asks} = S) ->
         error -> S
     end.
 
-%% The account's earlier answer keeps this one waiting for too long.
-overdue(Sid, #gate{waiting = Waiting} = S) ->
+%% Whether the account's earlier answer keeps this one waiting for too long. A stream that is bound and waits for the end of others is waited for: it
+%% takes 100 ms to end one, and whoever went by it would be told of before it. But nobody waits for longer than bindgate may take.
+overdue(Sid, #gate{waiting = Waiting, timeout = Most} = S) ->
     case Waiting of
-        #{Sid := #waiting{stage = queued} = W} -> release(W, S);
+        #{Sid := #waiting{stage = queued, user = User, since = Since}} ->
+            Now = now_ms(),
+            Lane = lists:keysort(#waiting.number, in_lane(User, S)),
+            Goes = [W || #waiting{stage = allowed, binding = Binding, since = At} = W <- Lane, Binding =/= undefined orelse Now - At < ?LANE_MS],
+            case Now - Since < Most andalso Goes =/= [] of
+                true ->
+                    erlang:start_timer(?LANE_MS, self(), {lane, Sid}),
+                    S;
+                false ->
+                    First = lists:keyfind(queued, #waiting.stage, Lane),
+                    First#waiting.sid =:= Sid orelse erlang:start_timer(?LANE_MS, self(), {lane, Sid}),
+                    release(First, S)
+            end;
         _ -> S
     end.
 

@@ -7,7 +7,7 @@
 -behaviour(gen_server).
 
 -export([start/1, start_link/2, stop/1, ready/1, configure/1]).
--export([ask/2, bound/2, gone/2, adopted/2, moved/3, resumed/5, hibernates/2, ended/4, verdict/4, authenticated/4]).
+-export([ask/2, bound/2, gone/2, adopted/2, moved/4, resumed/5, hibernates/2, ended/4, verdict/4, authenticated/4]).
 -export([connected/3, answer/2, request/2, stranger/2]).
 -export([start_kick/4, remember/2]). % for requests
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
@@ -63,9 +63,11 @@ bound(Host, Record) ->
     catch exit:_ -> ok
     end.
 
-moved(Host, Sid, Pid) ->
-    try gen_server:call(proc(Host), {moved, Sid, Pid}, infinity)
-    catch exit:_ -> ok
+%% Says whether the session was From's to hand over: ejabberd lets several streams resume one session at once.
+-spec moved(binary(), binary(), pid(), pid()) -> boolean().
+moved(Host, Sid, From, Pid) ->
+    try gen_server:call(proc(Host), {moved, Sid, From, Pid}, infinity)
+    catch exit:_ -> true
     end.
 
 ended(Host, Sid, Pid, Reason) ->
@@ -99,7 +101,9 @@ configured(#gate{host = Host} = S) ->
 
 handle_call({ask, Record}, From, S) -> {noreply, mod_bindgate_asks:ask(Record, From, S)};
 handle_call({bound, Record}, From, S) -> {noreply, on_bound(Record, From, S)};
-handle_call({moved, Sid, Pid}, _From, S) -> {reply, ok, on_moved(Sid, Pid, S)};
+handle_call({moved, Sid, Old, Pid}, _From, S0) ->
+    {Right, S} = on_moved(Sid, Old, Pid, S0),
+    {reply, Right, S};
 handle_call({ended, Sid, Pid, Reason}, _From, S) ->
     case mod_bindgate_ledger:find(S#gate.ledger, Sid) of
         #row{pid = Pid} = Row -> {reply, ok, leave(Row, Reason, S)};
@@ -278,17 +282,17 @@ bound_no_more(Pid, #gate{unbound = Unbound} = S) ->
 
 %%% life of a session
 
-on_moved(Sid, Pid, #gate{ledger = L, kicking = Kicking} = S) ->
+on_moved(Sid, Old, Pid, #gate{ledger = L, kicking = Kicking, ready = Ready} = S) ->
     case mod_bindgate_ledger:find(L, Sid) of
-        #row{mref = MRef} = Row ->
+        #row{mref = MRef, pid = Old} = Row ->
             erlang:demonitor(MRef, [flush]),
             mod_bindgate_ledger:update(L, Row, Row#row{pid = Pid, mref = erlang:monitor(process, Pid)}),
             case Kicking of
                 #{Sid := {#{} = Kick, _, _}} -> ejabberd_c2s:route(Pid, {mod_bindgate, {kick, Kick}});
                 _ -> ok
             end,
-            bound_no_more(Pid, S);
-        undefined -> S
+            {true, bound_no_more(Pid, S)};
+        _ -> {Ready =/= true, bound_no_more(Pid, S)} % it has ended, or goes on elsewhere
     end.
 
 on_resumed(Sid, IP, Transport, Secure, #gate{ledger = L} = S) ->

@@ -3,7 +3,7 @@
 -module(mod_bindgate_link).
 
 -export([connected/2, disconnected/1, greet/1, hello/1, hello_answer/2, on_hello_timer/2]).
--export([usable/1, answered/2, missed/1, alone/2, send/2, send_iq/4, event/3, cancel/1]).
+-export([usable/1, answered/2, missed/1, alone/2, send/2, send_iq/4, event/3, cancel/1, now_ms/0]).
 -import(mod_bindgate_wire, [el/2, el/3, attr/2, sub_el/2, clean/2, int/1, ns/0]).
 
 -include("xmpp.hrl").

@@ -6,7 +6,7 @@
 -module(mod_bindgate_stream).
 
 -export([request/3, bind2_request/3, bind2_resource/2, user_agent/2, heard/1, ask/2, opened/1, moved/2, resumed/1, pending/1, info/2, terminated/2, authenticated/2]).
--export([transport_of/1, bound_at/1, new_input/0]).
+-export([transport_of/1, bound_at/1, new_input/0, is_replaced/1]).
 
 -include("xmpp.hrl").
 -include("logger.hrl").
@@ -176,10 +176,11 @@ adopt(#{lserver := Host} = State) ->
     mod_bindgate_gate:adopted(Host, #{pid => self()}),
     State.
 
-%% A resumption: this stream's process takes a session over from another. Told before the other ends.
-moved(#{lserver := Host} = State, #{bindgate := #{sid := Sid, bound_at := _} = Record} = Old) ->
+%% A resumption: this stream's process takes a session over from another. Told before the other ends. Of several that do so at once ejabberd would
+%% keep the last, whichever of them is the session by our word: those that are not end.
+moved(#{lserver := Host} = State, #{bindgate := #{sid := Sid, bound_at := _} = Record, sid := {_, From}} = Old) ->
     {Transport, Secure} = transport(State),
-    mod_bindgate_gate:moved(Host, Sid, self()),
+    mod_bindgate_gate:moved(Host, Sid, From, self()) orelse begin self() ! {mod_bindgate, surplus} end,
     maps:merge(State#{bindgate => Record#{transport => Transport, secure => Secure}}, maps:with([bindgate_armed], Old));
 moved(State, _) -> State.
 
@@ -249,6 +250,14 @@ probe(#{lserver := Host, jid := JID} = State0, Probe) ->
 
 %%% messages
 
+%% Whether there still is one for whom ejabberd has told this session to go. Both would go, if he was evicted meanwhile.
+is_replaced(#{sid := Sid, user := User, lserver := Host, resource := Resource}) ->
+    case ejabberd_sm:get_session_sids(User, Host, Resource) of
+        [_ | _] = Sids -> lists:max(Sids) =/= Sid;
+        [] -> true
+    end;
+is_replaced(_) -> true.
+
 info(State, {kick, Kick}) ->
     case State of
         #{mgmt_state := resumed} -> State; % the session goes on elsewhere, and its process is told as well
@@ -262,6 +271,7 @@ info(State, {disarm, Newcomer}) ->
         _ -> State
     end;
 info(#{bindgate_armed := {_, Kick}} = State, replaced) -> kick(State, Kick);
+info(State, surplus) -> finish(xmpp_stream_in:send(State, xmpp:serr_conflict(<<"Resumed by another stream">>, <<"en">>)), <<"Resumed by another stream">>);
 info(#{lserver := Host} = State, {bound, AskId, Armed}) ->
     case State of
         #{bindgate := #{ask_id := AskId, sid := Sid} = Record} ->
@@ -289,5 +299,8 @@ kick(State, #{text := Text} = Kick) ->
                  #{bindgate := #{transport := <<"bosh">>}} -> maps:without([socket, socket_monitor], State1);
                  _ -> State1
              end,
+    finish(State2, Text).
+
+finish(State, Text) ->
     Error = #stream_error{reason = conflict, text = [#text{lang = <<"en">>, data = Text} || Text =/= undefined]},
-    xmpp_stream_in:stop(State2#{bindgate_ending => true, stop_reason => {stream, {out, Error}}}).
+    xmpp_stream_in:stop(State#{bindgate_ending => true, stop_reason => {stream, {out, Error}}}).
