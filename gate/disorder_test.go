@@ -220,3 +220,16 @@ func TestEventLog(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+// That a bind on its resource ends a session is concluded, not seen: a later list that has the session still, and not the other, is right.
+func TestConcludedEndIsTakenBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.login("ann", "s1", "phone")
+	b.event(gate.EventBind, "ann", "s2", "phone") // of one that the server has replaced by s1, told late
+	b.eventually("ann", "s2=active")
+	b.event(gate.EventUnbind, "ann", "s2", "phone")
+	b.eventually("ann", "")
+	b.ask("ann", "s3", "tablet", gate.Listed{SID: "s1", Resource: "phone", State: "active"})
+	b.eventually("ann", "s1=active s3=binding")
+}
