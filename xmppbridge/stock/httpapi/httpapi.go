@@ -117,6 +117,9 @@ func (d *Driver) call(ctx context.Context, command string, args, into any) error
 	case len(answer) > maxAnswer:
 		return &CallError{command, resp.StatusCode, fmt.Sprintf("ejabberd's API: the answer to %s is larger than %d MiB", command, maxAnswer>>20)}
 	}
+	if bytes.Equal(bytes.TrimSpace(answer), []byte("null")) { // it would be read as nobody
+		return &CallError{command, resp.StatusCode, fmt.Sprintf("ejabberd's API: the answer to %s is not understood: null", command)}
+	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		return &CallError{command, resp.StatusCode, fmt.Sprintf("ejabberd's API: the answer to %s is not understood: %v", command, err)}
 	}

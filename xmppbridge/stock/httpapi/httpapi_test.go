@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -55,5 +56,20 @@ func TestMistakes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An answer that is no list is an error, not a server without sessions: these would be taken for ended.
+func TestNoList(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"null", " null\n", "", "{}", `"internal_error"`, "[", "0"} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(answer))
+		}))
+		defer api.Close()
+		if all, err := (server{New(api.URL)}).List(t.Context(), []string{"localhost"}); err == nil {
+			t.Errorf("%q: %v, want an error", answer, all)
+		}
 	}
 }
