@@ -158,7 +158,7 @@ func (o *Observer) watch(ctx context.Context) {
 			failed, last = 0, id
 		}
 		began := time.Now()
-		err := o.serve(over, stream)
+		opening, err := o.serve(over, stream)
 		ended := over.Err() != nil // the stream has gone, and its end is told already
 		if time.Since(began) > slowRetry {
 			failed = 0
@@ -170,7 +170,7 @@ func (o *Observer) watch(ctx context.Context) {
 			o.gate.Disconnected(o.cfg.Name, err)
 			wait := min(quickRetry<<min(failed, 10), slowRetry)
 			if failed > 0 { // a server that is slow to open is not kept busy by that
-				wait = max(wait, min(dutyCycle*time.Since(began), mostPoll))
+				wait = max(wait, min(dutyCycle*opening, mostPoll))
 			}
 			failed++
 			pause(over, wait/2+rand.N(wait/2))
@@ -195,29 +195,31 @@ func poke(c chan struct{}) {
 	}
 }
 
-// serve is the link's life from when the driver is opened until it fails or ctx ends, with the stream.
-func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) error {
+// serve is the link's life from when the driver is opened until it fails or ctx ends, with the stream. It returns how much of that the opening was.
+func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) (opened time.Duration, err error) {
+	start := time.Now()
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	server, err := o.driver.Open(opening, stream, o.domains)
 	if err != nil {
-		return err
+		return time.Since(start), err
 	}
 	began := time.Now()
 	if err := o.first(opening, server); err != nil {
-		return err
+		return time.Since(start), err
 	}
 	took := time.Since(began)
 	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream, server.Name)}
+	opened = time.Since(start)
 	if !o.connect(l) {
-		return xmppbridge.ErrDown
+		return opened, xmppbridge.ErrDown
 	}
 	l.hello()
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.poll(ctx, l, began, took) })
 	group.Go(func() error { return o.attend(ctx, l) })
-	return group.Wait()
+	return opened, group.Wait()
 }
 
 // connect tells the gate of the link, unless its stream has gone meanwhile.

@@ -390,3 +390,28 @@ func TestPoll(t *testing.T) {
 		}
 	})
 }
+
+// A server that fails again soon after it was well is tried again as soon as ever: only what its opening takes is spared it.
+func TestTwoOutages(t *testing.T) {
+	f := &fakeServer{}
+	observe(t, f, func(_ *Observer, _ *fakeGate) {
+		fail := func(err error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.fails = err
+		}
+		for range 3 {
+			fail(errors.New("no list today"))
+			time.Sleep(5 * time.Second)
+			fail(nil)
+			from := time.Since(f.start)
+			for len(f.listsIn(from, from+slowRetry)) == 0 {
+				if time.Sleep(100 * ms); time.Since(f.start) > from+slowRetry {
+					t.Errorf("no list within %s of the outage's end at %s", slowRetry, from)
+					return
+				}
+			}
+			time.Sleep(500 * ms)
+		}
+	})
+}
