@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -283,6 +284,11 @@ func (a *api) outer(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(headerRequestID, requestID(c.Request()))
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
+		c.Response().Before(func() {
+			if allow := h.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) { // the router does not know of HEAD
+				h.Set(echo.HeaderAllow, allow+", "+http.MethodHead)
+			}
+		})
 		if err := caught(next, c); err != nil {
 			c.Error(err)
 		}

@@ -84,19 +84,6 @@ func (a *api) listAudit(c *call) error {
 	return c.respond(http.StatusOK, page(read, limit, showEntry, func(e store.ListedEntry) string { return a.cursors.seal(of, packEntry(e.Position())) }))
 }
 
-// timeParam reads a time; those of RFC 3339 are well within PostgreSQL's; zero if it is not there.
-func timeParam(q url.Values, name string) (time.Time, error) {
-	text := q.Get(name)
-	if text == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, failField(codeInvalidField, name, "This must be a time such as 2030-01-31T12:00:00Z (RFC 3339); write + as %2B.")
-	}
-	return t, nil
-}
-
 func packEntry(p store.AuditPosition) []byte {
 	return binary.BigEndian.AppendUint64(packTime(p.At), uint64(p.Entry))
 }

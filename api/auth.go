@@ -110,6 +110,8 @@ func (a *authenticator) authenticate(ctx context.Context, r *http.Request) (*cal
 	who := &caller{via: store.ViaAPI, issuer: c.Issuer, subject: c.Subject, scopes: strings.Fields(c.scope), expires: c.ExpiresAt.Time, token: sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))}
 	if c.domains != nil {
 		who.domains = append([]string{}, *c.domains...)
+		slices.Sort(who.domains) // whoever lists the same domains is limited to the same: a cursor of the one is good for the other
+		who.domains = slices.Compact(who.domains)
 	}
 	a.read.keep(token, head, who)
 	return who, nil

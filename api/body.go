@@ -31,7 +31,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	if err != nil || len(r.Header.Values("Content-Type")) > 1 || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
 		return nil, failField(codeMediaType, "Content-Type", "Send the body as application/json, in UTF-8.")
 	}
-	if e := r.Header.Values("Content-Encoding"); len(e) > 1 || len(e) == 1 && e[0] != "" && e[0] != "identity" {
+	if e := r.Header.Values("Content-Encoding"); len(e) > 1 || len(e) == 1 && e[0] != "" && !strings.EqualFold(e[0], "identity") {
 		return nil, failField(codeMediaType, "Content-Encoding", "Send the body without a content encoding.")
 	}
 	body, err := io.ReadAll(r.Body)

@@ -1,8 +1,9 @@
 package api
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -12,41 +13,40 @@ import (
 	"github.com/bindgate/bindgate/store"
 )
 
-// cursors makes and reads the cursors of lists: a place, and a MAC over the place and the list it is of (path and filters), so that a
-// cursor cannot be made up nor used on another list. A list may grow and shrink between its pages. The key is made of the database's, so that all processes
-// on it agree, whatever becomes of the keys of tokens.
-type cursors struct{ key []byte }
-
-const macSize = 16
+// cursors makes and reads the cursors of lists: a place, sealed for the list that it is of (path, filters and the caller's domains), so that a cursor can neither be made up
+// nor used on another list. It cannot be read either: a page ends behind what was looked at, which may be an account that its reader must not know of. A list may grow and
+// shrink between its pages. The key is made of the database's, so that all processes on it agree, whatever becomes of the keys of tokens.
+type cursors struct{ aead cipher.AEAD }
 
 func newCursors(shared []byte) (*cursors, error) {
-	key, err := hkdf.Key(sha256.New, shared, nil, "bindgate cursors 1", sha256.Size)
-	return &cursors{key: key}, err
-}
-
-func (cs *cursors) mac(list string, place []byte) []byte {
-	h := hmac.New(sha256.New, cs.key)
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(list)))
-	h.Write(n[:])
-	h.Write([]byte(list))
-	h.Write(place)
-	return h.Sum(nil)[:macSize]
+	key, err := hkdf.Key(sha256.New, shared, nil, "bindgate cursors 2", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &cursors{aead}, err
 }
 
 func (cs *cursors) seal(list string, place []byte) string {
-	return base64.RawURLEncoding.EncodeToString(append(cs.mac(list, place), place...))
+	return base64.RawURLEncoding.EncodeToString(cs.aead.Seal(nil, nil, place, []byte(list)))
 }
 
 func (cs *cursors) open(list, cursor string) ([]byte, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) < macSize || !hmac.Equal(b[:macSize], cs.mac(list, b[macSize:])) {
-		return nil, failField(codeInvalidField, "cursor", "This is not a cursor of this list. Take next_cursor of the page before, with the same filters.")
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err == nil {
+		var place []byte
+		if place, err = cs.aead.Open(nil, nil, sealed, []byte(list)); err == nil {
+			return place, nil
+		}
 	}
-	return b[macSize:], nil
+	return nil, failField(codeInvalidField, "cursor", "This is not a cursor of this list. Take next_cursor of the page before, with the same filters.")
 }
 
-// behind returns the place that a page begins behind, packed, as the request's cursor says; nil: at its start. What is packed is ours, since the MAC is right.
+// behind returns the place that a page begins behind, packed, as the request's cursor says; nil: at its start. What is packed is ours, since the seal is whole.
 func (a *api) behind(c *call, of string) ([]byte, error) {
 	cursor := url.Values(c.query).Get("cursor")
 	if cursor == "" {

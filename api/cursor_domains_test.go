@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"testing"
@@ -22,6 +24,8 @@ func TestCursorsAreBound(t *testing.T) {
 	}
 	scopes := []string{api.ScopeSessionsRead, api.ScopeRulesRead}
 	one := as(mint(t, api.Claims{Domains: []string{"example.org"}, Scopes: scopes}))
+	two := as(mint(t, api.Claims{Domains: []string{"example.net", "example.org"}, Scopes: scopes}))
+	likewise := as(mint(t, api.Claims{Domains: []string{"example.org", "example.net", "example.org"}, Scopes: scopes}))
 	for _, path := range []string{"/v1/sessions?limit=1", "/v1/sessions?limit=1&q=u", "/v1/groups?limit=1", "/v1/rules?limit=1", "/v1/kicks?limit=1", "/v1/decisions?limit=1"} {
 		var p struct {
 			Next *string `json:"next_cursor"`
@@ -34,5 +38,23 @@ func TestCursorsAreBound(t *testing.T) {
 		s.get(path+at).fails(422, "invalid_field", "cursor")
 		s.get(path+at, as(mint(t, api.Claims{Domains: []string{"example.com"}, Scopes: scopes}))).fails(422, "invalid_field", "cursor")
 		s.get("/v1/sessions?limit=1&state=active"+at, one).fails(422, "invalid_field", "cursor")
+		s.get(path, two).ok(200, &p)
+		s.get(path+"&cursor="+url.QueryEscape(*p.Next), likewise).ok(200, nil)
+	}
+}
+
+// A page ends behind what was looked at, which may be another domain's. The cursor does not tell.
+func TestCursorsTellNothing(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.exec(`insert into accounts (key, jid, domain) select encode(substr(sha256(j::bytea), 1, 16), 'hex')::uuid, j, 'example.com' from (select 'a' || n || '@example.com' as j from generate_series(1, 2001) n) a`)
+	var p sessions
+	s.get("/v1/sessions?q=a", as(mint(t, api.Claims{Domains: []string{"example.org"}, Scopes: []string{api.ScopeSessionsRead}}))).ok(200, &p)
+	if p.Next == nil {
+		t.Fatal("there is one page")
+	}
+	place, err := base64.RawURLEncoding.DecodeString(*p.Next)
+	if err != nil || bytes.Contains(place, []byte("example")) {
+		t.Errorf("the cursor holds %q (%v)", place, err)
 	}
 }

@@ -29,6 +29,9 @@ func TestListAllDecisions(t *testing.T) {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
+	if got := s.decisions("/v1/decisions?until=0001-01-01T00:00:00Z"); got != "" { // Go's zero time is a time like any other
+		t.Errorf("before the year 1: %q", got)
+	}
 	for query, want := range map[string]string{"": "4 2 1", "?domain=two.example": "", "?code=ok": "1"} {
 		if got := s.decisions("/v1/decisions"+query, limited); got != want {
 			t.Errorf("limited %s: %q, want %q", query, got, want)

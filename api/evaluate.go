@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bindgate/bindgate/gate"
+	"github.com/bindgate/bindgate/rules"
 	"github.com/bindgate/bindgate/store"
 )
 
@@ -36,8 +37,11 @@ func (a *api) evaluate(c *call) error {
 	if o.has("device_id") {
 		e.Device = o.id("/device_id", "device", o.fields["device_id"], acc.key, store.ParseDeviceID)
 	}
+	if o.has("platform") && !rules.PlatformName(e.Platform) {
+		o.wrong("/platform", "A platform's name must be 1 to 64 printable characters, without spaces at its ends.")
+	}
 	if e.IP != "" {
-		if _, err := netip.ParseAddr(e.IP); err != nil {
+		if ip, err := netip.ParseAddr(e.IP); err != nil || ip.Zone() != "" {
 			o.wrong("/ip", "This must be an IP address, such as 192.0.2.7 or 2001:db8::7.")
 		}
 	}

@@ -40,6 +40,12 @@ const (
 	defaultHistory = time.Hour
 )
 
+// No history begins before, or ends behind, the years that times have in JSON, whatever its steps.
+var (
+	firstHistory = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	lastHistory  = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+)
+
 func (a *api) getHistory(c *call) error {
 	q := url.Values(c.query)
 	now, err := a.store.Now(c.ctx)
@@ -84,6 +90,12 @@ func historyFilter(q url.Values, now time.Time) (f store.HistoryFilter, err erro
 			return f, failField(codeInvalidField, "until", "This must be later than since.")
 		}
 		return f, failField(codeInvalidField, "since", "This must be in the past, or until be given.")
+	}
+	if f.Since.Before(firstHistory) {
+		return f, failField(codeInvalidField, "since", "This must not be earlier than "+firstHistory.Format(time.RFC3339)+".")
+	}
+	if f.Until.After(lastHistory) {
+		return f, failField(codeInvalidField, "until", "This must not be later than "+lastHistory.Format(time.RFC3339)+".")
 	}
 	span := f.Until.Unix() - f.Since.Unix()
 	step := 0

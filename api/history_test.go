@@ -83,6 +83,7 @@ func TestHistory(t *testing.T) {
 		"since=yesterday": "since", "until=1": "until", "step_seconds=7": "step_seconds", "step_seconds=060": "step_seconds", "step_seconds=99999999999999999999": "step_seconds",
 		"since=2099-01-02T00:00:00Z&until=2099-01-01T00:00:00Z": "until", "since=2999-01-01T00:00:00Z": "since", "since=0002-01-01T00:00:00Z": "since",
 		"since=2099-01-01T00:00:00Z&until=2099-02-01T00:00:00Z&step_seconds=60": "step_seconds", "domain=a@b": "domain",
+		"until=9999-12-31T23:59:59Z": "until", "until=9999-12-31T23:59:59-01:00": "until", "since=0000-01-01T00:00:00%2B01:00&until=0000-01-01T00:00:00Z": "since", "since=0001-01-01T00:00:00Z": "since",
 	} {
 		code := "invalid_field"
 		if field == "domain" {

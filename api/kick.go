@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bindgate/bindgate/gate"
 	"github.com/bindgate/bindgate/rules"
@@ -175,11 +176,11 @@ func (o *object) ids(name, kind string, key store.Key, parse idParser) []int64 {
 	return out
 }
 
-// words reads a text that can be put into XML.
+// words reads a text of one line, which XML 1.0 can hold too (§2.2).
 func (o *object) words(name string, limit int) string {
 	s := o.text(name, limit)
-	if !fitsXML(s) {
-		o.wrong("/"+name, "This holds a control character.")
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == 0xfffe || r == 0xffff }) {
+		o.wrong("/"+name, "This holds a control character, such as a line break; it has to be one line.")
 	}
 	return s
 }
@@ -202,14 +203,4 @@ func (o *object) languages(name string) map[string]string {
 		o.wrong("/"+name, "This must have one language at least; leave it out to use the rule's text.")
 	}
 	return rule.Text.Value[code]
-}
-
-// fitsXML reports whether XML 1.0 can hold a text (§2.2).
-func fitsXML(s string) bool {
-	for _, r := range s {
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
-			return false
-		}
-	}
-	return true
 }

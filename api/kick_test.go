@@ -204,6 +204,8 @@ func TestBadKicks(t *testing.T) {
 		{`{"all":true,"reason":"` + strings.Repeat("x", 1025) + `"}`, "invalid_field", "/reason"},
 		{`{"all":true,"reason":"a\u0000b"}`, "invalid_field", "/reason"},
 		{`{"all":true,"reason":"a\u0001b"}`, "invalid_field", "/reason"},
+		{`{"all":true,"reason":"a\u000ab"}`, "invalid_field", "/reason"},
+		{`{"all":true,"reason":"a\u0085b"}`, "invalid_field", "/reason"},
 		{`{"all":true,"text":"bye"}`, "invalid_field", "/text"},
 		{`{"all":true,"text":{}}`, "invalid_field", "/text"},
 		{`{"all":true,"text":{"en":7}}`, "invalid_field", "/text/en"},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/bindgate/bindgate/internal/jid"
@@ -65,6 +66,22 @@ func limitOf(q url.Values) (int, error) {
 		return 0, failField(codeInvalidField, "limit", fmt.Sprintf("This must be an integer from 1 to %d.", maxLimit))
 	}
 	return n, nil
+}
+
+// timeParam reads a time; those of RFC 3339 are well within PostgreSQL's. It is Go's zero time if it is not there, and only then.
+func timeParam(q url.Values, name string) (time.Time, error) {
+	text := q.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, failField(codeInvalidField, name, "This must be a time such as 2030-01-31T12:00:00Z (RFC 3339); write + as %2B.")
+	}
+	if t.IsZero() { // the beginning of the year 1, which is asked for
+		t = t.Add(time.Microsecond)
+	}
+	return t, nil
 }
 
 // place reads where a page of a list that goes by one text starts, and how long it is.

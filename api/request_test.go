@@ -121,7 +121,7 @@ func TestPaths(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	if r := s.do("OPTIONS", "/v1/rules/default", ""); r.status != 204 || r.header.Get("Allow") != "OPTIONS, DELETE, GET, PUT" {
+	if r := s.do("OPTIONS", "/v1/rules/default", ""); r.status != 204 || r.header.Get("Allow") != "OPTIONS, DELETE, GET, PUT, HEAD" {
 		t.Errorf("%d, Allow: %s", r.status, r.header.Get("Allow"))
 	}
 }

@@ -133,6 +133,19 @@ func TestKickManyWaitsForTheLinkAndIsCancelled(t *testing.T) {
 	}
 }
 
+// Whoever is dealt with while the job is cancelled counts.
+func TestKickManyCountsWhomItHasDealtWith(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 200, 1)
+	p := launch(t, h.url, h.server)
+	job := h.kickMany(p.gate, store.BulkKick{})
+	h.until("a second step is begun", func() bool { j := h.job(job); return j.Kicked+j.Pending > 25 })
+	if err := h.store.CancelJob(t.Context(), job, store.Actor{}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("each session that goes is of an account that was looked at", func() bool { j := h.job(job); return j.Pending == 0 && j.Done == j.Kicked })
+}
+
 // A kick that finds its link down does not wait for what cannot come.
 func TestKickDoesNotWaitForALinkThatIsDown(t *testing.T) {
 	t.Parallel()

@@ -107,16 +107,17 @@ func (s *Store) NextPart(ctx context.Context, link string) (JobPart, error) {
 	return p, nil
 }
 
-// SavePart keeps how far the owner of the link has come; false: the job was cancelled or has to look again, or the link belongs to another process now.
+// SavePart keeps how far the owner of the link has come; false: the job was cancelled or has to look again, or the link belongs to another process now. What was done
+// while the job was cancelled counts.
 func (s *Store) SavePart(ctx context.Context, f Fence, p *JobPart) (goesOn bool, err error) {
-	tag, err := s.pool.Exec(ctx, `update job_parts set done = $4, cursor = $5, walked = $6 where job = $2 and link = $1 and not walked and cursor = $7
-			and exists (select from jobs j where id = $2 and state = 'running' and `+unheld+`) and exists (select from links where name = $1 and fence = $3)`,
-		f.Link, p.Job, f.Value, p.Done, uuidOf(p.Cursor), p.Walked, uuidOf(p.kept))
-	if err != nil {
+	err = s.pool.QueryRow(ctx, `update job_parts o set done = $4, cursor = $5, walked = o.walked or $6 from jobs j where o.job = $2 and o.link = $1 and o.cursor = $7 and j.id = o.job
+			and (j.state = 'cancelled' or j.state = 'running' and not o.walked and `+unheld+`) and exists (select from links where name = $1 and fence = $3) returning j.state = 'running'`,
+		f.Link, p.Job, f.Value, p.Done, uuidOf(p.Cursor), p.Walked, uuidOf(p.kept)).Scan(&goesOn)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, fmt.Errorf("save part: %w", err)
 	}
 	p.kept = p.Cursor
-	return tag.RowsAffected() > 0, nil
+	return goesOn, nil
 }
 
 // Outstanding counts the sessions of a link that the server is being asked to end, up to limit. Those that live on in spite of it do not count.

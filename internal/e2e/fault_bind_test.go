@@ -83,7 +83,7 @@ func testLateAnswer(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			w := dormant(t, on, servers.Options{Timeout: 600 * time.Millisecond, OnFailure: policy})
+			w := dormant(t, on, servers.Options{Timeout: 1500 * time.Millisecond, OnFailure: policy})
 			p := w.proxied()
 			w.start()
 			w.rule(`{"max_sessions": 1}`)

@@ -137,7 +137,7 @@ func TestGrantOfALoginThatIsDecidedLate(t *testing.T) {
 }
 
 func testGrantOfALoginThatIsDecidedLate(t *testing.T, on *servers.Kind) {
-	w := newWorld(t, on, servers.Options{Timeout: 600 * time.Millisecond})
+	w := newWorld(t, on, servers.Options{Timeout: 1500 * time.Millisecond})
 	api := w.rest()
 	w.rule(`{"require_grant": true}`)
 	g := api.grant(w.jid("pam"), `{"ttl_seconds":300}`)

@@ -31,7 +31,7 @@ func testComponentAway(t *testing.T, on *servers.Kind) {
 				client := login(t, server, xmppclient.TCP, user, "en")
 				start := time.Now()
 				_, err := client.Bind(within(t), "x")
-				if took := time.Since(start); took > time.Second {
+				if took := time.Since(start); took > 4*time.Second { // less than the timeout
 					t.Errorf("took %v", took)
 				}
 				if policy == "deny" {
@@ -70,7 +70,7 @@ func testNoAnswer(t *testing.T, on *servers.Kind) {
 	for _, policy := range []string{"allow", "deny"} {
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			server := on.Start(t, servers.Options{OnFailure: policy, Timeout: 300 * time.Millisecond})
+			server := on.Start(t, servers.Options{OnFailure: policy, Timeout: time.Second})
 			c := connect(t, server, true)
 			c.on(allowAll)
 			old := login(t, server, xmppclient.TCP, "eve", "en")
@@ -108,7 +108,7 @@ func testNoAnswer(t *testing.T, on *servers.Kind) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(start); took > 250*time.Millisecond {
+			if took := time.Since(start); took > 900*time.Millisecond {
 				t.Errorf("an error answer took %v", took)
 			}
 			again := login(t, server, xmppclient.TCP, "eve2", "en")
@@ -148,7 +148,7 @@ func testComponentCutWhileAsking(t *testing.T, on *servers.Kind) {
 					t.Fatal(err)
 				}
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 4*time.Second { // less than the timeout
 				t.Errorf("took %v", took)
 			}
 			// The events that nobody heard were counted.
@@ -186,7 +186,7 @@ func testCircuitBreaker(t *testing.T, on *servers.Kind) {
 		if c.event("bind", user, "").Attr("ask_id") != "" {
 			break
 		}
-		if time.Since(opened) > 8*time.Second {
+		if time.Since(opened) > 20*time.Second {
 			t.Fatal("the breaker stays open")
 		}
 		time.Sleep(50 * time.Millisecond) // the time itself is what is tested
@@ -239,7 +239,7 @@ func testHold(t *testing.T, on *servers.Kind) {
 	if _, err := client.Bind(within(t), "x"); err == nil {
 		t.Fatal("bound")
 	}
-	if took := time.Since(start); took < 400*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(start); took < 400*time.Millisecond || took > 5*time.Second {
 		t.Errorf("held for %v, want 0.4 s", took)
 	}
 }
