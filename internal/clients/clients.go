@@ -19,6 +19,7 @@
 //	denied   plain: the error of a bind, likewise: condition, type, text, and the attributes of <denied/>
 //	closed   plain: the library says that the connection is over
 //	told     polite: what it tells its user: text, and the attributes of <ended/> or <denied/>
+//	later    polite: the bind was denied because nobody could decide, which is tried again
 //	asked    polite: it asks its user which session to end: resources, separated by spaces
 package clients
 
@@ -145,12 +146,17 @@ func (l *Login) Wants(what string, pairs ...string) Event {
 // Next waits for what is said next.
 func (l *Login) Next() Event {
 	l.t.Helper()
+	return l.within(patience)
+}
+
+func (l *Login) within(limit time.Duration) Event {
+	l.t.Helper()
 	select {
 	case e := <-l.events:
 		return e
 	case <-l.over:
-	case <-time.After(patience):
-		l.t.Fatalf("%s said nothing within %s", l.user, patience)
+	case <-time.After(limit):
+		l.t.Fatalf("%s said nothing within %s", l.user, limit)
 	}
 	select { // the last words
 	case e := <-l.events:

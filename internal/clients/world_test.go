@@ -46,6 +46,13 @@ type world struct {
 func newWorld(t *testing.T, on *servers.Kind) *world {
 	t.Helper()
 	w := &world{server: on.Start(t, servers.Options{})}
+	w.decide(t)
+	return w
+}
+
+// decide starts bindgate, with the rule that each account has room for one session.
+func (w *world) decide(t *testing.T) {
+	t.Helper()
 	st, err := store.Open(t.Context(), store.Config{URL: pgtest.URL(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +98,6 @@ func newWorld(t *testing.T, on *servers.Kind) *world {
 		return "it is not"
 	})
 	w.rule(t, "", client.Rule{MaxSessions: client.Set(1)})
-	return w
 }
 
 // rule sets the rule of an account, or with no user the default one.

@@ -1,16 +1,10 @@
 """aioxmpp as a test client: see the package comment of internal/clients for the arguments and for what it prints.
 
-Device and the elements before it are what docs/clients.md shows.
+Device and what is before it are what docs/clients.md shows.
 """
-import asyncio
-import json
-import sys
-
 import aioxmpp
-import aioxmpp.connector
 import aioxmpp.nonza
 import aioxmpp.rfc6120
-import aioxmpp.security_layer
 from aioxmpp import xso
 
 
@@ -64,11 +58,21 @@ class Device(aioxmpp.PresenceManagedClient):
         self.on_failure.connect(self.failed)
 
     def failed(self, error):
-        """aioxmpp has stopped for good: it does so after a conflict and after a bind that was denied."""
+        """aioxmpp has stopped for good: after a conflict, a bind that was denied, or a login that failed."""
         if isinstance(error, aioxmpp.errors.StreamError) and error.condition == aioxmpp.errors.StreamErrorCondition.CONFLICT:
             self.tell_signed_out(error.text, error.ended)
         elif isinstance(error.__context__, aioxmpp.errors.XMPPError):
             self.tell_denied(error.__context__.text, error.__context__.application_defined_condition)
+        else:
+            self.tell_login_failed(error)
+
+    async def _main_impl(self):
+        try:
+            await super()._main_impl()
+        except aioxmpp.errors.StreamError as error:
+            if error.condition == aioxmpp.errors.StreamErrorCondition.CONFLICT:
+                raise
+            raise ConnectionError(str(error))  # aioxmpp waits before it comes back from this, and not from a stream error
 
     async def _bind(self):
         bind = aioxmpp.rfc6120.Bind(resource=self.local_jid.resource)
@@ -81,7 +85,9 @@ class Device(aioxmpp.PresenceManagedClient):
             answer = await self.stream._send_immediately(iq)
         except aioxmpp.errors.XMPPError as error:
             why = error.application_defined_condition
-            if why is None or why.code != "choose":
+            if why is None or why.code == "unavailable":
+                raise ConnectionError(str(error))  # like a lost network: aioxmpp tries again, later each time
+            if why.code != "choose":
                 raise aioxmpp.errors.StreamNegotiationFailure(f"denied: {error}")
             self.token = self.ask_which(why.sessions).token
             await self._bind()  # again, on the same stream
@@ -89,12 +95,34 @@ class Device(aioxmpp.PresenceManagedClient):
             self._local_jid = answer.jid
             self.stream.local_jid = answer.jid.bare()
 
-    # What follows is for the test: it says what an app would show, and chooses what its user would.
+
+# What follows is for the test.
+import asyncio
+import json
+import sys
+
+import aioxmpp.connector
+import aioxmpp.security_layer
+
+
+class Polite(Device):
+    """Says what an app would show, and chooses what its user would."""
+
+    async def _bind(self):
+        try:
+            await super()._bind()
+        except ConnectionError:
+            self.say("later")
+            raise
+
     def tell_signed_out(self, text, ended):
         self.say("told", text=text, **attributes(ended))
 
     def tell_denied(self, text, why):
         self.say("told", text=text, **attributes(why))
+
+    def tell_login_failed(self, error):
+        self.say("told", text=str(error))
 
     def ask_which(self, sessions):
         self.say("asked", resources=" ".join(s.resource for s in sessions))
@@ -135,7 +163,7 @@ def run(host, port, domain, user, resource, lang, mode, token):
             say("closed")
 
     layer = aioxmpp.security_layer.SecurityLayer(aioxmpp.security_layer.default_ssl_context, aioxmpp.security_layer.PKIXCertificateVerifier, False, [Plain(password)])
-    client = (Device if mode == "polite" else aioxmpp.PresenceManagedClient)(aioxmpp.JID(user, domain, resource), layer, override_peer=[(host, port, aioxmpp.connector.STARTTLSConnector())])
+    client = (Polite if mode == "polite" else aioxmpp.PresenceManagedClient)(aioxmpp.JID(user, domain, resource), layer, override_peer=[(host, port, aioxmpp.connector.STARTTLSConnector())])
     client.say, client.lang, client.token = say, lang, token
     client.on_stream_established.connect(lambda: say("online", jid=str(client.local_jid)))
     if mode == "plain":

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,8 +30,10 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		password := xmpp.SASL("", "pw", sasl.Plain)
+		password.Necessary = 0 // without TLS, which the test's server has not
 		r := &run{
-			Device: Device{Addr: who, Password: "pw", Lang: l[2], Token: l[4], Dial: func(ctx context.Context) (net.Conn, error) {
+			Device: Device{Addr: who, Login: []xmpp.StreamFeature{password}, Lang: l[2], Token: l[4], Dial: func(ctx context.Context) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 			}},
 			say: func(what string, more map[string]string) {
@@ -85,10 +88,8 @@ func (r *run) once(ctx context.Context) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	login := xmpp.SASL("", r.Password, sasl.Plain)
-	login.Necessary = 0 // without TLS, which the test's server has not
 	session, err := xmpp.NewSession(ctx, r.Addr.Domain(), r.Addr, conn, 0, xmpp.NewNegotiator(func(*xmpp.Session, *xmpp.StreamConfig) xmpp.StreamConfig {
-		return xmpp.StreamConfig{Lang: r.Lang, Features: []xmpp.StreamFeature{login, xmpp.BindResource()}}
+		return xmpp.StreamConfig{Lang: r.Lang, Features: append(slices.Clone(r.Login), xmpp.BindResource())}
 	}))
 	var denial *stanza.Error
 	if errors.As(err, &denial) {

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
-	"mellium.im/sasl"
 	"mellium.im/xmlstream"
 	"mellium.im/xmpp"
 	"mellium.im/xmpp/jid"
@@ -19,12 +19,14 @@ import (
 
 // Device keeps one installation signed in, and gives way when another device takes over.
 type Device struct {
-	Addr     jid.JID // with the resource of this installation
-	Password string
-	Lang     string
-	Token    string // of a grant, or of the session that the user chose to sign out
-	Dial     func(context.Context) (net.Conn, error)
-	App      App
+	Addr  jid.JID // with the resource of this installation
+	Lang  string
+	Token string // of a grant, or of the session that the user chose to sign out
+	Dial  func(context.Context) (net.Conn, error)
+	Login []xmpp.StreamFeature // what comes before the bind: xmpp.StartTLS, xmpp.SASL
+	App   App
+
+	delay time.Duration // before the next attempt
 }
 
 // App is what the user sees.
@@ -60,6 +62,9 @@ type Denial struct {
 	} `xml:"urn:bindgate:1 denied"`
 }
 
+// passes is whether nobody could decide, so that another attempt may do.
+func (d *Denial) passes() bool { return d.Why.Code == "" || d.Why.Code == "unavailable" }
+
 func (d *Denial) Error() string { return "bind denied: " + d.Why.Code }
 
 // Choice is a session in the way, which the user may choose to sign out.
@@ -70,8 +75,9 @@ type Choice struct {
 	Platform string `xml:"platform,attr"`
 }
 
-// Run returns when another device has taken over, when the bind is denied, or with ctx. After anything else it signs in again.
+// Run returns when another device has taken over, when the bind is denied, or with ctx. After anything else it signs in again, later each time.
 func (d *Device) Run(ctx context.Context) {
+	d.delay = time.Second
 	for ctx.Err() == nil {
 		ended, err := d.stream(ctx)
 		var denial *Denial
@@ -79,14 +85,15 @@ func (d *Device) Run(ctx context.Context) {
 		case ended != nil && ended.Conflict != nil:
 			d.App.SignedOut(ended)
 			return
-		case errors.As(err, &denial):
+		case errors.As(err, &denial) && !denial.passes():
 			d.App.Denied(denial)
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-time.After(d.delay):
 		}
+		d.delay = min(2*d.delay, time.Minute)
 	}
 }
 
@@ -100,9 +107,10 @@ func (d *Device) stream(ctx context.Context) (*Ended, error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	var in tail
 	session, err := xmpp.NewSession(ctx, d.Addr.Domain(), d.Addr, conn, 0, xmpp.NewNegotiator(func(*xmpp.Session, *xmpp.StreamConfig) xmpp.StreamConfig {
-		return xmpp.StreamConfig{Lang: d.Lang, TeeIn: &in, Features: []xmpp.StreamFeature{d.login(), d.bind()}}
+		return xmpp.StreamConfig{Lang: d.Lang, TeeIn: &in, Features: append(slices.Clone(d.Login), d.bind())}
 	}))
 	if err == nil {
+		d.delay = time.Second
 		d.App.Online(session.LocalAddr())
 		err = session.Serve(nil)
 	}
@@ -155,13 +163,6 @@ func (d *Device) request() xml.TokenReader {
 	}
 	return stanza.IQ{ID: "bind", Type: stanza.SetIQ}.Wrap(xmlstream.Wrap(
 		xmlstream.MultiReader(resource, takeover), xml.StartElement{Name: xml.Name{Space: "urn:ietf:params:xml:ns:xmpp-bind", Local: "bind"}}))
-}
-
-// login is SASL. The test's server has no TLS; with it, Necessary stays as it is.
-func (d *Device) login() xmpp.StreamFeature {
-	feature := xmpp.SASL("", d.Password, sasl.Plain)
-	feature.Necessary = 0
-	return feature
 }
 
 // tail keeps the end of what came in.

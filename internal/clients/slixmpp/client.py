@@ -3,33 +3,26 @@
 Device is what docs/clients.md shows.
 """
 import asyncio
-import json
-import logging
-import sys
 import xml.etree.ElementTree as ET
 
 import slixmpp
 from slixmpp.exceptions import IqError
-
-LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-STREAMS = "{urn:ietf:params:xml:ns:xmpp-streams}"
-
-
-def attributes(element):
-    return {} if element is None else dict(element.attrib)
 
 
 class Device(slixmpp.ClientXMPP):
     signed_out = False
     token = ""  # of a grant, or of the session that the user chose to sign out
     where = ()  # arguments of connect; nothing: what DNS says
+    delay = 1  # seconds before the next attempt
 
     def __init__(self, jid, password, **options):
         super().__init__(jid, password, **options)
         self.unregister_feature("bind", order=10000)
         self.register_feature("bind", self.bind, restart=True, order=10000)
         self.add_event_handler("stream_error", self.stream_ended)
-        self.add_event_handler("disconnected", self.reconnect_unless_signed_out)
+        self.add_event_handler("session_start", self.online)
+        self.add_event_handler("failed_all_auth", self.login_failed)
+        self.add_event_handler("disconnected", self.come_back)
 
     def stream_ended(self, error):
         if error["condition"] == "conflict":
@@ -37,7 +30,17 @@ class Device(slixmpp.ClientXMPP):
             ended = error.xml.find("{urn:bindgate:1}ended")
             self.tell_signed_out(error["text"], {} if ended is None else ended.attrib)
 
-    def reconnect_unless_signed_out(self, _):
+    def online(self, _):
+        self.delay = 1
+
+    def login_failed(self, _):
+        self.signed_out = True
+        self.tell_login_failed()
+
+    async def come_back(self, _):
+        if not self.signed_out:
+            delay, self.delay = self.delay, min(2 * self.delay, 60)
+            await asyncio.sleep(delay)
         if not self.signed_out:
             self.connect(*self.where)
 
@@ -57,20 +60,46 @@ class Device(slixmpp.ClientXMPP):
 
     async def denied(self, error, features):
         why = error.xml.find("{urn:bindgate:1}denied")
-        if why is None or why.get("code") != "choose":
-            self.signed_out = True  # no new attempt before the user wants one
-            self.tell_denied(error["text"], {} if why is None else why.attrib)
+        code = "unavailable" if why is None else why.get("code")
+        if code != "choose":
+            if code != "unavailable":
+                self.signed_out = True  # no new attempt before the user wants one
+                self.tell_denied(error["text"], why.attrib)
             self.disconnect()
             return True
         self.token = self.ask_which([dict(s.attrib) for s in why])["token"]
         return await self.bind(features)  # again, on the same stream
 
-    # What follows is for the test: it says what an app would show, and chooses what its user would.
+
+# What follows is for the test.
+import json
+import logging
+import sys
+
+LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+STREAMS = "{urn:ietf:params:xml:ns:xmpp-streams}"
+
+
+def attributes(element):
+    return {} if element is None else dict(element.attrib)
+
+
+class Polite(Device):
+    """Says what an app would show, and chooses what its user would."""
+
+    async def denied(self, error, features):
+        if attributes(error.xml.find("{urn:bindgate:1}denied")).get("code") == "unavailable":
+            self.say("later")
+        return await super().denied(error, features)
+
     def tell_signed_out(self, text, ended):
         self.say("told", text=text, **ended)
 
     def tell_denied(self, text, why):
         self.say("told", text=text, **why)
+
+    def tell_login_failed(self):
+        self.say("told", text="")
 
     def ask_which(self, sessions):
         self.say("asked", resources=" ".join(s["resource"] for s in sessions))
@@ -88,7 +117,7 @@ def run(address, user, domain, resource, lang, mode, token):
         say("ended", condition=error["condition"], text=error["text"], lang="" if text is None else text.get(LANG),
             **attributes(error.xml.find("{urn:bindgate:1}ended")))
 
-    client = (Device if mode == "polite" else slixmpp.ClientXMPP)(f"{user}@{domain}/{resource}", "pw", lang=lang, plugin_config={"feature_mechanisms": {"unencrypted_plain": True}})
+    client = (Polite if mode == "polite" else slixmpp.ClientXMPP)(f"{user}@{domain}/{resource}", "pw", lang=lang, plugin_config={"feature_mechanisms": {"unencrypted_plain": True}})
     client.say, client.token, client.where = say, token, (address, False, False, True)
     client.add_event_handler("session_start", lambda _: say("online", jid=str(client.boundjid)))
     if mode == "plain":

@@ -1,28 +1,31 @@
-import java.io.PrintStream;
-import java.net.InetAddress;
-import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
-import java.util.function.BiConsumer;
-import java.util.stream.Collectors;
 
-import org.jivesoftware.smack.ConnectionConfiguration.SecurityMode;
 import org.jivesoftware.smack.ConnectionListener;
 import org.jivesoftware.smack.ReconnectionListener;
 import org.jivesoftware.smack.ReconnectionManager;
-import org.jivesoftware.smack.XMPPConnection;
 import org.jivesoftware.smack.XMPPException.StreamErrorException;
 import org.jivesoftware.smack.XMPPException.XMPPErrorException;
 import org.jivesoftware.smack.filter.StanzaTypeFilter;
-import org.jivesoftware.smack.packet.AbstractError;
 import org.jivesoftware.smack.packet.Bind;
 import org.jivesoftware.smack.packet.StandardExtensionElement;
 import org.jivesoftware.smack.packet.StanzaError;
 import org.jivesoftware.smack.packet.StreamError;
 import org.jivesoftware.smack.tcp.XMPPTCPConnection;
 import org.jivesoftware.smack.tcp.XMPPTCPConnectionConfiguration;
+
+// What follows is for the test.
+import java.io.PrintStream;
+import java.net.InetAddress;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.BiConsumer;
+import java.util.stream.Collectors;
+
+import org.jivesoftware.smack.ConnectionConfiguration.SecurityMode;
+import org.jivesoftware.smack.XMPPConnection;
+import org.jivesoftware.smack.filter.IQTypeFilter;
 
 /**
  * Smack as a test client: see the package comment of internal/clients for the arguments and for what it prints. Device is what docs/clients.md shows.
@@ -45,13 +48,27 @@ public class Client {
             ReconnectionManager.getInstanceFor(connection).enableAutomaticReconnection();
         }
 
+        /** Returns when the device is signed in or the user has been told why not. */
         void signIn() throws Exception {
-            try {
-                connection.connect();
-                connection.login();
-            } catch (XMPPErrorException e) {
-                denied(e.getStanzaError());
+            for (int delay = 1; ; delay = Math.min(2 * delay, 60)) {
+                try {
+                    connection.connect();
+                    connection.login();
+                    return;
+                } catch (XMPPErrorException e) {
+                    if (!passes(e.getStanzaError())) {
+                        denied(e.getStanzaError());
+                        return;
+                    }
+                    connection.instantShutdown();
+                    Thread.sleep(delay * 1000L);
+                }
             }
+        }
+
+        static boolean passes(StanzaError error) {
+            StandardExtensionElement why = error.getExtension("denied", "urn:bindgate:1");
+            return why == null || "unavailable".equals(why.getAttributeValue("code"));
         }
 
         /** The stream has ended. Smack does not reconnect after a conflict, so there is no timer to stop. */
@@ -73,14 +90,19 @@ public class Client {
         @Override
         public void reconnectionFailed(Exception e) {
             if (e instanceof XMPPErrorException) {
-                denied(((XMPPErrorException) e).getStanzaError());
+                StanzaError error = ((XMPPErrorException) e).getStanzaError();
+                if (passes(error)) {
+                    connection.instantShutdown(); // and Smack goes on; after disconnect() it would not
+                } else {
+                    denied(error);
+                }
             }
         }
 
         void denied(StanzaError error) {
             StandardExtensionElement why = error.getExtension("denied", "urn:bindgate:1");
             connection.disconnect(); // Smack cannot bind again on this stream
-            if (why == null || !"choose".equals(why.getAttributeValue("code"))) {
+            if (!"choose".equals(why.getAttributeValue("code"))) {
                 tellDenied(error.getDescriptiveText(), why);
                 return;
             }
@@ -119,6 +141,11 @@ public class Client {
             if (mode.equals("polite")) {
                 Device device = polite(configuration, say);
                 watchOnline(device.connection, say);
+                device.connection.addStanzaListener(answer -> {
+                    if (answer.getError() != null && Device.passes(answer.getError())) {
+                        say.accept("later", Map.of());
+                    }
+                }, IQTypeFilter.ERROR);
                 device.token = token;
                 device.signIn();
                 return;

@@ -7,6 +7,7 @@ const OURS = "urn:bindgate:1";
 class Device extends Strophe.Connection {
   token = ""; // of a grant, or of the session that the user chose to sign out
   lang = "en";
+  delay = 1; // seconds before the next attempt
 
   constructor(service, app) {
     super(service, { explicitResourceBinding: true });
@@ -24,9 +25,16 @@ class Device extends Strophe.Connection {
     this.signedOut = false;
     this.connect(jid, password, (status) => {
       if (status === Strophe.Status.BINDREQUIRED) this.bind();
+      if (status === Strophe.Status.CONNECTED) this.delay = 1;
+      if (status === Strophe.Status.AUTHFAIL) {
+        this.signedOut = true;
+        this.app.tellLoginFailed();
+        this.disconnect();
+      }
       if (status === Strophe.Status.DISCONNECTED && !this.signedOut) {
         this.reset();
-        setTimeout(() => this.signIn(jid, password), 1000);
+        setTimeout(() => this.signedOut || this.signIn(jid, password), this.delay * 1000);
+        this.delay = Math.min(2 * this.delay, 60);
       }
     });
   }
@@ -56,11 +64,14 @@ class Device extends Strophe.Connection {
   }
 
   bound(answer) {
+    if (answer.getAttribute("type") !== "error") return this._onResourceBindResultIQ(answer);
     const why = answer.getElementsByTagNameNS(OURS, "denied")[0];
-    if (!why) return this._onResourceBindResultIQ(answer);
-    if (why.getAttribute("code") === "choose") {
+    const code = why?.getAttribute("code") ?? "unavailable";
+    if (code === "choose") {
       this.token = this.app.askWhich([...why.children].map(attributes)).token;
       this.bind(); // again, on the same stream
+    } else if (code === "unavailable") {
+      this.disconnect(); // like a lost network
     } else {
       this.signedOut = true; // no new attempt before the user wants one
       this.app.tellDenied(answer.getElementsByTagName("text")[0]?.textContent, attributes(why));
@@ -73,6 +84,7 @@ function attributes(element) {
   return Object.fromEntries([...(element?.attributes ?? [])].filter((a) => a.name !== "xmlns").map((a) => [a.name, a.value]));
 }
 
+// What follows is for the test.
 let sent = Promise.resolve(); // one request after the other, to keep the order
 
 function run(service, domain, login) {
@@ -84,6 +96,7 @@ function run(service, domain, login) {
   const app = {
     tellSignedOut: (text, ended) => say("told", { text, ...ended }),
     tellDenied: (text, why) => say("told", { text, ...why }),
+    tellLoginFailed: () => say("told", { text: "" }),
     askWhich: (sessions) => {
       say("asked", { resources: sessions.map((s) => s.resource).join(" ") });
       return sessions[0];
@@ -92,6 +105,11 @@ function run(service, domain, login) {
   const polite = mode === "polite";
   const connection = polite ? new Device(service, app) : new Strophe.Connection(service);
   Object.assign(connection, { token, lang });
+  const bound = connection.bound;
+  if (polite) connection.bound = function (answer) {
+    if (answer.getElementsByTagNameNS(OURS, "denied")[0]?.getAttribute("code") === "unavailable") say("later");
+    return bound.call(this, answer);
+  };
 
   if (!polite) connection.xmlInput = (element) => {
     const error = element.getElementsByTagNameNS(Strophe.NS.STREAM, "error")[0] ?? (element.localName === "error" && element);
