@@ -111,8 +111,9 @@ class Polite(Device):
     async def _bind(self):
         try:
             await super()._bind()
-        except ConnectionError:
-            self.say("later")
+        except ConnectionError as error:
+            if type(error) is ConnectionError:  # and not aioxmpp's own, after which it stops
+                self.say("later")
             raise
 
     def tell_signed_out(self, text, ended):
