@@ -155,7 +155,7 @@ func (r *report) running(l runningLink) {
 			r.ok(what, "up, %s on %s %s", d.Domain, d.Server, d.ServerVersion)
 		}
 	}
-	r.selfTest(what, l.SelfTest)
+	r.selfTest(what, l)
 	if l.Driver == xmppbridge.DriverGate {
 		return
 	}
