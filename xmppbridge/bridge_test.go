@@ -164,11 +164,11 @@ func TestRefusals(t *testing.T) {
 	tests := []struct{ send, want string }{
 		{
 			"<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Given token does not match</text></stream:error></stream:stream>",
-			"the server refused the secret of component bindgate.example.org; compare component_secret in the server's configuration with the secret of this link (it says: Given token does not match)",
+			"the server refused the secret of component bindgate.example.org; compare component_secret (Prosody), or the password under hosts (ejabberd, which says this of a component that it does not have, too), with the secret of this link (it says: Given token does not match)",
 		},
 		{
 			"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own",
+			"the component bindgate.example.org is connected by another client; only one can be: on Prosody with component_conflict_resolve = \"kick_old\" the newest, on ejabberd the newest in any case. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own",
 		},
 		{
 			"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
