@@ -84,7 +84,7 @@ func (g *Gate) learn(src Source, jid, sid, client string) {
 		s.Platform = platform
 		if u := recognize(r, s); rule.Condition != nil { // it was judged by a client that nobody knew
 			if d := g.hear(r, s, u, claim{}, rule, nil, rules.Alive); d.Code == rules.CodeCondition {
-				conclude(r, s, u, claim{}, d)
+				conclude(r, s, u, claim{}, d, rule)
 				if !d.Shadow {
 					return func() { g.wake(src.Link) }
 				}

@@ -50,7 +50,7 @@ func (j *judging) apply(r *store.Record) func() {
 		r.Discard()
 		return func() { j.probe(them, time.Duration(rule.GhostAfterSeconds)*time.Second) }
 	}
-	conclude(r, s, u, c, d)
+	conclude(r, s, u, c, d, rule)
 	login := tellOthers(r, s)
 	if login != nil {
 		login.judged = true
@@ -62,7 +62,7 @@ func (j *judging) apply(r *store.Record) func() {
 }
 
 // conclude carries out what was decided about a session that lives already.
-func conclude(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision) {
+func conclude(r *store.Record, s *store.Session, u guest, c claim, d rules.Decision, rule rules.Effective) {
 	s.DecidedAt = r.Now
 	r.Changed(s)
 	switch {
@@ -83,7 +83,7 @@ func conclude(r *store.Record, s *store.Session, u guest, c claim, d rules.Decis
 		}
 		u.unlearn(r)
 		denyLive(r, s, d)
-		r.Evict(s, store.Eviction{Code: code, NextAt: r.Now})
+		r.Evict(s, store.Eviction{Code: code, Text: deniedText(r, s, d, rule), NextAt: r.Now})
 	}
 }
 

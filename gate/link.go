@@ -197,6 +197,8 @@ func (g *Gate) tellLink(ctx context.Context, kind, name, reason string) {
 func (g *Gate) Hello(h Hello) {
 	problem := ""
 	switch {
+	case h.Refused != "":
+		problem = h.Refused + "; until then its logins are decided by its failure policy"
 	case h.Nodes > 1:
 		problem = fmt.Sprintf("its server is one of %d nodes of a cluster, and its module knows the sessions of its own node only: logins on the others are not governed; let all clients connect to this node", h.Nodes)
 	case h.Timeout > 0 && h.Timeout < LeastTimeout:

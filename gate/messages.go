@@ -166,6 +166,8 @@ type Hello struct {
 	Why   map[string]string
 	Nodes int // of the server's cluster; the module knows the sessions of one. 0: not said
 	Rival Rival
+	// Refused says why the module cannot be served, as one of another version of the protocol cannot; "": it can.
+	Refused string
 }
 
 // Rival is another bindgate whose place on the component this connection took while that was connected; zero: there was none.

@@ -29,6 +29,15 @@ func denial(r *store.Record, rule rules.Effective, code, condition, lang string,
 	return d
 }
 
+// deniedText is the text for a session that lives and goes because its login is denied: that of the denial, as if it had been held. nil: the denial has none.
+func deniedText(r *store.Record, s *store.Session, d rules.Decision, rule rules.Effective) map[string]string {
+	words := denial(r, rule, string(d.Code), d.Condition, s.Lang, d.RetryAfter)
+	if words.Text == "" {
+		return nil
+	}
+	return map[string]string{words.Lang: words.Text}
+}
+
 // choices offers sessions to the user of a login that was denied for them.
 func (g *Gate) choices(r *store.Record, asker *store.Session, generations []int64) []Choice {
 	var out []Choice

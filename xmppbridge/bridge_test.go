@@ -164,11 +164,11 @@ func TestRefusals(t *testing.T) {
 	tests := []struct{ send, want string }{
 		{
 			"<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Given token does not match</text></stream:error></stream:stream>",
-			"the server refused the secret of component bindgate.example.org; compare component_secret in the server's configuration with the secret of this link (it says: Given token does not match)",
+			"the server refused the secret of component bindgate.example.org; compare component_secret (Prosody), or the password under hosts (ejabberd, which says this of a component that it does not have, too), with the secret of this link (it says: Given token does not match)",
 		},
 		{
 			"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-			"the component bindgate.example.org is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own",
+			"the component bindgate.example.org is connected by another client; only one can be: on Prosody with component_conflict_resolve = \"kick_old\" the newest, on ejabberd the newest in any case. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own",
 		},
 		{
 			"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
@@ -217,8 +217,10 @@ func TestSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newFakeGate()
 		_, p, _ := up(t, g, nil)
+		p.mute.Store(true)
 		begin := time.Now()
-		p.expect(`<iq type='get' id='bg-1' from='bindgate.example.org' to='example.org/ping'><ping xmlns='urn:xmpp:ping'/></iq>`)
+		p.expect(`<iq type='get' id='bg-1' from='bindgate.example.org' to='example.org'><hello xmlns='urn:bindgate:1'/></iq>`)
+		p.expect(`<iq type='get' id='bg-2' from='bindgate.example.org' to='example.org/ping'><ping xmlns='urn:xmpp:ping'/></iq>`)
 		if d := time.Since(begin); d > 15*time.Second {
 			t.Errorf("first ping after %s", d)
 		}
@@ -294,7 +296,7 @@ func TestMissingHellos(t *testing.T) {
 	tests := []struct{ name, kind, answer, want string }{
 		{"a module that was quiet", "result", hello, "hello example.net version 1 epoch E1 seq 7"},
 		{"a module of another version", "result", `<hello xmlns='urn:bindgate:1' version='3'/>`, "hello example.net version 3 epoch  seq 0"},
-		{"no module", "error", fault("service-unavailable"), "problem example.net: there is no gate module on example.net (the server answered service-unavailable); enable mod_bindgate for that host"},
+		{"no module", "error", fault("service-unavailable"), "problem example.net: there is no gate module on example.net (the server answered service-unavailable); enable mod_bindgate for that host, or if it is not to be governed, name the others as the link's domains"},
 		{"no host", "error", fault("remote-server-not-found"), "problem example.net: example.net is not a host of this server (the server answered remote-server-not-found)"},
 		{"another component's module", "error", fault("forbidden"), `problem example.net: the module on example.net does not listen to bindgate.example.org (the server answered forbidden); set bindgate_component = "bindgate.example.org" there`},
 		{"nonsense", "result", "<x/>", "problem example.net: asked example.net for its hello: hello: the answer holds no <hello/>"},
@@ -325,6 +327,71 @@ func TestMissingHellos(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A module that said hello and is gone, or answers no more, is told of, and taken up again.
+func TestModuleGoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	question := func(t *testing.T, p *server, begin time.Time, least, most time.Duration) (id string) {
+		t.Helper()
+		for {
+			got, _ := p.recvRaw()
+			id, ok := check(got)
+			if !ok { // a ping
+				p.send(" ") // a word, and no answer
+				continue
+			}
+			if d := time.Since(begin); d < least || d > most {
+				t.Errorf("asked after %s", d)
+			}
+			return id
+		}
+	}
+	reply := func(p *server, id, kind, body string) {
+		p.send("<iq type='" + kind + "' id='" + id + "' from='example.org' to='bindgate.example.org'>" + body + "</iq>")
+	}
+	const still = `<hello xmlns='urn:bindgate:1' version='1' epoch='E1' seq='7'/>`
+	t.Run("unloaded", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			g := newFakeGate()
+			_, p, _ := up(t, g, nil)
+			p.mute.Store(true)
+			begin := time.Now()
+			reply(p, question(t, p, begin, 14*time.Second, 16*time.Second), "result", still) // and nothing is told
+			id := question(t, p, begin, 29*time.Second, 31*time.Second)
+			reply(p, id, "error", "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
+			g.expect(t, "problem example.org: there is no gate module on example.org (the server answered service-unavailable); enable mod_bindgate for that host, or if it is not to be governed, name the others as the link's domains")
+			p.send(helloXML)
+			g.expect(t, "hello example.org version 1 epoch E1 seq 0")
+		})
+	})
+	t.Run("silent", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			g := newFakeGate()
+			_, p, _ := up(t, g, nil)
+			p.mute.Store(true)
+			id := question(t, p, time.Now(), 14*time.Second, 16*time.Second)
+			answered := make(chan bool)
+			go func() {
+				for {
+					select {
+					case <-answered:
+						return
+					case <-time.After(time.Second):
+						_, _ = p.conn.Write([]byte(" ")) // it is the module that is silent, not the server
+					}
+				}
+			}()
+			g.expect(t, "problem example.org: the module on example.org has not answered for 30s whether it is still there: see whether mod_bindgate is loaded for that host")
+			close(answered)
+			p.send(askXML)
+			g.expect(t, "ask alice@example.org/phone q1") // it is served as ever
+			reply(p, id, "result", still)
+			g.expect(t, "hello example.org version 1 epoch E1 seq 7")
+		})
+	})
 }
 
 // TestBacklog has a server that does not read.

@@ -56,6 +56,7 @@ type host struct {
 	hello   bool   // its hello was taken
 	refused string // why not, if it said one
 	asked   bool   // bindgate has asked for its hello
+	checks  int    // since it was last asked whether it is still there and has not answered
 }
 
 // waiter waits for the answer of to. Only the read loop calls reply, once, and reply must not wait.

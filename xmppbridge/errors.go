@@ -33,11 +33,11 @@ func (e *RefusedError) Error() string {
 	var s string
 	switch e.Condition {
 	case "not-authorized":
-		s = fmt.Sprintf("the server refused the secret of component %s; compare component_secret in the server's configuration with the secret of this link", e.Component)
+		s = fmt.Sprintf("the server refused the secret of component %s; compare component_secret (Prosody), or the password under hosts (ejabberd, which says this of a component that it does not have, too), with the secret of this link", e.Component)
 	case "host-unknown":
 		s = fmt.Sprintf("the server does not know the component %s; its configuration needs: Component %q", e.Component, e.Component)
 	case "conflict":
-		s = fmt.Sprintf("the component %s is connected by another client; only one can be, and with component_conflict_resolve = \"kick_old\" the newest is. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own", e.Component)
+		s = fmt.Sprintf("the component %s is connected by another client; only one can be: on Prosody with component_conflict_resolve = \"kick_old\" the newest, on ejabberd the newest in any case. Bindgates on one database take turns by themselves, if they call their link by one name: stop the one that does not, or give it a component of its own", e.Component)
 	case "system-shutdown":
 		s = "the server shuts down"
 	default:

@@ -50,6 +50,7 @@ type server struct {
 	r    *bufio.Reader
 	got  chan string // stanzas of the bridge; closed at the end of the connection
 	end  chan string // how the stream ended
+	mute atomic.Bool // its module does not answer when it is asked whether it is still there
 }
 
 // accept waits for a connection.
@@ -116,8 +117,19 @@ func (p *server) pump() {
 			p.end <- err.Error()
 			return
 		}
+		if id, ok := check(string(fr.body)); ok && !p.mute.Load() {
+			_, _ = p.conn.Write([]byte("<iq type='result' id='" + id + "' from='example.org' to='bindgate.example.org'><hello xmlns='urn:bindgate:1' version='1' epoch='E1' seq='0'/></iq>"))
+			continue
+		}
 		p.got <- string(fr.body)
 	}
+}
+
+// check reports whether a stanza asks the module whether it is still there.
+func check(stanza string) (id string, ok bool) {
+	rest, get := strings.CutPrefix(stanza, "<iq type='get' id='")
+	id, rest, _ = strings.Cut(rest, "'")
+	return id, get && rest == " from='bindgate.example.org' to='example.org'><hello xmlns='urn:bindgate:1'/></iq>"
 }
 
 func (p *server) send(s string) {

@@ -193,7 +193,7 @@ func TestProsodyRefusals(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"wrong secret": {func(c *Config) { c.Secret = "another-s3cret" }, "the server refused the secret of component bindgate.localhost; compare component_secret in the server's configuration with the secret of this link"},
+		"wrong secret": {func(c *Config) { c.Secret = "another-s3cret" }, "the server refused the secret of component bindgate.localhost; compare component_secret (Prosody)"},
 		"no component": {func(c *Config) { c.Component = "other.localhost" }, `the server does not know the component other.localhost; its configuration needs: Component "other.localhost"`},
 		"another port": {func(c *Config) { c.Addr = s.C2S }, "handshake with " + s.C2S},
 		"a web server": {func(c *Config) { c.Addr = s.HTTP }, s.HTTP + " accepts connections but did not answer as a component port"},

@@ -13,11 +13,13 @@ const (
 	beat       = 5 * time.Second
 	beatsPing  = 2               // beats without a word until a ping is sent
 	beatsDead  = 5               // beats without a word until the connection is given up
+	beatsCheck = 3               // beats from one question to the modules whether they are still there to the next
+	checksGone = 2               // of them without an answer until a module is called silent
 	helloGrace = 5 * time.Second // for modules to say hello by themselves
 	helloWait  = 5 * time.Second // for the answer, when asked
 )
 
-// pulse pings a silent server and ends the connection if it stays silent, and asks for hellos. It counts its own beats: a process that was frozen does not
+// pulse pings a silent server and ends the connection if it stays silent, asks for hellos, and whether those who have said one are still there. It counts its own beats: a process that was frozen does not
 // take its own silence for the server's.
 func (c *conn) pulse() {
 	tick := time.NewTicker(beat)
@@ -25,7 +27,7 @@ func (c *conn) pulse() {
 	hello := time.NewTimer(helloGrace)
 	defer hello.Stop()
 	asked := false
-	heard, silent := c.sock.heard.Load(), 0
+	heard, silent, beats := c.sock.heard.Load(), 0, 0
 	for {
 		select {
 		case <-c.done:
@@ -39,6 +41,9 @@ func (c *conn) pulse() {
 				hello.Reset(helloWait)
 			}
 		case <-tick.C:
+			if beats++; beats%beatsCheck == 0 && c.b.listener == nil {
+				c.checkModules()
+			}
 			if now := c.sock.heard.Load(); now != heard {
 				heard, silent = now, 0
 				continue
@@ -115,19 +120,101 @@ func (c *conn) helloAnswer(domain string, fr frame) {
 		c.greet(h)
 		return
 	}
+	c.problem(domain, c.noHello(domain, err))
+}
+
+// noHello says why a host has not said hello, and what to do.
+func (c *conn) noHello(domain string, err error) string {
 	text := fmt.Sprintf("asked %s for its hello: %v", domain, err)
 	var se *StanzaError
 	if errors.As(err, &se) {
 		switch se.Condition {
 		case "service-unavailable", "feature-not-implemented":
-			text = fmt.Sprintf("there is no gate module on %s (%v); enable mod_bindgate for that host", domain, err)
+			text = fmt.Sprintf("there is no gate module on %s (%v); enable mod_bindgate for that host, or if it is not to be governed, name the others as the link's domains", domain, err)
 		case "remote-server-not-found", "item-not-found", "remote-server-timeout", "not-allowed": // s2s answers, or its absence
 			text = fmt.Sprintf("%s is not a host of this server (%v)", domain, err)
 		case "forbidden", "not-authorized":
 			text = fmt.Sprintf("the module on %s does not listen to %s (%v); set bindgate_component = %q there", domain, c.b.cfg.Component, err, c.b.cfg.Component)
 		}
 	}
-	c.problem(domain, text)
+	return text
+}
+
+// checkModules asks the modules that have said hello for it again: one that is unloaded says no goodbye. Who has not answered yet is not asked twice.
+func (c *conn) checkModules() {
+	type check struct{ domain, epoch string }
+	var ask, silent []check
+	c.mu.Lock()
+	for d, h := range c.hosts {
+		if !h.hello {
+			continue
+		}
+		switch h.checks {
+		case 0:
+			ask = append(ask, check{d, h.epoch})
+		case checksGone:
+			silent = append(silent, check{d, h.epoch})
+		}
+		h.checks++
+	}
+	c.mu.Unlock()
+	for _, k := range ask {
+		id := c.nextID()
+		c.expect(id, waiter{to: k.domain, reply: func(fr frame) { c.checked(k.domain, k.epoch, fr) }})
+		_ = c.send(encodeHelloRequest(envelope{from: c.b.cfg.Component, to: k.domain, id: id}))
+	}
+	for _, k := range silent {
+		c.amiss(k.domain, k.epoch, false, fmt.Sprintf("the module on %s has not answered for %s whether it is still there: see whether mod_bindgate is loaded for that host", k.domain, beat*beatsCheck*checksGone))
+	}
+}
+
+// checked is called on the read loop.
+func (c *conn) checked(domain, epoch string, fr frame) {
+	e, err := answer(fr)
+	if err == nil {
+		e, err = payload(e, "hello")
+	}
+	var h gate.Hello
+	if err == nil {
+		h, err = parseHello(e, gate.Source{Link: c.b.cfg.Name, Domain: domain})
+	}
+	if err != nil {
+		c.amiss(domain, epoch, true, c.noHello(domain, err))
+		return
+	}
+	c.mu.Lock()
+	hst := c.hosts[domain]
+	amiss := hst == nil || hst.checks > checksGone
+	if hst != nil {
+		hst.checks = 0
+	}
+	c.mu.Unlock()
+	if amiss || h.Epoch != epoch {
+		c.greet(h)
+	}
+}
+
+// amiss reports a module that had said hello, if it has not been loaded anew meanwhile. One that is gone has to say hello again; one that is merely silent is answered as ever.
+func (c *conn) amiss(domain, epoch string, gone bool, text string) {
+	c.helloMu.Lock()
+	defer c.helloMu.Unlock()
+	c.mu.Lock()
+	h := c.hosts[domain]
+	if h == nil || !h.hello || h.epoch != epoch {
+		c.mu.Unlock()
+		return
+	}
+	var lost []func()
+	if gone {
+		h.hello = false
+		lost = c.lose(domain)
+	}
+	c.mu.Unlock()
+	for _, tell := range lost {
+		tell()
+	}
+	c.log.Warn("a module does not answer any more", "domain", domain, "error", text)
+	c.b.gate.Problem(c.b.cfg.Name, domain, text)
 }
 
 // missing reports the hosts that have not even answered.

@@ -141,7 +141,7 @@ func (c *conn) request(fr frame, now time.Time) {
 	}
 	if !c.b.listens(fr.from) {
 		c.b.stats.refused.Add(1)
-		c.complain("domain is not of this link", "domain", clip(fr.from), "domains", c.b.cfg.Domains)
+		c.complain("domain is not of this link: add it to the link's domains, or take the module off that host; until then its failure policy decides there", "domain", clip(fr.from), "domains", c.b.cfg.Domains)
 		c.refuse(fr, "auth", "forbidden", fmt.Sprintf("%s is not among the domains of this link", clip(fr.from)))
 		return
 	}
@@ -200,12 +200,13 @@ func (c *conn) greet(h gate.Hello) (refused string, ok bool) {
 	if major(h.Version) != major(ProtocolVersion) {
 		refused = fmt.Sprintf("the module on %s speaks version %s of the gate protocol, bindgate %s speaks version %s; update the older one", h.Domain, h.Version, c.b.cfg.Version, ProtocolVersion)
 	}
-	first := !hst.hello && hst.refused == ""
+	first := !hst.hello && hst.refused == "" || hst.epoch != h.Epoch
 	var lost []func()
 	if hst.epoch != "" && hst.epoch != h.Epoch {
 		lost = c.lose(h.Domain)
 	}
-	hst.node, hst.epoch, hst.hello, hst.refused = h.Node, h.Epoch, refused == "", refused
+	hst.node, hst.epoch, hst.hello, hst.refused, hst.checks = h.Node, h.Epoch, refused == "", refused, 0
+	h.Refused = refused
 	c.mu.Unlock()
 	for _, tell := range lost {
 		tell()

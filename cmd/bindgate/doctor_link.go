@@ -155,7 +155,7 @@ func (r *report) running(l runningLink) {
 			r.ok(what, "up, %s on %s %s", d.Domain, d.Server, d.ServerVersion)
 		}
 	}
-	r.selfTest(what, l.SelfTest)
+	r.selfTest(what, l)
 	if l.Driver == xmppbridge.DriverGate {
 		return
 	}
@@ -216,7 +216,7 @@ func shakeHands(ctx context.Context, l linkConfig) error {
 func handshakeError(l linkConfig, err error) error {
 	switch {
 	case errors.Is(err, stream.NotAuthorized):
-		return fmt.Errorf("%s refuses the secret of the component %s: it has to be the component_secret of the XMPP server's configuration", l.Addr, l.Component)
+		return fmt.Errorf("%s refuses the secret of the component %s: it has to be the component_secret of Prosody's configuration, or the password under hosts of ejabberd's, which refuses components that it does not have in the same words", l.Addr, l.Component)
 	case errors.Is(err, stream.HostUnknown):
 		return fmt.Errorf("%s does not know the component %s: add Component %q to the XMPP server's configuration", l.Addr, l.Component, l.Component)
 	case errors.Is(err, stream.Conflict):

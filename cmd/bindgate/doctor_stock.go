@@ -49,12 +49,13 @@ func (r *report) stock(ctx context.Context, l linkConfig) {
 	bridge := xmppbridge.NewStock(xmppbridge.Config{
 		Name: l.Name, Addr: l.Addr, Component: l.Component, Secret: xmppbridge.Secret(l.Secret), Driver: l.Driver, Domains: l.domains(), TLS: l.tls(), Version: version(),
 	}, g)
+	software := "ejabberd"
 	ended := make(chan struct{})
 	go func() { _ = bridge.Run(ctx); close(ended) }()
 	select {
 	case s := <-g.opened:
 		if l.Driver == xmppbridge.DriverAdmin {
-			r.commands(ctx, l, s)
+			software = r.commands(ctx, l, s)
 		}
 		timer := time.NewTimer(grantWait)
 		defer timer.Stop()
@@ -71,18 +72,25 @@ func (r *report) stock(ctx context.Context, l linkConfig) {
 			r.ok("link "+l.Name, "%s lets the component see presence (XEP-0356): logins are met at once", d)
 			continue
 		}
-		r.warn("link "+l.Name, "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second; an ejabberd needs for it, in ejabberd.yml, modules: mod_privilege: {presence: {managed_entity: [{allow: {server: %q}}]}}",
-			d, l.Component)
+		const without = "%s does not let the component see presence (XEP-0356): it works without, slower, since logins are found about once a second"
+		switch {
+		case !strings.HasPrefix(strings.ToLower(software), "ejabberd"): // most servers have none
+			r.ok("link "+l.Name, "cannot at_once: "+without, d)
+		case l.Driver == xmppbridge.DriverAdmin:
+			r.ok("link "+l.Name, "cannot at_once: "+without+"; an ejabberd up to 24.09 can have mod_privilege for it; from 24.10 on leave it out, it drops what components ask", d)
+		default:
+			r.warn("link "+l.Name, without+"; an ejabberd needs for it, in ejabberd.yml, modules: mod_privilege: {presence: {managed_entity: [{allow: {server: %q}}]}}", d, l.Component)
+		}
 	}
 }
 
-// commands opens driver admin and says what it cannot do with the server.
-func (r *report) commands(ctx context.Context, l linkConfig, s xmppbridge.Stream) {
+// commands opens driver admin and says what it cannot do with the server. It returns what the server calls itself, "" if it is not known.
+func (r *report) commands(ctx context.Context, l linkConfig, s xmppbridge.Stream) (software string) {
 	what := "link " + l.Name
 	server, err := driverOf(l).Open(ctx, s, l.domains())
 	if err != nil {
 		r.fail(what, "%v", err)
-		return
+		return ""
 	}
 	r.ok(what, "the server lets the component list and end sessions (XEP-0133)")
 	for _, a := range server.Able {
@@ -90,6 +98,7 @@ func (r *report) commands(ctx context.Context, l linkConfig, s xmppbridge.Stream
 			r.ok(what, "cannot %s: %s", a.Name, a.Why)
 		}
 	}
+	return server.Name
 }
 
 // grants hears what a server lets its component see.

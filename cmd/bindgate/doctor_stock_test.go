@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/bindgate/bindgate/client"
 	"github.com/bindgate/bindgate/internal/ejabberd"
 	"github.com/bindgate/bindgate/internal/prosody"
+	"github.com/bindgate/bindgate/internal/selftest"
 	"github.com/bindgate/bindgate/xmppbridge"
 )
 
@@ -21,7 +24,7 @@ func TestDoctorOnAdHocCommands(t *testing.T) {
 		want   []string
 	}{
 		{"without the right", "", []string{"FAIL  link main: localhost: this component may not run", `admins = { "bindgate.localhost" }`, "delete users and shut the server down"}},
-		{"with it", `admins = { "bindgate.localhost" }`, []string{"OK    link main: the server lets the component", "cannot conflict: Prosody ends the stream without any stream error"}},
+		{"with it", `admins = { "bindgate.localhost" }`, []string{"OK    link main: the server lets the component", "cannot conflict: Prosody ends the stream without any stream error", "OK    link main: cannot at_once: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +61,37 @@ func TestDoctorStock(t *testing.T) {
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("doctor does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// A trial that shows what the link is known not to do is no failure; anything else that is not right is.
+func TestDoctorSelfTest(t *testing.T) {
+	t.Parallel()
+	kicked := &client.SelfTestKick{Outcome: client.OutcomeKicked}
+	cannot := `{"abilities":[{"name":"conflict","can":false}]}`
+	for name, tt := range map[string]struct {
+		link string
+		test client.SelfTest
+		want string
+	}{
+		"all is well":            {cannot, client.SelfTest{OK: true, Kick: kicked}, "OK  "},
+		"known, no stream error": {cannot, client.SelfTest{Kick: kicked, Findings: []string{"a", "b"}}, "WARN"},
+		"known, another error":   {cannot, client.SelfTest{Kick: &client.SelfTestKick{Outcome: client.OutcomeKicked, Condition: "policy-violation"}}, "WARN"},
+		"not known":              {`{"abilities":[{"name":"conflict","can":true}]}`, client.SelfTest{Kick: kicked}, "FAIL"},
+		"still open":             {cannot, client.SelfTest{Kick: kicked, Findings: []string{selftest.StillOpen}}, "FAIL"},
+		"no proof":               {cannot, client.SelfTest{Kick: &client.SelfTestKick{Outcome: client.OutcomePending}}, "FAIL"},
+		"no login":               {cannot, client.SelfTest{Findings: []string{"cannot log in"}}, "FAIL"},
+	} {
+		var l runningLink
+		if err := json.Unmarshal([]byte(tt.link), &l); err != nil {
+			t.Fatal(err)
+		}
+		l.SelfTest = &tt.test
+		var out bytes.Buffer
+		(&report{out: &out}).selfTest("link main", l)
+		if !strings.HasPrefix(out.String(), tt.want) {
+			t.Errorf("%s: %s, want %s", name, out.String(), tt.want)
 		}
 	}
 }

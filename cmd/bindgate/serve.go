@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -260,7 +261,11 @@ func bridges(ctx context.Context, cfg config, st *store.Store, g *gate.Gate, log
 			runs = append(runs, func(ctx context.Context) error {
 				return g.Try(ctx, l.Name, l.SelfTest.Domain, func(ctx context.Context) gate.SelfTest {
 					t := selftest.Run(ctx, *l.SelfTest, g, st)
-					log.InfoContext(ctx, "self-test", "link", l.Name, "account", t.Account, "ok", t.OK, "findings", t.Findings)
+					level := slog.LevelInfo
+					if !t.OK {
+						level = slog.LevelWarn
+					}
+					log.Log(ctx, level, "self-test", "link", l.Name, "account", t.Account, "ok", t.OK, "findings", strings.Join(t.Findings, "; "))
 					return t
 				})
 			})

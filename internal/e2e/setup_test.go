@@ -92,3 +92,23 @@ func testHostWithoutModule(t *testing.T, on *servers.Kind) {
 	w.login("ann", "phone")
 	w.recorded("ann", "phone=active")
 }
+
+// A module that is taken away while its link is up: the link's state tells, until it is back.
+func TestModuleTakenAway(t *testing.T) { servers.Each(t, testModuleTakenAway) }
+
+func testModuleTakenAway(t *testing.T, on *servers.Kind) {
+	w := newWorld(t, on, servers.Options{Own: true})
+	w.rule(`{"max_sessions": 1}`)
+	first := w.login("ann", "phone")
+	if err := w.server.Unload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.problem(w.server.Domain(), "there is no gate module on "+w.server.Domain())
+	if err := w.server.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the module is back", func() string { return w.link().Domains[0].Problem })
+	w.login("ann", "tablet")
+	w.takenOver(first)
+	w.agreed(1)
+}

@@ -72,7 +72,7 @@ func testStockOneSession(t *testing.T, on *servers.Kind) {
 	w.stays(second)
 	w.recorded("bob", "laptop=active")
 
-	w.rule(`{"max_sessions": 1, "on_excess": "deny", "text": {"limit": {"en": "One device only."}, "rule": {"en": "One device only."}}}`)
+	w.rule(`{"max_sessions": 1, "on_excess": "deny", "text": {"limit": {"en": "One device only."}, "rule": {"en": "The rules."}}}`)
 	third := w.present("bob", "tablet")
 	if e := w.kickedByAPI(third); !strings.Contains(e.Text, "One device only.") {
 		t.Errorf("a denied login reads %s", e.Raw)

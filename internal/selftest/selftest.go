@@ -47,6 +47,9 @@ const (
 	seenPoll  = 50 * time.Millisecond
 )
 
+// StillOpen is the finding that a kick has not ended the client's stream.
+const StillOpen = "the kicked client's stream is still open"
+
 // Kicker is the gate.
 type Kicker interface {
 	Kick(ctx context.Context, req gate.KickRequest, wait time.Duration) (gate.KickReport, error)
@@ -149,7 +152,7 @@ func (t *trial) told(ctx context.Context, client *xmppclient.Client) error {
 	end, err := client.WaitClosed(ctx)
 	switch {
 	case err != nil:
-		return errors.New("the kicked client's stream is still open")
+		return errors.New(StillOpen)
 	case end == nil:
 		return errors.New("the kicked client's stream ended without a stream error: clients take that for a lost network, and come back at once")
 	}

@@ -23,6 +23,10 @@ type link struct {
 	server *Server
 	stream xmppbridge.Stream
 	about  about
+	lost   chan error // a right that the server took away; holds one
+
+	mu     sync.Mutex
+	failed bool // the last kick
 }
 
 var _ gate.Link = (*link)(nil)
@@ -41,6 +45,34 @@ func (l *link) Kick(ctx context.Context, src gate.Source, k gate.Kick) (gate.Kic
 	if err != nil {
 		return "", err
 	}
+	result, err := l.kick(ctx, h, src, k)
+	l.note(src.Domain, err)
+	return result, err
+}
+
+// note tells operators of a kick that failed, once until one succeeds; a right that was lost has the link down.
+func (l *link) note(domain string, err error) {
+	l.dropped(err)
+	l.mu.Lock()
+	before := l.failed
+	l.failed = err != nil
+	l.mu.Unlock()
+	if err != nil && !before && !errors.Is(err, context.Canceled) {
+		l.o.log.Warn("a session could not be ended; tried again", "domain", domain, "error", err)
+	}
+}
+
+// dropped has the link down if the error is a right that was lost.
+func (l *link) dropped(err error) {
+	if lost, ok := errors.AsType[*RightError](err); ok {
+		select {
+		case l.lost <- lost:
+		default:
+		}
+	}
+}
+
+func (l *link) kick(ctx context.Context, h *host, src gate.Source, k gate.Kick) (gate.KickResult, error) {
 	a := account{src.Domain, k.User}
 	if err := l.o.see(ctx, l.server, a, time.Now().Add(-leastPoll)); err != nil && !errors.Is(err, ErrWholeList) {
 		return "", fmt.Errorf("kick: %w", err)

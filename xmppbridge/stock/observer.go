@@ -46,6 +46,7 @@ type Observer struct {
 	looks   *looks
 	wake    chan struct{} // the state below has changed, or an account is ready to be looked at
 	sooner  chan struct{} // the next whole list is wanted
+	failing bool          // operators were told that the link does not work, and not yet that it does again; watch's alone
 
 	mu       sync.Mutex
 	stream   xmppbridge.Stream // nil: there is none
@@ -164,8 +165,9 @@ func (o *Observer) watch(ctx context.Context) {
 			failed = 0
 		}
 		if !ended {
-			if failed == 0 {
-				o.log.Warn("the link is down, its component connection is not", "error", err)
+			if failed == 0 || !o.failing {
+				o.log.Warn("the component is connected, but the link does not work", "error", err)
+				o.failing = true
 			}
 			o.gate.Disconnected(o.cfg.Name, err)
 			wait := min(quickRetry<<min(failed, 10), slowRetry)
@@ -209,16 +211,28 @@ func (o *Observer) serve(ctx context.Context, stream xmppbridge.Stream) (opened 
 		return time.Since(start), err
 	}
 	took := time.Since(began)
-	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream, server.Name)}
+	l := &link{o: o, server: server, stream: stream, about: o.ask(opening, stream, server.Name), lost: make(chan error, 1)}
 	opened = time.Since(start)
 	if !o.connect(l) {
 		return opened, xmppbridge.ErrDown
+	}
+	if o.failing {
+		o.failing = false
+		o.log.Info("the link works again")
 	}
 	l.hello()
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.poll(ctx, l, began, took) })
 	group.Go(func() error { return o.attend(ctx, l) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-l.lost:
+			return err
+		}
+	})
 	return opened, group.Wait()
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,11 +28,14 @@ type fakeServer struct {
 	looks    map[string][]time.Duration
 	now, top int // accounts that are listed at once, at most
 	kicked   []string
+	refuses  error // what kicks come to, and the opening
 	start    time.Time
 }
 
 func (f *fakeServer) Open(context.Context, xmppbridge.Stream, []string) (*Server, error) {
-	return &Server{Lister: f, Kicker: f}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &Server{Lister: f, Kicker: f}, f.refuses
 }
 
 func (f *fakeServer) List(ctx context.Context, _ []string) (map[string][]Session, error) {
@@ -71,6 +76,9 @@ func (f *fakeServer) ListUser(ctx context.Context, _, user string) ([]Session, e
 func (f *fakeServer) Kick(_ context.Context, _ string, k gate.Kick) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.refuses != nil {
+		return f.refuses
+	}
 	f.kicked = append(f.kicked, k.Resource)
 	f.sessions[k.User] = slices.DeleteFunc(f.sessions[k.User], func(s Session) bool { return s.Resource == k.Resource })
 	return nil
@@ -113,6 +121,7 @@ type fakeGate struct {
 	sids  map[string]string // user/resource → its last session's
 	link  gate.Link
 	downs []time.Duration
+	whys  []error // of downs
 }
 
 func (g *fakeGate) Connected(_ string, l gate.Link) {
@@ -121,10 +130,11 @@ func (g *fakeGate) Connected(_ string, l gate.Link) {
 	g.link = l
 }
 
-func (g *fakeGate) Disconnected(string, error) {
+func (g *fakeGate) Disconnected(_ string, reason error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.downs = append(g.downs, time.Since(g.start))
+	g.whys = append(g.whys, reason)
 }
 
 func (g *fakeGate) Hello(gate.Hello) {}
@@ -412,6 +422,50 @@ func TestTwoOutages(t *testing.T) {
 				}
 			}
 			time.Sleep(500 * ms)
+		}
+	})
+}
+
+// A right that is taken away while the link is up has it down with the driver's words, until it is given again; another kick that fails has not. Each is said in the log, and the recovery too.
+func TestLostRight(t *testing.T) {
+	f := &fakeServer{}
+	observe(t, f, func(o *Observer, g *fakeGate) {
+		var log strings.Builder // written by one goroutine at a time: the bubble waits in between
+		o.log = slog.New(slog.NewTextHandler(&log, nil))
+		refuse := func(err error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.refuses = err
+		}
+		f.login("ann", "phone")
+		time.Sleep(2 * time.Second)
+		refuse(errors.New("not now"))
+		for range 2 {
+			if _, err := g.kick("ann", g.sid("ann/phone")); err == nil {
+				t.Error("a kick that failed did not")
+			}
+		}
+		synctest.Wait()
+		if len(g.downs) != 0 || strings.Count(log.String(), "level=WARN") != 1 {
+			t.Errorf("down at %s; log:\n%s", g.downs, log.String())
+		}
+
+		refuse(&RightError{errors.New("kick_session is not allowed")})
+		_, _ = g.kick("ann", g.sid("ann/phone"))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(g.whys) < 2 || g.whys[0].Error() != "kick_session is not allowed" {
+			t.Errorf("down because of %v", g.whys)
+		}
+		refuse(nil)
+		time.Sleep(2 * slowRetry)
+		synctest.Wait()
+		if r, err := g.kick("ann", g.sid("ann/phone")); r != gate.KickDone || err != nil {
+			t.Errorf("with the right again: %s, %v", r, err)
+		}
+		down := strings.Index(log.String(), `level=WARN msg="the component is connected, but the link does not work" error="kick_session is not allowed"`)
+		if up := strings.Index(log.String(), `level=INFO msg="the link works again"`); down < 0 || up < down {
+			t.Errorf("log:\n%s", log.String())
 		}
 	})
 }

@@ -110,6 +110,7 @@ func (o *Observer) attend(ctx context.Context, l *link) error {
 			defer o.looks.letGo(a)
 			err := o.look(ctx, l.server, a)
 			if err != nil && !errors.Is(err, ErrWholeList) && ctx.Err() == nil { // if there is more to it, poll meets it too
+				l.dropped(err)
 				o.log.Debug("an account was not looked at", "domain", a.domain, "error", err)
 				poke(o.sooner) // the next whole list does
 			}

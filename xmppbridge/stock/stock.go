@@ -50,6 +50,14 @@ type Lister interface {
 // ErrWholeList says that an account's sessions are listed only together with all others.
 var ErrWholeList = errors.New("stock: the server lists this account only together with all others")
 
+// RightError is how a driver says that the server does not let it do something any more: the link is down until Open finds that it may again. Its text is for operators, as Open's is.
+type RightError struct{ Err error }
+
+func (e *RightError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the server said.
+func (e *RightError) Unwrap() error { return e.Err }
+
 // Kicker ends sessions.
 type Kicker interface {
 	// Kick ends a session that was listed a moment ago. Nil says that the server took the order: the next listing proves it.

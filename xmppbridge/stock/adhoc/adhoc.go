@@ -43,6 +43,16 @@ type NoteError struct{ Text string }
 
 func (e *NoteError) Error() string { return fmt.Sprintf("the server says: %.200s", e.Text) }
 
+// NoAnswerError is a request that was not answered in time.
+type NoAnswerError struct{ Address string }
+
+func (e *NoAnswerError) Error() string {
+	return fmt.Sprintf("%.200s did not answer; an ejabberd from 24.10 on with mod_privilege drops what components ask: take mod_privilege out, or use driver ejabberd", e.Address)
+}
+
+// Unwrap says that time was over.
+func (e *NoAnswerError) Unwrap() error { return context.DeadlineExceeded }
+
 // refused reports whether err is a stanza error of one of these conditions.
 func refused(err error, conditions ...string) bool {
 	e, ok := errors.AsType[*xmppbridge.StanzaError](err)
@@ -56,6 +66,9 @@ func (c *Client) ask(ctx context.Context, kind, to string, child any) (*reply, e
 		return nil, err
 	}
 	b, err = c.conn.Query(ctx, to, kind, string(b))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &NoAnswerError{to}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -178,6 +179,25 @@ func TestNoAdministration(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// silent is a stream whose requests nobody answers.
+type silent struct{ xmppbridge.Stream }
+
+func (silent) Query(ctx context.Context, _, _, _ string) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestNoAnswer has what an ejabberd with mod_privilege does.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err := adhoc.New("bindgate.example.org").Open(ctx, silent{}, []string{"example.org"})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "take mod_privilege out, or use driver ejabberd") || strings.Contains(err.Error(), "context") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package adhoc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ func (d *driver) recall(s *Server) {
 func (d *driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []string) (*stock.Server, error) {
 	hosts := hosts{}
 	var able []gate.Ability
+	name := ""
 	for _, domain := range domains {
 		s, err := Discover(ctx, stream, domain)
 		if err != nil {
@@ -45,9 +47,10 @@ func (d *driver) Open(ctx context.Context, stream xmppbridge.Stream, domains []s
 		}
 		d.recall(s)
 		hosts[domain] = s
+		name = cmp.Or(name, s.software)
 		able = weaker(able, s.abilities())
 	}
-	return &stock.Server{Lister: hosts, Kicker: hosts, Able: able}, nil
+	return &stock.Server{Lister: hosts, Kicker: kicker{hosts, d}, Name: name, Able: able}, nil
 }
 
 // advise says what to do.
@@ -110,11 +113,21 @@ func listed(found []Session) []stock.Session {
 	return out
 }
 
+// kicker ends the sessions of hosts.
+type kicker struct {
+	hosts  hosts
+	driver *driver
+}
+
 // Kick implements stock.Kicker.
-func (h hosts) Kick(ctx context.Context, domain string, k gate.Kick) error {
-	s, err := h.on(domain)
+func (o kicker) Kick(ctx context.Context, domain string, k gate.Kick) error {
+	s, err := o.hosts.on(domain)
 	if err != nil {
 		return err
 	}
-	return s.End(ctx, k.User, k.Resource, k.Text)
+	err = s.End(ctx, k.User, k.Resource, k.Text)
+	if refused(err, forbidding...) {
+		return &stock.RightError{Err: o.driver.advise(fmt.Errorf("%s: %w: %w", domain, ErrNoRight, err))}
+	}
+	return err
 }

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
 // Permissions is what has to be in ejabberd.yml for this driver, if bindgate runs on the server's machine.
@@ -97,6 +99,9 @@ func (d *Driver) call(ctx context.Context, command string, args, into any) error
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return &CallError{command, 0, fmt.Sprintf("ejabberd's API at %s did not answer %s in time", d.url, command)}
+		}
 		return &CallError{command, 0, fmt.Sprintf("ejabberd's API at %s cannot be reached: %v: is ejabberd running, and is this the port of its ejabberd_http listener?", d.url, err)}
 	}
 	defer resp.Body.Close()
@@ -139,6 +144,9 @@ func (d *Driver) refused(command string, resp *http.Response, text []byte) error
 		e.Text = fmt.Sprintf("there is no API at %s (it answers %s): api_url has to be the URL of mod_http_api, which the ejabberd_http listener has in its request_handlers, usually as /api: mod_http_api", d.url, resp.Status)
 	default:
 		e.Text = fmt.Sprintf("ejabberd's API answers %s with %s: %s", command, resp.Status, said("", text))
+	}
+	if e.allowed() {
+		return &stock.RightError{Err: e}
 	}
 	return e
 }

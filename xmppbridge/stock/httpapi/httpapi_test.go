@@ -1,13 +1,16 @@
 package httpapi
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bindgate/bindgate/internal/ejabberd"
+	"github.com/bindgate/bindgate/xmppbridge/stock"
 )
 
 // from makes a driver whose calls come from one of this machine's addresses.
@@ -44,6 +47,9 @@ func TestMistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := from(c.ip, c.url).Open(t.Context(), nil, []string{c.domain})
+			if _, right := errors.AsType[*stock.RightError](err); right != slices.Contains(c.want, "api_permissions:") {
+				t.Errorf("%v is of a right: %t", err, right)
+			}
 			if len(c.want) == 0 {
 				if err != nil {
 					t.Errorf("it did not open: %v", err)
