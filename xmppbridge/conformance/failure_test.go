@@ -3,6 +3,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,17 @@ func testComponentAway(t *testing.T, on *servers.Kind) {
 				}
 			}
 			decided("nobody-there")
+			for lang, want := range map[string]string{"ja": "ja", "zh-Hans": "zh", "pt": "en"} {
+				if policy != "deny" {
+					break
+				}
+				_, err := login(t, server, xmppclient.TCP, "speaks-"+lang, lang).Bind(within(t), "x")
+				wantUnavailable(t, err)
+				var e *xmppclient.StanzaError
+				if errors.As(err, &e); e.Lang != want || (want != "en") == strings.HasPrefix(e.Text, "Logins") || strings.Count(e.Raw, "<text") != 1 {
+					t.Errorf("to who speaks %s: %s", lang, e.Raw)
+				}
+			}
 			silent := connect(t, server, false)
 			silent.await("hello", func() bool { return silent.hellos > 0 })
 			decided("hello-unanswered")

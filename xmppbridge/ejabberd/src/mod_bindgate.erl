@@ -168,7 +168,7 @@ ask(Wanted, #{lserver := Host} = State) ->
             ?ERROR_MSG("bindgate: a bind failed: ~ts", [misc:format_exception(2, Class, Reason, Stack)]),
             case gen_mod:get_module_opt(Host, ?MODULE, on_failure) of
                 allow -> {in, Wanted, State};
-                deny -> {out, mod_bindgate_wire:stanza_error(mod_bindgate_wire:unavailable()), State}
+                deny -> {out, mod_bindgate_wire:stanza_error(mod_bindgate_wire:unavailable(), maps:get(lang, State, undefined)), State}
             end
     end.
 

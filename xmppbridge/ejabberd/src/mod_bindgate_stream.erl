@@ -75,7 +75,7 @@ ask(Resource0, #{lserver := Host} = State0) ->
             end;
         {out, #{hold_ms := Ms} = Denial} ->
             receive after Ms -> ok end,
-            {out, mod_bindgate_wire:stanza_error(Denial), State}
+            {out, mod_bindgate_wire:stanza_error(Denial, maps:get(lang, Record)), State}
     end.
 
 record(#{ip := {IP, _}, lserver := Host, user := User} = State, #{lang := IQLang, token := Token, named := Named}) ->

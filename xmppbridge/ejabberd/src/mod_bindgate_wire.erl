@@ -3,7 +3,7 @@
 
 -export([ns/0, new_id/0, el/2, el/3, attr/2, child/2, children/2, sub_el/2, text/1]).
 -export([clean/2, flag/1, int/1, whole/3]).
--export([kick/1, denial/1, unavailable/0, stream_error/1, stanza_error/1]).
+-export([kick/1, denial/1, unavailable/0, stream_error/1, stanza_error/2]).
 
 -include("xmpp.hrl").
 
@@ -140,14 +140,23 @@ denial(El) ->
                 children(<<"session">>, El)),
     (said(El))#{type => Type, condition => Condition, hold_ms => Hold, denied => Denied}.
 
-%% The failure policy's denial.
+%% The failure policy's denial. Its text is ours: bindgate, which has all others, cannot be asked.
 unavailable() ->
-    #{type => wait, condition => 'service-unavailable', hold_ms => 0,
-      text => <<"Logins cannot be checked at the moment. Please try again later.">>, lang => <<"en">>,
+    #{type => wait, condition => 'service-unavailable', hold_ms => 0, text => unavailable, lang => undefined,
       denied => el(<<"denied">>, [{<<"xmlns">>, ?NS}, {<<"code">>, <<"unavailable">>}])}.
 
-%% All of it goes into sub_els: ejabberd writes these before the condition and the text, and clients take the first element for the condition (RFC 6120 8.3.1).
-stanza_error(#{type := Type, condition := Condition, text := Text, lang := Lang, denied := Denied}) ->
+unavailable(Lang) ->
+    case string:lowercase(hd(binary:split(<<Lang/binary, $->>, [<<"-">>, <<"_">>]))) of
+        <<"ja">> -> {<<"現在ログインを確認できません。しばらくしてからもう一度お試しください。"/utf8>>, <<"ja">>};
+        <<"zh">> -> {<<"暂时无法确认登录，请稍后再试。"/utf8>>, <<"zh">>};
+        _ -> {<<"Logins cannot be checked at the moment. Please try again later.">>, <<"en">>}
+    end.
+
+%% For a stream in that language. All of it goes into sub_els: ejabberd writes these before the condition and the text, and clients take the first element for the condition (RFC 6120 8.3.1).
+stanza_error(#{text := unavailable} = Denial, Wanted) ->
+    {Text, Lang} = unavailable(case Wanted of undefined -> <<>>; _ -> Wanted end),
+    stanza_error(Denial#{text := Text, lang := Lang}, Wanted);
+stanza_error(#{type := Type, condition := Condition, text := Text, lang := Lang, denied := Denied}, _) ->
     #stanza_error{type = Type,
                   sub_els = [el(atom_to_binary(Condition, utf8), [{<<"xmlns">>, ?NS_STANZAS}])]
                       ++ [el(<<"text">>, [{<<"xmlns">>, ?NS_STANZAS}, {<<"xml:lang">>, Lang}], [{xmlcdata, Text}]) || Text =/= undefined]

@@ -20,6 +20,12 @@ local error_types = { auth = true, cancel = true, continue = true, modify = true
 local conditions = { -- and their usual type
 	["conflict"] = "cancel"; ["resource-constraint"] = "wait"; ["not-allowed"] = "cancel"; ["service-unavailable"] = "wait";
 };
+-- What the failure policy's denial says; bindgate, which has all other texts, cannot be asked.
+local unavailable = {
+	en = "Logins cannot be checked at the moment. Please try again later.";
+	ja = "現在ログインを確認できません。しばらくしてからもう一度お試しください。";
+	zh = "暂时无法确认登录，请稍后再试。";
+};
 
 return function (gate)
 	local ns, host, component = gate.ns, gate.host, gate.component;
@@ -138,9 +144,10 @@ return function (gate)
 		if ask_id then
 			registry.emit("gone", { user = r.user, sid = r.sid, ask_id = ask_id, resource = r.wanted });
 		end
+		local lang = ((r.lang or ""):match("^%a+") or "en"):lower();
+		if not unavailable[lang] then lang = "en"; end
 		return refuse(event, {
-			type = "wait", condition = "service-unavailable", code = "unavailable",
-			text = "Logins cannot be checked at the moment. Please try again later.", lang = "en",
+			type = "wait", condition = "service-unavailable", code = "unavailable", text = unavailable[lang], lang = lang,
 		});
 	end
 
