@@ -106,16 +106,21 @@ func (c *conn) askHellos() bool {
 	return len(hosts) > 0
 }
 
-// helloAnswer is called on the read loop.
-func (c *conn) helloAnswer(domain string, fr frame) {
+// helloOf reads the answer of a host that was asked for its hello.
+func (c *conn) helloOf(domain string, fr frame) (gate.Hello, error) {
 	e, err := answer(fr)
 	if err == nil {
 		e, err = payload(e, "hello")
 	}
-	var h gate.Hello
-	if err == nil {
-		h, err = parseHello(e, gate.Source{Link: c.b.cfg.Name, Domain: domain})
+	if err != nil {
+		return gate.Hello{}, err
 	}
+	return parseHello(e, gate.Source{Link: c.b.cfg.Name, Domain: domain})
+}
+
+// helloAnswer is called on the read loop.
+func (c *conn) helloAnswer(domain string, fr frame) {
+	h, err := c.helloOf(domain, fr)
 	if err == nil {
 		c.greet(h)
 		return
@@ -170,14 +175,7 @@ func (c *conn) checkModules() {
 
 // checked is called on the read loop.
 func (c *conn) checked(domain, epoch string, fr frame) {
-	e, err := answer(fr)
-	if err == nil {
-		e, err = payload(e, "hello")
-	}
-	var h gate.Hello
-	if err == nil {
-		h, err = parseHello(e, gate.Source{Link: c.b.cfg.Name, Domain: domain})
-	}
+	h, err := c.helloOf(domain, fr)
 	if err != nil {
 		c.amiss(domain, epoch, true, c.noHello(domain, err))
 		return

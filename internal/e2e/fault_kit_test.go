@@ -27,7 +27,7 @@ import (
 const agreeWithin = 10 * time.Second
 
 // soon is "at once" on a busy machine; the timeouts it is told from are longer.
-const soon = 3 * time.Second
+const soon = 1500 * time.Millisecond
 
 // clusterWorld is a dormant world on a PostgreSQL of its own.
 func clusterWorld(t testing.TB, on *servers.Kind, o servers.Options) (*world, *pg.Cluster) {

@@ -32,7 +32,7 @@ func testComponentAway(t *testing.T, on *servers.Kind) {
 				client := login(t, server, xmppclient.TCP, user, "en")
 				start := time.Now()
 				_, err := client.Bind(within(t), "x")
-				if took := time.Since(start); took > 4*time.Second { // less than the timeout
+				if took := time.Since(start); took > time.Second {
 					t.Errorf("took %v", took)
 				}
 				if policy == "deny" {
@@ -160,7 +160,7 @@ func testComponentCutWhileAsking(t *testing.T, on *servers.Kind) {
 					t.Fatal(err)
 				}
 			}
-			if took := time.Since(start); took > 4*time.Second { // less than the timeout
+			if took := time.Since(start); took > time.Second {
 				t.Errorf("took %v", took)
 			}
 			// The events that nobody heard were counted.
@@ -198,7 +198,7 @@ func testCircuitBreaker(t *testing.T, on *servers.Kind) {
 		if c.event("bind", user, "").Attr("ask_id") != "" {
 			break
 		}
-		if time.Since(opened) > 20*time.Second {
+		if time.Since(opened) > 8*time.Second {
 			t.Fatal("the breaker stays open")
 		}
 		time.Sleep(50 * time.Millisecond) // the time itself is what is tested
@@ -251,7 +251,7 @@ func testHold(t *testing.T, on *servers.Kind) {
 	if _, err := client.Bind(within(t), "x"); err == nil {
 		t.Fatal("bound")
 	}
-	if took := time.Since(start); took < 400*time.Millisecond || took > 5*time.Second {
+	if took := time.Since(start); took < 400*time.Millisecond || took > 2*time.Second {
 		t.Errorf("held for %v, want 0.4 s", took)
 	}
 }
