@@ -134,6 +134,7 @@ func TestProblemsOfHello(t *testing.T) {
 		want  string
 	}{
 		{gate.Hello{Timeout: 300 * time.Millisecond}, "bindgate_timeout is 0.3 s"},
+		{gate.Hello{Refused: "it speaks version 2", Nodes: 3}, "it speaks version 2; until then its logins are decided by its failure policy"},
 		{gate.Hello{Timeout: gate.LeastTimeout, Nodes: 1}, ""},
 		{gate.Hello{Nodes: 3}, "one of 3 nodes of a cluster"},
 		{gate.Hello{Nodes: 3, Rival: gate.Rival{Database: "0123456789abcdef", Link: "main"}}, "another bindgate, with another database (0123456789abcdef), was on the component"},

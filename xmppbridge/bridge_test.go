@@ -300,7 +300,7 @@ func TestMissingHellos(t *testing.T) {
 	}
 	tests := []struct{ name, kind, answer, want string }{
 		{"a module that was quiet", "result", hello, "hello example.net version 1 epoch E1 seq 7"},
-		{"a module of another version", "result", `<hello xmlns='urn:bindgate:1' version='3'/>`, "hello example.net version 3 epoch  seq 0"},
+		{"a module of another version", "result", `<hello xmlns='urn:bindgate:1' version='3'/>`, "hello example.net version 3 epoch  seq 0 refused: the module on example.net speaks version 3 of the gate protocol, bindgate 0.1.0 speaks version 1; update the older one"},
 		{"no module", "error", fault("service-unavailable"), "problem example.net: there is no gate module on example.net (the server answered service-unavailable); enable mod_bindgate for that host, or if it is not to be governed, name the others as the link's domains"},
 		{"no host", "error", fault("remote-server-not-found"), "problem example.net: example.net is not a host of this server (the server answered remote-server-not-found)"},
 		{"another component's module", "error", fault("forbidden"), `problem example.net: the module on example.net does not listen to bindgate.example.org (the server answered forbidden); set bindgate_component = "bindgate.example.org" there`},

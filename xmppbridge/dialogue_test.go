@@ -101,7 +101,7 @@ func TestDialogue(t *testing.T) {
 		{
 			name: "hello again, from a load of the module with another version",
 			send: `<iq type='set' id='x' from='example.org' to='bindgate.example.org'><hello xmlns='urn:bindgate:1' version='2.1' new='1'/></iq>`,
-			gate: "hello example.org version 2.1 epoch  seq 0",
+			gate: "hello example.org version 2.1 epoch  seq 0 refused: the module on example.org speaks version 2.1 of the gate protocol, bindgate 0.1.0 speaks version 1; update the older one",
 			want: head + `<error type='cancel'><feature-not-implemented xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>the module on example.org speaks version 2.1 of the gate protocol, bindgate 0.1.0 speaks version 1; update the older one</text></error></iq>`,
 		},
 		{

@@ -210,6 +210,9 @@ func (g *fakeGate) Hello(h gate.Hello) {
 	if h.Rival != (gate.Rival{}) {
 		line += fmt.Sprintf(" rival %q", []string{h.Rival.Database, h.Rival.Link})
 	}
+	if h.Refused != "" {
+		line += " refused: " + h.Refused
+	}
 	g.said <- line
 }
 
